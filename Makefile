@@ -1,0 +1,46 @@
+# Each target does all its own set-up. PORT=8600 make run changes the port.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+
+.PHONY: run test lint bench study pretrained screenshots clean
+
+run: $(VENV)/.app
+	@$(BIN)/python -m app
+
+test: $(VENV)/.dev
+	@./tests/browser-setup
+	$(BIN)/ruff check .
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m aecore bench
+	$(BIN)/python -m tests.bench_pages
+
+study: $(VENV)/.dev
+	$(BIN)/python -m tests.study
+
+pretrained: $(VENV)/.app
+	$(BIN)/python -m aecore.recipe
+
+screenshots: $(VENV)/.dev
+	@./tests/browser-setup
+	$(BIN)/python -m tests.screenshots
+
+clean:
+	rm -rf $(VENV) build .pytest_cache .ruff_cache .hypothesis screenshots
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: PYTHON=python3.11 make run")'
+	@$(PYTHON) -m venv $(VENV) || { echo "The venv module is missing: on Debian and Ubuntu, apt install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.app: requirements.txt $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/.dev: requirements-dev.txt requirements.txt $(VENV)/bin/python
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@ $(VENV)/.app

@@ -1,0 +1,16 @@
+"""The one table of all autoencoders: it only joins the families' lists."""
+
+from __future__ import annotations
+
+from .entry import Entry, FieldError
+from .models import adversarial, autoregressive, gan, perceptual, plain, recommender, regularised, variational
+
+FAMILIES = (plain, regularised, variational, adversarial, gan, perceptual, autoregressive, recommender)
+CATALOG: dict[str, Entry] = {entry.key: entry for family in FAMILIES for entry in family.ENTRIES}
+
+
+def entry(key: str) -> Entry:
+    """The entry of this key; FieldError lists the keys there are."""
+    if key not in CATALOG:
+        raise FieldError("model", f"there is no {key!r}; choose one of {', '.join(CATALOG)}")
+    return CATALOG[key]

@@ -1,0 +1,60 @@
+"""Where data are looked for, in one fixed order, and what a data set says about itself.
+
+The order is: the root named by AECORE_DATA, the app's own cache, places where this
+computer may already keep them. Only then, and only when asked, comes a download.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+Progress = Callable[[float, str], None]
+"""Called with the fraction done in [0, 1] and a short sentence."""
+
+
+@dataclass(frozen=True)
+class Info:
+    """What can be said about a data set without loading it.
+
+    size, channels: of one image as it comes, before `DataSpec.size` and `DataSpec.grey`.
+    train, test: number of images in each split.
+    here: True when `load` works now without a download.
+    place: a sentence that says where the data would come from now.
+    download_mb: what a download would cost, in megabytes; 0 when there is nothing to download.
+    """
+
+    title: str
+    size: int
+    channels: int
+    train: int
+    test: int
+    classes: tuple[str, ...] | None
+    here: bool
+    place: str
+    download_mb: int = 0
+    attribution: str = ""
+    kind: str = "image"
+
+
+class Place(NamedTuple):
+    """A folder that may hold data sets, and how to call it in a sentence."""
+
+    folder: Path
+    words: str
+
+
+def cache_dir() -> Path:
+    """The app's own folder for downloads and prepared arrays: AECORE_CACHE, or one under the home folder."""
+    named = os.environ.get("AECORE_CACHE")
+    return Path(named).expanduser() if named else Path.home() / ".cache" / "autoencoder-explorer"
+
+
+def places() -> list[Place]:
+    """The roots (laid out as torchvision does) in which data sets are looked for, first choice first."""
+    named = os.environ.get("AECORE_DATA")
+    first = [Place(Path(named).expanduser(), "the folder named by AECORE_DATA")] if named else []
+    return [*first, Place(cache_dir() / "data", "the app's cache"), Place(Path("data"), "the folder ./data")]

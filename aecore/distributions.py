@@ -1,0 +1,157 @@
+"""Densities in nats. Sums run over an example's dimensions; leading dimensions (…, B) stay."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Generator, Tensor
+from torch.nn import functional as F
+
+LOG_2PI = math.log(2 * math.pi)
+
+
+def sum_dims(values: Tensor, lead: int = 1) -> Tensor:
+    """Sum over all but the first `lead` dimensions, in float32."""
+    return values.float().flatten(lead).sum(-1)
+
+
+def noise(like: Tensor, generator: Generator | None = None) -> Tensor:
+    """ξ ~ N(0, I) with shape, device and dtype of `like`."""
+    return torch.empty_like(like).normal_(generator=generator)
+
+
+@dataclass(frozen=True)
+class Normal:
+    """N(μ, diag σ²) over the last dimension.
+
+    mu, logvar: (B, D); logvar = log σ².
+    """
+
+    mu: Tensor
+    logvar: Tensor
+
+    @property
+    def std(self) -> Tensor:
+        return (0.5 * self.logvar).exp()
+
+    def rsample(self, samples: int | None = None, generator: Generator | None = None) -> Tensor:
+        """z = μ + σ ⊙ ξ, ξ ~ N(0, I): (B, D), or (samples, B, D). Differentiable (chapter Eq. 14)."""
+        mu = self.mu if samples is None else self.mu.expand(samples, *self.mu.shape)
+        return mu + self.std * noise(mu, generator)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """log N(z; μ, σ²): (…, B) nats."""
+        return -0.5 * (LOG_2PI + self.logvar + (z - self.mu) ** 2 / self.logvar.exp()).sum(-1)
+
+
+@dataclass(frozen=True)
+class StandardNormal:
+    """The prior N(0, I) on codes of D numbers."""
+
+    size: int
+
+    def sample(self, n: int, like: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+        """(n, D) draws with the device and dtype of `like`; the standard deviation is `temperature`."""
+        return temperature * noise(like.new_empty(n, self.size), generator)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        return -0.5 * (LOG_2PI + z**2).sum(-1)
+
+
+@dataclass(frozen=True)
+class RingMixture:
+    """Equal mixture of Gaussians with means on a circle in the first two units, N(0, I) in the others.
+
+    components: how many.  radius: of the circle.  std: of each component in the first two units.
+    """
+
+    size: int
+    components: int = 10
+    radius: float = 3.0
+    std: float = 0.4
+
+    def means(self, like: Tensor) -> Tensor:
+        """(components, D)"""
+        angle = torch.arange(self.components, device=like.device) * (2 * math.pi / self.components)
+        means = like.new_zeros(self.components, self.size)
+        means[:, 0] = self.radius * angle.cos()
+        means[:, 1 % self.size] = self.radius * (angle.sin() if self.size > 1 else angle.cos())
+        return means
+
+    def stds(self, like: Tensor) -> Tensor:
+        """(D,)"""
+        stds = like.new_ones(self.size)
+        stds[:2] = self.std
+        return stds
+
+    def sample(self, n: int, like: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+        which = torch.randint(self.components, (n,), device=like.device, generator=generator)
+        means = self.means(like)[which]
+        return means + temperature * self.stds(like) * noise(means, generator)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        means, stds = self.means(z), self.stds(z)
+        squares = ((z.unsqueeze(-2) - means) / stds) ** 2  # (…, B, components, D)
+        each = -0.5 * (LOG_2PI + 2 * stds.log() + squares).sum(-1)
+        return each.logsumexp(-1) - math.log(self.components)
+
+
+PRIORS = {"normal": StandardNormal, "mixture": RingMixture}
+Prior = StandardNormal | RingMixture
+
+
+@dataclass(frozen=True)
+class Bernoulli:
+    """Independent pixels x ∈ {0, 1} with logits (…, B, *shape).
+
+    For grey x ∈ [0, 1] `log_prob` is the negative cross-entropy, as is common; it is a bound on
+    nothing then, only a loss (for an honest likelihood binarise the data).
+    """
+
+    logits: Tensor
+
+    @property
+    def mean(self) -> Tensor:
+        return self.logits.float().sigmoid()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """Σ x log p + (1 − x) log(1 − p): (…, B) nats."""
+        logits = self.logits.float()
+        lead = logits.ndim - x.ndim + 1
+        x = x.expand_as(logits)
+        return -sum_dims(F.binary_cross_entropy_with_logits(logits, x, reduction="none"), lead)
+
+    def sample(self, generator: Generator | None = None) -> Tensor:
+        return torch.bernoulli(self.mean, generator=generator)
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """x ~ N(f, I / 2c), f = sigmoid(logits): its negative log-density is c‖x − f‖² + const (chapter Eq. 15)."""
+
+    logits: Tensor
+    c: float = 1.0
+
+    @property
+    def mean(self) -> Tensor:
+        return self.logits.float().sigmoid()
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        """−c‖x − f‖² + (V/2) log(c/π): (…, B) nats, V the number of values in x."""
+        lead = self.logits.ndim - x.ndim + 1
+        dims = x[0].numel()
+        return -self.c * sum_dims((x - self.mean) ** 2, lead) + 0.5 * dims * math.log(self.c / math.pi)
+
+
+def likelihood(name: str, logits: Tensor, c: float = 1.0) -> Bernoulli | Gaussian:
+    """p(x|z) by name: "bernoulli" or "gaussian"."""
+    return Bernoulli(logits) if name == "bernoulli" else Gaussian(logits, c)
+
+
+def distance(name: str, x: Tensor, logits: Tensor) -> Tensor:
+    """Δ(x, x̂), (B,): "squared" ‖x − sigmoid(logits)‖², or "bernoulli" cross-entropy in nats."""
+    if name == "bernoulli":
+        return -Bernoulli(logits).log_prob(x)
+    return sum_dims((x - logits.float().sigmoid()) ** 2)

@@ -1,0 +1,49 @@
+"""Generated images, and the training images nearest to them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..data.base import DataError, Split
+from ..measure.passing import decode, first, generator, inputs, require, still
+from ..models.base import Decoding, Model
+
+
+def generate(model: Model, n: int, temperature: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+    """n draws: (images float32 (n, C, H, W) in [0, 1], codes (n, D)); codes is None where images come without one.
+
+    temperature: on the prior's standard deviation; 0 gives its mean n times.
+    The first k of n images are those of k draws with the same seed only where the model's own `sample` makes it so.
+    """
+    able = require(model, "sample")
+    with still(model, seed) as device:
+        draws = generator(device, seed)
+        if not isinstance(model, Decoding) or type(model).sample is not Decoding.sample:
+            images = able.sample(n, temperature, draws).float().clamp(0, 1).cpu().numpy()
+            return images, None
+        codes = model.prior.sample(n, next(model.parameters()), temperature, draws).float().cpu().numpy()
+    return decode(model, codes).clip(0, 1), codes
+
+
+def nearest(images: np.ndarray, split: Split, limit: int = 10_000) -> tuple[np.ndarray, np.ndarray]:
+    """The closest of the first `limit` examples of a split: (ids int64 (n,), distances float32 (n,)).
+
+    images: (n, C, H, W) in [0, 1], as from `generate`.  distance: ‖a − b‖², summed over pixels.
+    """
+    ids = first(split, limit)
+    shape = tuple(images.shape[1:])
+    expected = tuple(split.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:])
+    if shape != expected:
+        raise DataError(f"These images are {shape}, the data {expected}. Compare with the data of the same run.")
+    a = torch.as_tensor(np.ascontiguousarray(images, dtype=np.float32)).flatten(1)
+    best, which, done = torch.full((len(a),), torch.inf), torch.zeros(len(a), dtype=torch.int64), 0
+    for x in inputs(split, ids, shape):
+        b = x.flatten(1).cpu()
+        distance, at = (b.square().sum(1) - 2 * a @ b.T).min(1)  # ‖a − b‖² − ‖a‖²: (n,)
+        closer = distance < best
+        best, which = torch.where(closer, distance, best), torch.where(closer, at + done, which)
+        done += len(b)
+    # The winners' distances anew: the difference of large numbers above is too coarse to tell a copy by.
+    exact = (a - split.batch(which).x.flatten(1).cpu()).square().sum(1)
+    return which.numpy(), exact.numpy()

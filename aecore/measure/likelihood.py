@@ -1,0 +1,61 @@
+"""Bounds on, and estimates of, log p(x) for models with a posterior and a likelihood. Nats per example."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..distributions import StandardNormal
+from ..divergences import kl_standard
+from ..models.base import Model
+from .passing import batch_size, device_of, generator, require, still
+
+
+def bound(model: Model, x: Tensor, samples: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
+    """The evidence lower bound and its terms: {"elbo", "recon", "kl"}, each (B,) nats; elbo = −(recon + kl).
+
+    recon = −E log p(x|z) over `samples` draws of q(z|x). kl in closed form for the prior N(0, I), else from the draws.
+    β and warm-up play no part: this is the bound, whatever weights the model was trained with.
+    """
+    able, recons, kls = require(model, "posterior"), [], []
+    size = max(1, batch_size(model.shape) // samples)
+    with still(model, seed) as device:
+        noise = generator(device, seed)
+        for part in x.to(device).split(size):
+            qz_x = able.posterior(part)
+            z = qz_x.rsample(samples, noise)  # (L, B, D)
+            recons.append(-able.p_x(z).log_prob(part).mean(0))
+            known = isinstance(able.prior, StandardNormal)
+            kls.append(kl_standard(qz_x) if known else (qz_x.log_prob(z) - able.prior.log_prob(z)).mean(0))
+        recon, kl = (torch.cat(values).float().cpu().numpy() for values in (recons, kls))
+    return {"elbo": -(recon + kl), "recon": recon, "kl": kl}
+
+
+def log_likelihood(model: Model, x: Tensor, samples: int = 100, seed: int = 0) -> np.ndarray:
+    """Importance-sampled log p(x), (B,) nats: below the truth on average, and closer with more samples.
+
+    log p̂(x) = log (1/K) Σ_k p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x),  K = samples.
+
+    Draws are made in pieces that keep memory bounded; the same seed and batch give the same number.
+    Source: Burda et al. (2015), Eq. 8, arXiv:1509.00519. Departures: none.
+    """
+    able = require(model, "posterior")
+    x = x.to(device_of(model))
+    size = batch_size(model.shape)
+    examples = max(1, size // samples)
+    chunk = min(samples, size)
+    found = []
+    with still(model, seed) as device:
+        noise = generator(device, seed)
+        for part in x.split(examples):
+            qz_x = able.posterior(part)
+            total = part.new_full((len(part),), -math.inf, dtype=torch.float64)
+            for start in range(0, samples, chunk):
+                z = qz_x.rsample(min(chunk, samples - start), noise)  # (K', B, D)
+                log_w = able.p_x(z).log_prob(part) + able.prior.log_prob(z) - qz_x.log_prob(z)
+                total = torch.logaddexp(total, log_w.double().logsumexp(0))
+            found.append(total - math.log(samples))
+    return torch.cat(found).cpu().numpy() if found else np.zeros(0)

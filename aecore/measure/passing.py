@@ -1,0 +1,123 @@
+"""Passing a split through a model in batches, without changing the model or anybody's random numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Generator, Tensor
+
+from ..catalog import CATALOG
+from ..data.base import DataError, Split
+from ..models.base import Model
+
+BATCH_VALUES = 200_000  # numbers in one batch: 256 digits. Larger ones leave the cache, and convolutions slow by half
+
+
+@contextmanager
+def still(model: Model, seed: int = 0) -> Iterator[torch.device]:
+    """The model held in eval mode, no gradients, random numbers from `seed`; all is as before afterwards.
+
+    Gives the model's device.
+    """
+    device, was_training = device_of(model), model.training
+    model.eval()
+    try:
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+            torch.manual_seed(seed)
+            yield device
+    finally:
+        model.train(was_training)
+
+
+def device_of(model: Model) -> torch.device:
+    return next(model.parameters()).device
+
+
+def generator(device: torch.device, seed: int) -> Generator:
+    return Generator(device).manual_seed(seed)
+
+
+def abilities(model: Model) -> frozenset[str]:
+    """What the model's class is listed with in the catalog; for a class that is not listed, what its methods say."""
+    for entry in CATALOG.values():
+        if entry.build is type(model):
+            return entry.abilities
+    found = {name for name in ("encode", "decode", "posterior", "corrupt", "sample") if hasattr(model, name)}
+    return frozenset(found)
+
+
+def require(model: Model, *needed: str) -> Any:
+    """The model, once it is known to have these abilities; DataError where it lacks one."""
+    lacking = [name for name in needed if name not in abilities(model)]
+    if lacking:
+        raise DataError(f"{type(model).__name__} cannot {lacking[0]}. Choose another model for this view.")
+    return model
+
+
+def require_images(shape: tuple[int, ...]) -> None:
+    if len(shape) != 3:
+        raise DataError(f"This view shows images; these data are vectors of {shape[0]} numbers. Choose image data.")
+
+
+def batch_size(shape: tuple[int, ...]) -> int:
+    """How many examples of this shape go through a model at once."""
+    return int(np.clip(BATCH_VALUES // int(np.prod(shape)), 8, 1000))
+
+
+def first(split: Split, limit: int | None = None) -> np.ndarray:
+    """The ids of (the first `limit` of) a split."""
+    return np.arange(min(len(split), limit or len(split)), dtype=np.int64)
+
+
+def checked(split: Split, ids) -> np.ndarray:
+    """ids as int64 (n,); DataError for an id that the split does not have."""
+    ids = np.asarray(ids, dtype=np.int64).reshape(-1)
+    if len(ids) and (ids.min() < 0 or ids.max() >= len(split)):
+        raise DataError(f"There is no example {ids.max() if ids.max() >= len(split) else ids.min()}: "
+                        f"this half of the data has {len(split):,}, counted from 0.")  # fmt: skip
+    return ids
+
+
+def inputs(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Tensor]:
+    """x (B, *shape) on the split's device, batch after batch, in the order of `ids`."""
+    size = batch_size(shape)
+    for start in range(0, len(ids), size):
+        yield split.batch(torch.from_numpy(ids[start : start + size])).x
+
+
+def over(
+    model: Model, split: Split, ids: np.ndarray, function: Callable[[Tensor], Tensor], seed: int = 0
+) -> np.ndarray:
+    """function(x) for all of `ids`, joined: (n, …) float32. Call it with a function of the model's."""
+    ids = checked(split, ids)
+    with still(model, seed) as device:
+        parts = [function(x.to(device)).float().cpu().numpy() for x in inputs(split, ids, model.shape)]
+    return np.concatenate(parts) if parts else np.zeros((0, *model.shape), np.float32)
+
+
+def encode(model: Model, split: Split, ids: np.ndarray) -> np.ndarray:
+    """Codes (n, D) float32; the posterior's means where there is one."""
+    return over(model, split, ids, require(model, "encode").encode)
+
+
+def autoencode(model: Model, split: Split, ids: np.ndarray) -> np.ndarray:
+    """Reconstructions (n, *shape) float32 of the undamaged inputs."""
+    able = require(model, "encode", "decode")
+    return over(model, split, ids, lambda x: able.decode(able.encode(x)))
+
+
+def decode(model: Model, codes: np.ndarray) -> np.ndarray:
+    """Codes (n, D) → (n, *shape) float32."""
+    able = require(model, "decode")
+    codes = np.ascontiguousarray(codes, dtype=np.float32)
+    size = batch_size(model.shape)
+    with still(model) as device:
+        parts = [
+            able.decode(torch.from_numpy(codes[start : start + size]).to(device)).float().cpu().numpy()
+            for start in range(0, len(codes), size)
+        ]
+    return np.concatenate(parts) if parts else np.zeros((0, *model.shape), np.float32)

@@ -1,0 +1,1 @@
+"""The autoencoders, one file a family of the chapter. Each file lists its entries in `ENTRIES`."""

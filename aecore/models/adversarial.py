@@ -1,0 +1,99 @@
+"""Chapter §5.1–5.2: autoencoders trained against critics."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor
+
+from .. import nets
+from ..data.base import Batch
+from ..distributions import PRIORS, distance
+from ..entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
+from ..nets import Shape, mlp
+from .base import Autoencoder, Player
+from .gan import CRITIC, critic_loss, fooling_loss
+
+ADAM = (0.5, 0.9)  # β of both players against each other
+
+
+class AAE(Autoencoder):
+    """Adversarial autoencoder: a critic on codes pulls q(z) to the prior.
+
+    autoencoder: min Δ(x, B(A(x)));  critic: min −log D(z) − log(1 − D(A(x))), z ~ p(z);
+    generator (the encoder): min −log D(A(x)).
+
+    prior: "normal" N(0, I), or "mixture": ten Gaussians on a circle.
+
+    Source: Makhzani et al. (2015), arXiv:1511.05644, §2, deterministic encoder.
+    Departures: the paper's two phases play simultaneously on one minibatch and one forward pass, each with
+    its own Adam (the encoder has two: one as autoencoder, one as generator). Critic and generator forget fast,
+    β₂ = 0.9: after 20 epochs on 4,000 digits MMD² to N(0, I) is half of that with 0.999.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 2,
+        prior: str = "normal",
+        net: str = "dense",
+        width: int = 512,
+        distance: str = "bernoulli",
+    ):
+        super().__init__(shape, code, PRIORS[prior](code))
+        self.encoder = nets.encoder(net, self.shape, code, width)
+        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.critic = mlp([code, width, width, 1])
+        self.distance = distance
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return {
+            "autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0}),
+            "critic": Player((self.critic,), {"critic": 1.0}, betas=ADAM),
+            "generator": Player((self.encoder,), {"adv": 1.0}, betas=ADAM),
+        }
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        x = batch.x
+        h = self.encoder(x)
+        z = self.prior.sample(len(x), h)
+        real, fake = self.critic(torch.cat([z, h])).squeeze(-1).chunk(2)
+        return {
+            "recon": distance(self.distance, x, self.decoder(h)),
+            "critic": critic_loss(real, fake),
+            "adv": fooling_loss(fake),
+        }
+
+
+ADV = Term("nats", "how surely the critic rejects the codes; log 2 ≈ 0.693 when it cannot tell")
+
+ENTRIES = (
+    Entry(
+        key="aae",
+        name="Adversarial autoencoder",
+        year=2015,
+        section="§5.1",
+        idea="A critic that tells codes from prior draws replaces the KL.",
+        equation=r"\min_{A,B}\; \term{recon}{\Delta\!\left(x, B(A(x))\right)},\quad"
+        r"\min_{D}\; \term{critic}{-\log D(z) - \log\left(1 - D(A(x))\right)},\quad"
+        r"\min_{A}\; \term{adv}{-\log D(A(x))}",
+        terms={
+            "recon": Term("nats, or squared error", "how far the reconstruction is from the input"),
+            "critic": CRITIC,
+            "adv": ADV,
+        },
+        source="Makhzani et al. (2015), arXiv:1511.05644; chapter §5.1",
+        build=AAE,
+        params={
+            "code": Param(2, 1, 256, 1, "log", "d", CODE.help),
+            "prior": Param("normal", choices=tuple(PRIORS), symbol="p(z)", help="where codes are pulled to"),
+            "net": NET,
+            "width": WIDTH,
+            "distance": Param("bernoulli", choices=DISTANCE.choices, symbol=DISTANCE.symbol, help=DISTANCE.help),
+        },
+        abilities=frozenset({"encode", "decode", "sample"}),
+        departures="the paper's two phases play at the same time, on one forward pass; each player has its own Adam",
+        plan={"batch": 64, "epochs": 30},
+    ),
+)

@@ -1,0 +1,118 @@
+"""The contract of every model: networks plus named loss terms, and who plays for which of them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import torch
+from torch import Generator, Tensor, nn
+
+from ..data.base import Batch
+from ..distributions import Normal, Prior, StandardNormal
+from ..nets import Shape
+
+
+@dataclass(frozen=True)
+class Player:
+    """Networks that move together to lower their own loss, Σ weight · mean(term).
+
+    networks: whose parameters it moves; always the same ones under one name, since its Adam remembers them.
+    weights: term name → weight in its loss; −1 where it wants a term large.
+    lr: factor on the learning rate.  betas: of its Adam.
+    """
+
+    networks: tuple[nn.Module, ...]
+    weights: Mapping[str, float]
+    lr: float = 1.0
+    betas: tuple[float, float] = field(default=(0.9, 0.999))
+
+
+class Model(nn.Module):
+    """What the loop and the pages know of a model. Subclasses define `terms`, and `players` if not alone.
+
+    shape: of one example, (C, H, W) or (D,).
+    """
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.shape = tuple(shape)
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        """The named terms of the objective, from one forward pass: (B,) per example or () of the batch.
+
+        players: who moves on this turn; terms that only others use may be left out. No term is
+        weighted here: what is logged means the same at every weight. A term that itself contains a
+        gradient takes it under `torch.enable_grad`, since held-out terms are taken under `no_grad`.
+        """
+        raise NotImplementedError
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        """Who plays at this moment of training (0 start … 1 end), for which weighted terms.
+
+        Weights may change with progress (warm-up), and so may the names (stages: "first layer", then "whole").
+        """
+        raise NotImplementedError
+
+    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+        """One round of play: each turn draws one minibatch, and its players move simultaneously on it.
+
+        By default all players move at once. Five critic steps to one: (("critic",),) * 5 + (("generator",),).
+        """
+        return (tuple(self.players(progress)),)
+
+    def project(self, player: str) -> None:
+        """Called after each step of a player: put its weights back where they must stay (WGAN's clipping)."""
+
+
+class Decoding(Model):
+    """A model that decodes codes: decoder (B, D) → (B, *shape) logits.
+
+    code: D, the number of units.  prior: what `sample` draws codes from.
+    """
+
+    decoder: nn.Module
+
+    def __init__(self, shape: Shape, code: int, prior: Prior | None = None):
+        super().__init__(shape)
+        self.code = code
+        self.prior = prior or StandardNormal(code)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z (B, D) → mean of p(x|z), (B, *shape) in [0, 1]."""
+        return self.decoder(z).float().sigmoid()
+
+    def sample(self, n: int, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+        """n decoded draws from the prior: (n, *shape) in [0, 1]."""
+        like = next(self.parameters())
+        return self.decode(self.prior.sample(n, like, temperature, generator))
+
+
+class Autoencoder(Decoding):
+    """A decoder with its encoder: (B, *shape) → (B, D)."""
+
+    encoder: nn.Module
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0})}
+
+    def encode(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → code (B, D); the posterior's mean where there is one."""
+        return self.encoder(x)
+
+
+class Stochastic(Autoencoder):
+    """An autoencoder that encodes to a Gaussian q(z|x): encoder (B, *shape) → (B, 2D), μ and log σ²."""
+
+    def posterior(self, x: Tensor) -> Normal:
+        """q(z|x) = N(μ(x), diag σ²(x)), each (B, D)."""
+        mu, logvar = self.encoder(x).float().chunk(2, -1)
+        return Normal(mu, logvar)
+
+    def encode(self, x: Tensor) -> Tensor:
+        return self.posterior(x).mu
+
+
+def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+    """Σ weight · mean over the batch of the term: the only place where terms are added up."""
+    return torch.stack([weight * terms[name].mean() for name, weight in weights.items()]).sum()

@@ -1,0 +1,181 @@
+"""Chapter §5: generators without an encoder, and the critics they play against."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .. import nets
+from ..data.base import Batch
+from ..distributions import sum_dims
+from ..entry import CODE, NET, WIDTH, Entry, Param, Term
+from ..nets import Shape
+from .base import Decoding, Player
+
+ADAM = (0.5, 0.999)  # β of players against a critic; Radford et al. (2015), arXiv:1511.06434
+
+
+def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """−log D(real) − log(1 − D(fake)) from logits: nats; 2 log 2 at chance."""
+    return F.softplus(-real.float()) + F.softplus(fake.float())
+
+
+def fooling_loss(fake: Tensor) -> Tensor:
+    """−log D(fake) from logits (non-saturating): nats; log 2 at chance."""
+    return F.softplus(-fake.float())
+
+
+class Critic(nn.Module):
+    """Tells real examples from generated ones: x (B, *shape) → logits (B,), large for real."""
+
+    def __init__(self, shape: Shape, net: str = "dense", width: int = 512):
+        super().__init__()
+        self.features, size = nets.trunk(net, shape, width)
+        self.head = nn.Linear(size, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.features(x)).squeeze(-1)
+
+
+class GAN(Decoding):
+    """Generative adversarial network: no encoder, only a decoder and a critic that keep each other busy.
+
+    critic: min −log D(x) − log(1 − D(x̃));  generator: min −log D(x̃),  x̃ = G(z), z ~ p(z).
+
+    The critic moves on one minibatch, the generator on the next.
+
+    Source: Goodfellow et al. (2014), arXiv:1406.2661, Algorithm 1 with k = 1 and the generator's loss that its
+    §3 recommends. Departures: Adam in place of momentum.
+    """
+
+    def __init__(self, shape: Shape, code: int = 32, net: str = "dense", width: int = 512):
+        super().__init__(shape, code)
+        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.critic = Critic(self.shape, net, width)
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return {
+            "critic": Player((self.critic,), {"critic": 1.0}, betas=ADAM),
+            "generator": Player((self.decoder,), {"adv": 1.0}, betas=ADAM),
+        }
+
+    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+        return (("critic",), ("generator",))
+
+    def fakes(self, n: int, players: Collection[str]) -> Tensor:
+        """x̃ = G(z), (n, *shape); without a way back to G when the generator does not move."""
+        z = self.prior.sample(n, next(self.parameters()))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and "generator" in players):
+            return self.decode(z)
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        fake = self.critic(self.fakes(len(batch.x), players))
+        terms = {"adv": fooling_loss(fake)} if "generator" in players else {}
+        if "critic" in players:
+            terms["critic"] = critic_loss(self.critic(batch.x), fake)
+        return terms
+
+
+def gradient_penalty(critic: nn.Module, x: Tensor, x_tilde: Tensor) -> Tensor:
+    """(‖∇f(x̂)‖₂ − 1)² at a random point x̂ between each x and x̃: (B,).
+
+    Differentiable by the critic's weights wherever gradients are recorded, and only a number elsewhere.
+    Source: Gulrajani et al. (2017), Eq. 3, arXiv:1704.00028.
+    """
+    learning = torch.is_grad_enabled()
+    t = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device)
+    with torch.enable_grad():
+        x_hat = (t * x + (1 - t) * x_tilde).detach().requires_grad_()
+        (slope,) = torch.autograd.grad(critic(x_hat).sum(), x_hat, create_graph=learning)
+    return (sum_dims(slope**2).clamp_min(1e-12).sqrt() - 1) ** 2
+
+
+class WGAN(GAN):
+    """Wasserstein GAN: the critic f estimates W₁(P_X, P_G) by its dual (Eq. 20), the generator lowers it.
+
+    critic: max E f(x) − E f(x̃) − λ (‖∇f(x̂)‖ − 1)², or with its weights clipped to [−c, c];
+    generator: min −E f(x̃). Five critic steps to one of the generator.
+
+    lipschitz: how f is kept Lipschitz, "penalty" with weight `lam`, or "clip" at `c`; the penalty is logged
+    in both cases.  critic_steps: the critic's steps to one.
+
+    Source: Arjovsky et al. (2017), arXiv:1701.07875, Algorithm 1; Gulrajani et al. (2017), arXiv:1704.00028.
+    Departures: Adam with β = (0, 0.9) for both; the paper of 2017a clips under RMSProp.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 32,
+        lipschitz: str = "penalty",
+        lam: float = 10.0,
+        c: float = 0.01,
+        critic_steps: int = 5,
+        net: str = "dense",
+        width: int = 512,
+    ):
+        super().__init__(shape, code, net, width)
+        self.lipschitz, self.lam, self.c, self.critic_steps = lipschitz, lam, c, critic_steps
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        penalty = {"penalty": self.lam} if self.lipschitz == "penalty" else {}
+        return {
+            "critic": Player((self.critic,), {"wasserstein": -1.0, **penalty}, betas=(0.0, 0.9)),
+            "generator": Player((self.decoder,), {"wasserstein": 1.0}, betas=(0.0, 0.9)),
+        }
+
+    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+        return (("critic",),) * self.critic_steps + (("generator",),)
+
+    def project(self, player: str) -> None:
+        if player == "critic" and self.lipschitz == "clip":
+            with torch.no_grad():
+                for weight in self.critic.parameters():
+                    weight.clamp_(-self.c, self.c)
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        x, x_tilde = batch.x, self.fakes(len(batch.x), players)
+        terms = {"wasserstein": self.critic(x).float() - self.critic(x_tilde).float()}
+        if "critic" in players:
+            with torch.set_grad_enabled(torch.is_grad_enabled() and self.lipschitz == "penalty"):
+                terms["penalty"] = gradient_penalty(self.critic, x, x_tilde)
+        return terms
+
+
+CRITIC = Term("nats", "the critic's cross-entropy; 2 log 2 ≈ 1.386 when it cannot tell")
+SMALL_CODE = Param(32, 1, 256, 1, "log", "d", CODE.help)
+PLAN = {"lr": 2e-4, "epochs": 30, "batch": 64}
+
+
+ENTRIES = (
+    Entry(
+        key="wgan",
+        name="Wasserstein GAN",
+        year=2017,
+        section="§5.3",
+        idea="The critic measures how far the generated images are from the data, instead of telling them apart.",
+        equation=r"\min_{G} \max_{f}\; \term{wasserstein}{f(x) - f(G(z))}"
+        r" - \lambda\, \term{penalty}{\left(\lVert \nabla f(\hat{x}) \rVert - 1\right)^2}",
+        terms={
+            "wasserstein": Term("critic units", "f(x) − f(x̃): the critic's estimate of W₁ times its slope"),
+            "penalty": Term("slope squared", "how far the critic's slope is from 1, between data and generated"),
+        },
+        source="Arjovsky et al. (2017), arXiv:1701.07875; Gulrajani et al. (2017), arXiv:1704.00028; chapter Eq. 20",
+        build=WGAN,
+        params={
+            "code": SMALL_CODE,
+            "lipschitz": Param("penalty", choices=("penalty", "clip"), help="how the critic's slope is bounded"),
+            "lam": Param(10.0, 0.1, 100.0, 0.1, "log", r"\lambda", "weight of the slope's penalty"),
+            "c": Param(0.01, 0.001, 1.0, 0.001, "log", "c", "largest weight of a clipped critic"),
+            "critic_steps": Param(5, 1, 20, 1, help="steps of the critic to one of the generator"),
+            "net": NET,
+            "width": WIDTH,
+        },
+        abilities=frozenset({"decode", "sample"}),
+        departures="Adam with β = (0, 0.9) for both kinds; clipping was published with RMSProp",
+        plan=PLAN,
+    ),
+)

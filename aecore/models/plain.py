@@ -1,0 +1,105 @@
+"""Chapter §1: the plain autoencoders, linear and deep (Eq. 1)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+
+from .. import nets
+from ..data.base import Batch
+from ..distributions import distance, sum_dims
+from ..entry import CODE, DISTANCE, NET, WIDTH, Entry, Term
+from ..nets import Shape
+from .base import Autoencoder, Player
+
+
+class Linear(Autoencoder):
+    """Linear encoder and decoder.
+
+    h = A x + a,  x̂ = B h + b,  loss = ‖x − x̂‖² (Eq. 1). At the optimum B spans the subspace of the first
+    D principal components; the biases do the centring.
+
+    Source: Baldi & Hornik (1989); Plaut (2018), arXiv:1804.10253.
+    Departures: trained by Adam from a random orthonormal B with A = Bᵀ. From unrelated matrices the last
+    directions, whose eigenvalues are close, take ten times as long; so they do with Adam's usual β₂ = 0.999,
+    which remembers the large gradients of the start.
+    """
+
+    def __init__(self, shape: Shape, code: int = 16):
+        super().__init__(shape, code)
+        inputs = math.prod(self.shape)
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(inputs, code))
+        self.decoder = nn.Sequential(nn.Linear(code, inputs), nets.Reshape(self.shape))
+        A, B = self.encoder[1], self.decoder[0]
+        nn.init.orthogonal_(B.weight)
+        with torch.no_grad():
+            A.weight.copy_(B.weight.T)
+        nn.init.zeros_(A.bias)
+        nn.init.zeros_(B.bias)
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0}, betas=(0.9, 0.95))}
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        x = batch.x
+        return {"recon": sum_dims((x - self.decoder(self.encoder(x))) ** 2)}
+
+    def decode(self, z: Tensor) -> Tensor:
+        """x̂ = B z + b, not squashed: it may leave [0, 1], as PCA's reconstruction does."""
+        return self.decoder(z).float()
+
+
+class Deep(Autoencoder):
+    """Undercomplete non-linear autoencoder: loss = Δ(x, B(A(x))) (Eq. 1).
+
+    distance: Δ, "squared" or "bernoulli".
+
+    Source: Hinton & Salakhutdinov (2006), doi:10.1126/science.1127647.
+    Departures: trained from scratch with Adam, without layer-wise pretraining.
+    """
+
+    def __init__(self, shape: Shape, code: int = 16, net: str = "dense", width: int = 512, distance: str = "squared"):
+        super().__init__(shape, code)
+        self.encoder = nets.encoder(net, self.shape, code, width)
+        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.distance = distance
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        x = batch.x
+        return {"recon": distance(self.distance, x, self.decoder(self.encoder(x)))}
+
+
+RECON = Term("squared error", "how far the reconstruction is from the input, summed over the pixels")
+
+ENTRIES = (
+    Entry(
+        key="linear",
+        name="Linear autoencoder",
+        year=1989,
+        section="§1",
+        idea="One matrix in, one matrix out: it finds the same subspace as PCA.",
+        equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\lVert x - B(Ax) \rVert^2}",
+        terms={"recon": RECON},
+        source="Baldi & Hornik (1989); Plaut (2018), arXiv:1804.10253; chapter Eq. 1",
+        build=Linear,
+        params={"code": CODE},
+        departures="trained by Adam (β₂ = 0.95) from random orthonormal matrices with A = Bᵀ",
+        plan={"lr": 2e-2, "epochs": 20, "precision": "fp32"},
+    ),
+    Entry(
+        key="deep",
+        name="Deep autoencoder",
+        year=2006,
+        section="§1",
+        idea="Non-linear encoder and decoder around a narrow code: PCA bent into a manifold.",
+        equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}",
+        terms={"recon": Term("squared error, or nats", RECON.help)},
+        source="Hinton & Salakhutdinov (2006), doi:10.1126/science.1127647; chapter Eq. 1",
+        build=Deep,
+        params={"code": CODE, "net": NET, "width": WIDTH, "distance": DISTANCE},
+        departures="trained from scratch with Adam: the layer-wise pretraining of 2006 is no longer needed",
+    ),
+)

@@ -1,0 +1,136 @@
+"""The trained examples: `python -m aecore.recipe` trains what `pretrained/recipe.toml` lists and is not there yet.
+
+Training happens in a work folder, resumable like any run; what is finished is published to pretrained/ without
+its resume state and snapshots, in half precision where the pictures agree.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import torch
+from tqdm import tqdm
+
+from . import data as datasets
+from .data.base import DataSpec
+from .runs import PRETRAINED, Run, write_text
+from .train import Plan
+
+KEPT_PREVIEWS = 8
+KEPT_ROWS = 200
+
+
+def recipes(file: Path = PRETRAINED / "recipe.toml") -> list[dict[str, Any]]:
+    return tomllib.loads(file.read_text(encoding="utf-8"))["run"]
+
+
+def same(run: Run, recipe: dict[str, Any]) -> bool:
+    """Whether a run was made by this very recipe."""
+    info = run.info
+    return (
+        info.model == recipe["model"]
+        and info.params == run.entry.check(recipe["params"])
+        and info.data == DataSpec(**recipe["data"])
+        and info.plan == Plan(**recipe["plan"])
+    )
+
+
+def train(recipe: dict[str, Any], work: Path) -> Run:
+    """Train to the end in `work`, going on where an earlier attempt was cut off."""
+    path = work / recipe["id"]
+    if (path / "run.json").exists() and not same(Run.open(path), recipe):
+        shutil.rmtree(path)
+    if (path / "run.json").exists():
+        run = Run.open(path)
+    else:
+        run = Run.create(
+            recipe["model"], DataSpec(**recipe["data"]), recipe["params"], Plan(**recipe["plan"]),
+            path=path, title=recipe["title"],
+        )  # fmt: skip
+    if run.info.status != "done":
+        with tqdm(total=1000, desc=recipe["id"], unit="‰") as bar:
+            status = run.execute(on_row=lambda row, training: bar.update(int(1000 * training.progress) - bar.n))
+        if status != "done":
+            sys.exit(f"{recipe['id']}: {status}: {run.info.reason}")
+    return run
+
+
+def halves_agree(run: Run, half: Path) -> bool:
+    """Whether the 16-bit weights give the same pictures: within two grey levels of 255 in all of 500 test images."""
+    model = run.model()
+    x = run.data().test.batch(torch.arange(500)).x
+
+    def look() -> torch.Tensor:
+        if "encode" in run.entry.abilities:
+            return model.decode(model.encode(x))
+        return model.sample(100, generator=torch.Generator().manual_seed(0))
+
+    with torch.no_grad():
+        full = look()
+        run.save_model(model, half=True, path=half)
+        model = Run(half.parent, run.info).model()
+        return bool((look() - full).abs().max() < 2 / 255)
+
+
+def card(run: Run) -> str:
+    """The card of a trained example, from its run.json alone."""
+    info = run.info
+    settings = ", ".join(f"{name} {value}" for name, value in {**info.params, **info.plan.model_dump()}.items())
+    seconds = run.heartbeat().get("seconds", 0)
+    took = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    lines = [f"# {info.title}", "", f"{run.entry.name}: {run.entry.idea} Source: {run.entry.source}.", "",
+             f"- Data: {info.source}", f"- Settings: {settings}",
+             f"- Trained in {took} on {info.device} ({info.versions.get('threads')} thread, beside others); one seed",
+             "", "| test figure | value |", "|---|---|"]  # fmt: skip
+    return "\n".join([*lines, *(f"| {name} | {value:.4g} |" for name, value in info.metrics.items())]) + "\n"
+
+
+def publish(run: Run, recipe: dict[str, Any], place: int, target: Path) -> None:
+    """Copy what people look at into pretrained/: configuration, thinned rows, weights, some previews, the card."""
+    if target.exists():
+        shutil.rmtree(target)
+    (target / "preview").mkdir(parents=True)
+    data = datasets.load(run.info.data)
+    sizes = f"{len(data.train):,} training and {len(data.test):,} test images"
+    source = f"{data.title}: {sizes}. {data.attribution}".strip()
+    shown = DataSpec(**recipe["shown"]) if "shown" in recipe else None
+    run = Run(run.path, run.info.model_copy(update={"source": source, "shown": shown, "order": float(place)}))
+    published = Run(target, run.info)
+    published.save(owner="")
+    if not halves_agree(run, target / "weights.safetensors"):
+        shutil.copy(run.path / "weights.safetensors", target / "weights.safetensors")
+    rows, _ = run.rows()
+    stride = max(1, len(rows) // KEPT_ROWS)
+    kept = [row for index, row in enumerate(rows) if index % stride == 0 or "test" in row]
+    write_text(target / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+    steps = run.steps("preview")
+    for index in {round(k * (len(steps) - 1) / (KEPT_PREVIEWS - 1)) for k in range(KEPT_PREVIEWS)}:
+        shutil.copy(run.path / f"preview/{steps[index]}.png", target / "preview")
+    shutil.copy(run.path / "heartbeat.json", target / "heartbeat.json")
+    write_text(target / "card.md", card(run))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("ids", nargs="*", help="only these runs")
+    parser.add_argument("--work", type=Path, default=Path("build/pretrained"), help="where training happens")
+    options = parser.parse_args()
+    for place, recipe in enumerate(recipes()):
+        target = PRETRAINED / recipe["id"]
+        if options.ids and recipe["id"] not in options.ids:
+            continue
+        if (target / "run.json").exists() and same(Run.open(target), recipe):
+            print(f"{recipe['id']}: there already")
+            continue
+        publish(train(recipe, options.work), recipe, place, target)
+        print(f"{recipe['id']}: published")
+
+
+if __name__ == "__main__":
+    main()

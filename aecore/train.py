@@ -1,0 +1,291 @@
+"""The loop: a generator of rows. It knows players, terms and turns, and nothing of any model.
+
+A run is a sequence of steps; a step is one round of `model.turns`, each turn drawing one minibatch.
+Everything random in step n depends on (seed, n) alone, so that a run which was killed and taken up
+again goes on exactly as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+
+from . import device as devices
+from .data.base import Batch, Data, DataError, Split
+from .models.base import Model, Player, total
+
+Row = dict[str, Any]
+
+MARKS = 24  # held-out evaluations spread over a run, denser at its start, beside those at the ends of epochs
+EPOCH_MARKS = 60
+GRADIENT = "gradient of "
+EVALUATION_VALUES = 4_000_000  # numbers in one batch of a held-out evaluation
+HELD_OUT_SEED = 7_000_003  # noise of the held-out evaluation: the same at every evaluation of every run
+
+
+class Diverged(ArithmeticError):
+    """A term or a gradient is no longer a number. `term` names it."""
+
+    def __init__(self, term: str, step: int):
+        super().__init__(
+            f"{term} is no longer a number at step {step}. The last good weights are kept. "
+            "Try a lower learning rate, clipped gradients, or full precision (fp32)."
+        )
+        self.term = term
+
+
+class Plan(BaseModel):
+    """How to train: everything but the model and the data."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(10, ge=1, le=10_000, description="passes over the training images")
+    batch: int = Field(128, ge=2, le=8192, description="examples in a minibatch")
+    lr: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False, description="Adam's learning rate at the start")
+    decay: bool = Field(True, description="let the learning rate fall to 0 along a half cosine")
+    clip: float = Field(0.0, ge=0, allow_inf_nan=False, description="largest norm of a player's gradient; 0: any")
+    seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and noise")
+    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the device is fast in it")
+    held_out: int = Field(1000, ge=1, le=100_000, description="held-out examples evaluated for the curves")
+
+
+def mix(seed: int, *numbers: int) -> int:
+    """One 63-bit seed from several numbers (splitmix64's finaliser), so that near seeds share nothing."""
+    state = seed
+    for number in numbers:
+        state = (state * 0x9E3779B97F4A7C15 + number + 1) & (2**64 - 1)
+        state = ((state ^ (state >> 30)) * 0xBF58476D1CE4E5B9) & (2**64 - 1)
+        state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
+        state ^= state >> 31
+    return state & (2**63 - 1)
+
+
+def means(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The batch mean of every term, detached, still on the device."""
+    return {name: term.detach().float().mean() for name, term in terms.items()}
+
+
+def losses(values: Mapping[str, float], players: Mapping[str, Player]) -> dict[str, float]:
+    """ "loss" of a single player, "loss/<player>" of several, from mean terms; those whose terms are all known."""
+    known = {
+        name: sum(weight * values[term] for term, weight in player.weights.items())
+        for name, player in players.items()
+        if all(term in values for term in player.weights)
+    }
+    return {"loss" if len(players) == 1 else f"loss/{name}": value for name, value in known.items()}
+
+
+def evaluate(
+    model: Model,
+    split: Split,
+    limit: int | None = None,
+    batch: int = 500,
+    seed: int = HELD_OUT_SEED,
+    progress: float = 1.0,
+) -> Row:
+    """Mean of every term over (the first `limit` of) a split, with fixed noise; the random state is left as it was.
+
+    batch: examples at once, fewer where they are large.  progress: whose terms, in a training by stages.
+    """
+    device = next(model.parameters()).device
+    count = min(len(split), limit or len(split))
+    batch = max(1, min(batch, EVALUATION_VALUES // math.prod(model.shape)))
+    sums: dict[str, float] = {}
+    everyone = tuple(model.players(progress))
+    was_training = model.training
+    model.eval()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(seed)
+        for start in range(0, count, batch):
+            index = torch.arange(start, min(start + batch, count))
+            for name, value in means(model.terms(_to(split.batch(index), device), everyone)).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(index)
+    model.train(was_training)
+    return {name: value / count for name, value in sums.items()}
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(*(part if part is None else part.to(device) for part in batch))
+
+
+def marks(draws: int, per_epoch: int) -> list[int]:
+    """After how many minibatches to evaluate held-out examples: dense at first, then at ends of epochs, and the end."""
+    early = {math.ceil(draws * (k / MARKS) ** 2) for k in range(1, MARKS + 1)}
+    every = math.ceil(draws / per_epoch / EPOCH_MARKS)
+    return sorted(early | set(range(per_epoch * every, draws + 1, per_epoch * every)))
+
+
+class Training:
+    """One training in progress: iterate it for rows; `state` and `restore` stop and resume it at any row.
+
+    A row has "step", "epoch" (fractions count), "seconds" of training so far, and the mean of every term with
+    the loss: "train" over the steps since the last row, and now and then "test" over held-out examples.
+    """
+
+    def __init__(self, model: Model, data: Data, plan: Plan, device: torch.device | str | None = None):
+        if len(data.train) < 2:
+            raise DataError(f"{data.title} has {len(data.train)} training example; at least 2 are needed")
+        self.device = torch.device(device) if device else devices.best()
+        # Convolutions are up to four times faster with channels last on a CPU, and no slower elsewhere.
+        convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
+        self.layout = torch.channels_last if convolves and len(data.shape) == 3 else torch.contiguous_format
+        self.model, self.plan = model.to(self.device, memory_format=self.layout), plan
+        self.data = data.to(self.device)
+        self.batch = min(plan.batch, len(data.train))
+        self.per_epoch = len(data.train) // self.batch
+        self.draws_total = plan.epochs * self.per_epoch
+        self.every = max(1, min(50, self.per_epoch // 10))  # steps between two rows
+        self.marks = marks(self.draws_total, self.per_epoch)
+        self.step = self.draws = 0
+        self.seconds = 0.0
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self._epoch, self._order = -1, torch.empty(0)
+        self._waiting: dict[str, tuple[Tensor | None, ...]] = {}  # each player's gradients, until all have theirs
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._saved: dict[str, dict[int, dict[str, Tensor]]] = {}  # restored, for optimisers not yet made
+
+    @property
+    def progress(self) -> float:
+        """From 0 at the start to 1 at the end."""
+        return min(1.0, self.draws / self.draws_total)
+
+    @property
+    def epoch(self) -> float:
+        return self.draws / self.per_epoch
+
+    def __iter__(self) -> Iterator[Row]:
+        self.model.train()
+        clock = time.perf_counter()
+        while self.draws < self.draws_total:
+            before, progress = self.draws, self.progress
+            players = self.model.players(progress)
+            self._round(players)
+            self.step += 1
+            evaluate_now = any(before < mark <= self.draws for mark in self.marks)
+            if self.step % self.every == 0 or evaluate_now:
+                row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
+                row["train"] = self._finite(self._flush() | self._slopes(), players)
+                if evaluate_now:
+                    held_out = evaluate(self.model, self.data.test, self.plan.held_out, progress=progress)
+                    row["test"] = self._finite(held_out, players)
+                self.seconds += time.perf_counter() - clock
+                yield {**row, "seconds": round(self.seconds, 3)}
+                clock = time.perf_counter()
+
+    def _round(self, players: Mapping[str, Player]) -> None:
+        """One step: every turn draws a minibatch; its players move at once, each by its own loss."""
+        devices.seed(self.device, mix(self.plan.seed, 1, self.step))
+        for turn in self.model.turns(self.progress):
+            batch = self._draw()
+            with devices.autocast(self.device, self.plan.precision):
+                terms = self.model.terms(batch, turn)
+                objectives = {name: total(terms, players[name].weights) for name in turn}
+            self._collect(terms)
+            for position, name in enumerate(turn):
+                self._differentiate(name, players[name], objectives[name], keep=position + 1 < len(turn))
+            for name in turn:
+                self._move(name, players[name])
+
+    def _differentiate(self, name: str, player: Player, loss: Tensor, keep: bool) -> None:
+        """Gradients of this player's loss for its own parameters only; they wait until all players have theirs."""
+        optimiser = self._optimiser(name, player)
+        parameters = optimiser.param_groups[0]["params"]
+        self._waiting[name] = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
+
+    def _move(self, name: str, player: Player) -> None:
+        optimiser = self.optimisers[name]
+        group = optimiser.param_groups[0]
+        for parameter, gradient in zip(group["params"], self._waiting[name], strict=True):
+            parameter.grad = gradient
+        if self.plan.clip:
+            clip_grad_norm_(group["params"], self.plan.clip)
+        group["lr"] = self.plan.lr * player.lr * self._decay()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        self.model.project(name)
+
+    def _decay(self) -> float:
+        return 0.5 * (1 + math.cos(math.pi * self.progress)) if self.plan.decay else 1.0
+
+    def _optimiser(self, name: str, player: Player) -> torch.optim.Optimizer:
+        if name not in self.optimisers:
+            seen: dict[int, torch.nn.Parameter] = {
+                id(p): p for network in player.networks for p in network.parameters() if p.requires_grad
+            }
+            self.optimisers[name] = torch.optim.Adam(
+                seen.values(), lr=self.plan.lr, betas=player.betas, fused=self.device.type in ("cpu", "cuda")
+            )
+            if name in self._saved:
+                groups = self.optimisers[name].state_dict()["param_groups"]
+                self.optimisers[name].load_state_dict({"state": self._saved.pop(name), "param_groups": groups})
+        return self.optimisers[name]
+
+    def _draw(self) -> Batch:
+        """The next minibatch of a stream that passes over the data in a new order each epoch."""
+        epoch, position = divmod(self.draws, self.per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(mix(self.plan.seed, 2, epoch))
+            order = torch.randperm(len(self.data.train), generator=generator)
+            self._epoch, self._order = epoch, order.to(self.device)
+        self.draws += 1
+        index = self._order[position * self.batch : (position + 1) * self.batch]
+        batch = _to(self.data.train.batch(index), self.device)
+        return batch._replace(x=batch.x.contiguous(memory_format=self.layout))
+
+    def _collect(self, terms: Mapping[str, Tensor]) -> None:
+        """Add up on the device; nothing waits for a number until a row is due."""
+        for name, value in means(terms).items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _flush(self) -> dict[str, float]:
+        values = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        return values
+
+    def _slopes(self) -> dict[str, float]:
+        """The norm of each player's last gradient: with the terms it tells whether the weights are still numbers."""
+        return {
+            GRADIENT + name: float(get_total_norm([slope for slope in slopes if slope is not None]))
+            for name, slopes in self._waiting.items()
+        }
+
+    def _finite(self, values: dict[str, float], players: Mapping[str, Player]) -> dict[str, float]:
+        """Terms and losses, for a row; Diverged if anything is no number."""
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise Diverged(name, self.step)
+        terms = {name: value for name, value in values.items() if not name.startswith(GRADIENT)}
+        return {**terms, **losses(terms, players)}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that is needed to go on after the last row: tensors (copies), and plain numbers."""
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        states = {player: optimiser.state_dict()["state"] for player, optimiser in self.optimisers.items()}
+        for player, state in {**self._saved, **states}.items():
+            for index, slots in state.items():
+                tensors |= {f"optimiser/{player}/{index}/{slot}": value for slot, value in slots.items()}
+        plain = {"step": self.step, "draws": self.draws, "seconds": self.seconds}
+        plain_layout = torch.contiguous_format
+        return {name: value.detach().cpu().clone(memory_format=plain_layout) for name, value in tensors.items()}, plain
+
+    def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Put back what `state` gave; the next row is the one that would have followed."""
+        self.step, self.draws, self.seconds = int(plain["step"]), int(plain["draws"]), float(plain["seconds"])
+        model: dict[str, Tensor] = {}
+        self.optimisers, self._saved = {}, {}
+        for name, value in tensors.items():
+            if name.startswith("model/"):
+                model[name.removeprefix("model/")] = value
+            else:
+                player, index, slot = name.removeprefix("optimiser/").rsplit("/", 2)
+                self._saved.setdefault(player, {}).setdefault(int(index), {})[slot] = value
+        self.model.load_state_dict(model)

@@ -1,0 +1,1 @@
+"""The Streamlit front end: it reads `aecore` and holds no mathematics."""

@@ -1,0 +1,55 @@
+"""`python -m app`: start the server on this computer, and say where. PORT changes the port."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from contextlib import suppress
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+
+
+def free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
+
+
+def warm() -> None:
+    """Import and make what the first page needs while the server starts and the browser opens."""
+    from aecore import CATALOG, jobs
+    from app import first
+
+    jobs.one_thread()
+    with suppress(ValueError, OSError):  # the page will say what is wrong
+        run = first.choose([run for run in jobs.Queue().listing(pretrained=True) if run.info.model in CATALOG])
+        if run:
+            first.view(run)
+
+
+def main() -> None:
+    text = os.environ.get("PORT", "8501")
+    if not text.isdigit() or not 1 <= int(text) <= 65535:
+        sys.exit(f"PORT={text} is no port. Give a number from 1 to 65535, for example: PORT=8600 make run")
+    port = int(text)
+    if not free(port):
+        sys.exit(f"Port {port} is in use, perhaps by this app. Open http://localhost:{port}, "
+                 f"or choose another port: PORT={port + 1} make run")  # fmt: skip
+    os.chdir(HERE.parent)  # where .streamlit/ and runs/ are
+    threading.Thread(target=warm, daemon=True).start()
+    print(f"\n  Autoencoder Explorer: http://localhost:{port}   (stop with Ctrl-C)\n", flush=True)
+    from streamlit.web import cli
+
+    sys.argv = ["streamlit", "run", str(HERE / "main.py"), "--server.port", str(port), "--server.address", "127.0.0.1"]
+    cli.main()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,28 @@
+"""Components that live in the browser: drawn on canvas, answered without the server.
+
+Each folder is one idea: a Python function with its JavaScript and CSS beside it. A component gets its pictures once, as
+one packed value (see `pack`), draws from them while the hand moves, and tells Python only when the hand lets go.
+"""
+
+from .copy_link import copy_link
+from .film import film
+from .identity import identity
+from .latent_map import MapView, latent_map
+from .pack import atlas, pack, unpack
+from .pad import pad, rasterise
+from .scrubber import Move, scrubber
+
+__all__ = [
+    "MapView",
+    "Move",
+    "atlas",
+    "copy_link",
+    "film",
+    "identity",
+    "latent_map",
+    "pack",
+    "pad",
+    "rasterise",
+    "scrubber",
+    "unpack",
+]

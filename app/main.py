@@ -1,0 +1,55 @@
+"""Navigation and page frame."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+ROOT = str(Path(__file__).resolve().parent.parent)
+if ROOT not in sys.path:  # Streamlit puts the script's own folder there, not the one that holds the packages
+    sys.path.insert(0, ROOT)
+
+import streamlit as st  # noqa: E402
+
+from app import shelf  # noqa: E402
+
+st.set_page_config(page_title="Autoencoder Explorer", page_icon=":material/blur_on:", layout="wide")
+shelf.queue()  # starts with the first page, so that waiting runs go on
+
+VIEWS = Path(__file__).parent / "views"
+PAGES = {
+    "": [
+        ("gallery", "Gallery", "grid_view", "The trained autoencoders, and yours"),
+        ("train", "Train", "model_training", "Choose an autoencoder and data, set the knobs"),
+        ("run", "Watch", "show_chart", "See a training: every term of the loss, pictures sharpening, time left"),
+    ],
+    "See inside": [
+        ("reconstruct", "Reconstruct", "compare", "Encoder, code, decoder: what comes back, and what is lost"),
+        ("traverse", "Traverse", "tune", "Turn one unit of the code and see what it means"),
+        ("map", "Map", "scatter_plot", "All codes in the plane, and what lies between them"),
+        ("generate", "Generate", "casino", "New images from the prior"),
+    ],
+}
+
+page = st.navigation(
+    {
+        section: [
+            st.Page(
+                VIEWS / f"{name}.py",
+                title=title,
+                icon=f":material/{icon}:",
+                url_path=name,
+                help=help,
+                default=name == "gallery",
+            )
+            for name, title, icon, help in pages
+        ]
+        for section, pages in PAGES.items()
+    },
+    position="top",
+)
+shelf.look()
+shelf.greet()
+with shelf.plain_errors():
+    page.run()
+shelf.sign_link()

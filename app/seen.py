@@ -1,0 +1,181 @@
+"""The pages' doors to `aecore.explore` and `aecore.measure`, remembered by the run's id, weights and plain values."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Literal, NamedTuple
+
+import numpy as np
+import streamlit as st
+import torch
+
+from aecore import Run
+from aecore.data.base import Images
+from aecore.explore import codes, generate, maps, passage, traverse
+from aecore.measure import passing, reconstruction, statistics
+from aecore.measure.units import Units
+from aecore.train import evaluate, losses
+from app import shelf
+
+RANKED = 5000  # held-out images that are searched for the worst
+COMPARED = 10_000  # training images that are searched for the nearest
+
+
+def stamp(run: Run) -> tuple[str, float]:
+    """Tells one run's weights from all others."""
+    file = run.path / "weights.safetensors"
+    return str(run.path), file.stat().st_mtime if file.exists() else 0.0
+
+
+remember = partial(st.cache_data, show_spinner=False, hash_funcs={Run: stamp})
+
+
+class Way(NamedTuple):
+    """One image's way: uint8 (H, W[, 3]) pictures; code (D,), std (D,) or None; figures by name; terms by name."""
+
+    shown: np.ndarray
+    seen: np.ndarray
+    output: np.ndarray
+    code: np.ndarray
+    std: np.ndarray | None
+    mse: float
+    psnr: float
+    terms: dict[str, float]
+
+
+@remember(max_entries=16)
+def units(run: Run) -> Units:
+    return statistics(shelf.model(run), shelf.data(run).test)
+
+
+@remember(max_entries=16)
+def ranking(run: Run) -> np.ndarray:
+    """The first held-out images, the worst reconstructed first: their ids."""
+    split = shelf.data(run).test
+    return passage.worst(shelf.model(run), split, min(len(split), RANKED), RANKED)[0]
+
+
+def choice(run: Run, n: int, seed: int, label: int | None = None, worst: bool = False) -> np.ndarray:
+    """Ids of n held-out images, of one class if asked: a seeded choice, or the worst reconstructed."""
+    split = shelf.data(run).test
+    if worst:
+        ids = ranking(run)
+    elif label is None:
+        return codes.choose(split, n, seed)
+    else:
+        ids = np.random.default_rng(seed).permutation(len(split))
+    if label is not None and split.labels is not None:
+        ids = ids[split.labels[ids] == label]
+    return ids[:n]
+
+
+@remember(max_entries=64)
+def images(run: Run, ids: tuple[int, ...], half: str = "test") -> np.ndarray:
+    """uint8 (n, H, W[, 3])"""
+    return codes.images(getattr(shelf.data(run), half), np.array(ids))
+
+
+@remember(max_entries=64)
+def reconstructions(run: Run, ids: tuple[int, ...], half: str = "test") -> np.ndarray:
+    """uint8 (n, H, W[, 3]), of the undamaged images."""
+    return codes.reconstructions(shelf.model(run), getattr(shelf.data(run), half), np.array(ids))
+
+
+@remember(max_entries=64)
+def code_of(run: Run, ids: tuple[int, ...], half: str = "test") -> np.ndarray:
+    """(n, D)"""
+    return codes.codes(shelf.model(run), getattr(shelf.data(run), half), np.array(ids))
+
+
+@remember(max_entries=256)
+def way(run: Run, image: np.ndarray, damaged: bool = False, seed: int = 0) -> Way:
+    """One image, uint8 (H, W[, 3]), through encoder, code and decoder; damage: another for each seed."""
+    model = shelf.model(run)
+    chw = np.array(image[None] if image.ndim == 2 else image.transpose(2, 0, 1), order="C")
+    x = torch.from_numpy(chw)[None]
+    found = passage.passage(model, x.float() / 255, damaged, seed)
+    values = evaluate(model, Images(x), 1, seed=seed)
+    pair = found["input"][None], found["output"][None]
+    shown, before, after = (codes.to_uint8(np.asarray(found[name])[None])[0] for name in ("input", "seen", "output"))
+    return Way(
+        shown, before, after, np.asarray(found["code"]).reshape(-1), found["std"],
+        float(reconstruction.mse(*pair)[0]), float(reconstruction.psnr(*pair)[0]),
+        values | losses(values, model.players(1.0)),
+    )  # fmt: skip
+
+
+@remember(max_entries=64)
+def strips(run: Run, base: tuple[float, ...], which: tuple[int, ...], steps: int = 17) -> tuple[np.ndarray, np.ndarray]:
+    """(tiles uint8 (U, S, H, W[, 3]), values (U, S)): each unit of `which` moved while the others stay."""
+    model = shelf.model(run)
+    low, high = traverse.spans(model, units(run))
+    return traverse.sheet(model, np.array(base, np.float32), list(which), low, high, steps)
+
+
+@remember(max_entries=128)
+def decoded(run: Run, code: tuple[float, ...]) -> np.ndarray:
+    """uint8 (H, W[, 3]), exactly."""
+    return traverse.picture(shelf.model(run), np.array(code, np.float32))
+
+
+def base(run: Run, kind: str, example: int = 0, seed: int = 0) -> np.ndarray:
+    """(D,) where a traversal starts: "mean", "image" or "random draw"."""
+    model = shelf.model(run)
+    if kind == "image":
+        return traverse.image_code(model, shelf.data(run).test, example)
+    return (
+        traverse.random_draw(model, seed, units(run))
+        if kind == "random draw"
+        else traverse.prior_mean(model, units(run))
+    )
+
+
+@remember(max_entries=32)
+def between(run: Run, a: int, b: int, how: Literal["linear", "spherical"], steps: int = 24) -> np.ndarray:
+    """Frames uint8 (steps, H, W[, 3]) from held-out image a to b."""
+    ends = code_of(run, (a, b))
+    return traverse.interpolate(shelf.model(run), ends[0], ends[1], steps, how)
+
+
+def stored(run: Run, method: str, n: int, half: str) -> bool:
+    """Whether a slow map is there."""
+    return maps.stored(run, method, n, half) is not None
+
+
+@remember(max_entries=8, show_spinner="Placing the codes on a plane …")
+def latent_map(
+    run: Run, n: int, method: maps.Method, pair: tuple[int, int], half: Literal["test", "train"]
+) -> maps.MapView:
+    """A slow method must have been computed before (see `maps.stored`)."""
+    points = maps.stored(run, method, n, half) if method in maps.SLOW else None
+    return maps.latent_map(shelf.model(run), shelf.data(run), n, method, half, points=points, units=pair)
+
+
+@remember(max_entries=32)
+def generated(run: Run, n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+    """(images float (n, C, H, W), codes (n, D) or None); for a model without a prior: what N(0, T²I) decodes to."""
+    model = shelf.model(run)
+    if "sample" in run.entry.abilities:
+        return generate.generate(model, n, temperature, seed)
+    z = temperature * np.random.default_rng(seed).standard_normal((n, len(units(run).mean)))
+    return passing.decode(model, z), z.astype(np.float32)
+
+
+@remember(max_entries=32, show_spinner="Looking for the nearest training images …")
+def nearest(run: Run, n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, squared distances) of the training images that are closest to the generated ones."""
+    return generate.nearest(generated(run, n, temperature, seed)[0], shelf.data(run).train, COMPARED)
+
+
+@remember(max_entries=32)
+def typical(run: Run) -> float:
+    """Median squared distance of 100 held-out images to their nearest training images."""
+    ids = codes.choose(shelf.data(run).test, 100)
+    real = codes.images(shelf.data(run).test, ids).astype(np.float32) / 255
+    real = real[:, None] if real.ndim == 3 else real.transpose(0, 3, 1, 2)
+    return float(np.median(generate.nearest(real, shelf.data(run).train, COMPARED)[1]))
+
+
+def small(images: np.ndarray) -> np.ndarray:
+    """Floats (n, C, H, W) as uint8 pictures."""
+    return codes.to_uint8(images)

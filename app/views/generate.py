@@ -1,0 +1,97 @@
+"""Generate: decode draws from the prior, and look whether they are copies."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+
+from app import looks, plots, seen
+from app.browser.contact import contact
+
+run = looks.opening(
+    "Generate",
+    "Draw a code at random, decode it: an image that nobody has drawn. Good models make them look like the originals "
+    "without copying any.",
+    "decode",
+)
+prior = "sample" in run.entry.abilities
+if not prior:
+    st.info(
+        f"**{looks.plain(run.info.title)} has no prior:** nothing in its training says where codes lie. "
+        "For comparison, here is what draws from N(0, I) decode to; most of them fall where no image has its code.",
+        icon=":material/info:",
+    )
+
+
+def again() -> None:
+    st.session_state["generate.seed"] = (st.session_state["generate.seed"] + 1) % 10_000
+
+
+pictures, beside = st.columns([7, 2], gap="large")
+with beside:
+    n = st.select_slider("Images", [16, 36, 64, 100], 36, key="generate.n", **looks.LINKED)
+    meaning = "On the prior's standard deviation: 0 is its mean, 1 the prior itself"
+    temperature = st.slider(
+        "Temperature $T$", 0.0, 2.0, 1.0, 0.05, key="generate.temperature", help=meaning, **looks.LINKED
+    )
+    seed = looks.number("Seed", 9999, "generate.seed")
+    st.button("Draw again", type="primary", key="generate.again", on_click=again, width="stretch")
+
+images, codes = seen.generated(run, n, temperature, seed)
+made = seen.small(images)
+real = seen.images(run, tuple(seen.choice(run, n, seed).tolist()))
+with pictures:
+    left, right = st.columns(2, gap="medium")
+    with left:
+        st.subheader("Originals", anchor=False)
+        st.image(looks.sheet(real), alt=f"{len(real)} held-out images", output_format="PNG", width="stretch")
+    with right:
+        st.subheader("Generated" if prior else "Decoded from N(0, I)", anchor=False)
+        st.image(looks.sheet(made), alt=f"{n} generated images", output_format="PNG", width="stretch")
+    spread = "I" if temperature == 1 else rf"{temperature:g}^2 I"
+    law = rf"\mathcal{{N}}(0,\, {spread})" if looks.gaussian(run) else rf"p_{{T = {temperature:g}}}(z)"
+    if codes is not None:
+        st.latex(rf"z \sim {law},\qquad x = B(z),\qquad d = {codes.shape[1]}")
+
+with st.container(horizontal=True):
+    name = f"{run.info.id}-generated-{seed}"
+    looks.download("Generated as PNG", lambda: plots.png(looks.sheet(made)), f"{name}.png", "image/png", "generate.png")
+    arrays = {"images": images} | ({} if codes is None else {"codes": codes})
+    looks.download(
+        "Images and codes as NPZ",
+        lambda: looks.npz(**arrays),
+        f"{name}.npz",
+        "application/octet-stream",
+        "generate.npz",
+    )
+    if codes is not None:
+        header = ["image", *(f"z{j + 1}" for j in range(codes.shape[1]))]
+        table = looks.table(header, range(len(codes)), *codes.T)
+        looks.download("Codes as CSV", table, f"{name}.csv", "text/csv", "generate.csv")
+
+st.header("Copies?", anchor=False)
+st.markdown("Under each generated image the training image that is nearest to it, pixel by pixel.")
+shown = min(n, 18)
+ids, distances = seen.nearest(run, n, temperature, seed)
+contact(
+    [("generated", made[:shown]), ("nearest training image", seen.images(run, tuple(ids[:shown].tolist()), "train"))],
+    key="generate.nearest",
+    captions=[f"{distance:.1f}" for distance in distances[:shown]],
+    alt="Generated images above their nearest training images",
+)
+searched = min(len(looks.training(run)), seen.COMPARED)
+typical = seen.typical(run)
+looks.numbers([
+    ("nearest distance", f"{np.median(distances):.1f}", f"median of {n} generated images, ‖a − b‖² over pixels", ""),
+    ("smallest", f"{distances.min():.1f}", "0 would be a copy", ""),
+    ("held-out images", f"{typical:.1f}", "the same median for real images that were not trained on", ""),
+])  # fmt: skip
+st.caption(f"Searched among {searched:,} of {len(looks.training(run)):,} training images; the first {shown} are shown.")
+with st.expander("What to look for"):
+    st.markdown(
+        "- **Temperature**: below 1 the draws are safer and more alike, above 1 bolder and more often broken.\n"
+        "- **Distances near 0** would be copies; far below those of held-out images they mean blur, which is near to "
+        "everything.\n"
+        "- **Without a prior** (linear, deep, denoising) random codes miss the small region that training used.\n"
+        "- **In-between shapes** are codes between classes: look at the same place on the map."
+    )

@@ -1,0 +1,160 @@
+"""Map: all codes on a plane, and what lies between them."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+import streamlit as st
+
+from aecore.explore.maps import NAMES, SLOW, Method
+from app import looks, plots, seen, shelf
+from app.browser import latent_map
+from app.browser.contact import contact
+
+METHODS: dict[str, Method] = {"PCA": "pca", "UMAP": "umap", "t-SNE": "tsne", "two units": "units"}
+HALVES: dict[str, Literal["test", "train"]] = {"held-out": "test", "training": "train"}
+SIZES = (1000, 2000, 5000, 10_000)
+SHOWN = 48  # selected images on the contact sheet
+
+run = looks.opening(
+    "Map",
+    "Every point is one image, placed by its code. Move the pointer: the decoder paints what any place would be.",
+    "encode",
+    "decode",
+)
+size = seen.code_of(run, (0,)).shape[1]
+
+
+def forget() -> None:
+    looks.keep("view", run, "")
+
+
+with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    method: Method = "units"
+    first, second = 1, 2
+    if size > 2:
+        method = METHODS[looks.option("Plane", list(METHODS), "map.method", on_change=forget)]
+        if method == "units":
+            order = [int(j) + 1 for j in seen.units(run).order]
+            common = {"format_func": "z{}".format, "on_change": forget, "width": 110, **looks.LINKED}
+            first = st.selectbox("Across", order, 0, key="map.x", **common)
+            second = st.selectbox("Upwards", order, 1, key="map.y", **common)
+    half = HALVES[looks.option("Images", list(HALVES), "map.half", on_change=forget)]
+    there = len(getattr(shelf.data(run), half))
+    n = looks.option("How many", sorted({min(most, there) for most in SIZES}), "map.n", min(5000, there))
+
+if first == second:
+    st.info("Choose two different units.", icon=":material/info:")
+    st.stop()
+
+
+@st.fragment(run_every=1.5)
+def wait() -> None:
+    """How a slow map stands; when it is ready the page shows it."""
+    standing = shelf.queue().analyse(run, method, n, half)
+    if standing.state == "done":
+        st.rerun()
+    if standing.state.startswith("failed"):
+        st.error(f"{NAMES[method]} {looks.plain(standing.state)}", icon=":material/error:")
+        if st.button("Try again", key="map.again"):
+            shelf.queue().analyse(run, method, n, half, again=True)
+        return
+    left = max(1, standing.estimate - standing.elapsed)
+    how = f"number {standing.position} in line, then " if standing.state == "waiting" else ""
+    st.progress(min(1.0, standing.progress), f"{NAMES[method]} of {n:,} codes: {how}about {left:.0f} s. PCA meanwhile.")
+
+
+ready = method not in SLOW or seen.stored(run, method, n, half)
+if not ready:
+    wait()
+view = seen.latent_map(run, n, method if ready else "pca", (first - 1, second - 1), half)
+
+
+@st.fragment
+def show() -> None:
+    """The map, and what was pointed at or chosen on it."""
+    state: dict[str, Any] = dict(
+        latent_map(
+            view.points,
+            view.ids,
+            view.labels,
+            key=f"map.{run.info.id}.{view.method}.{first}.{second}.{half}",
+            images=view.images,
+            class_names=view.class_names,
+            reconstructions=view.reconstructions,
+            plane=view.plane,
+            extent=view.extent,
+            axes=view.axes,
+            height=640,
+            caption=f"{view.caption}. {view.note}",
+            alt=f"Map of the codes of {run.info.title}: {len(view.ids):,} images by {NAMES[view.method]}.",
+            state=(looks.read_view(looks.recall("view", run)) or None) if ready else None,
+        )
+    )
+    if ready:  # a link to a slow map waits for that map's own plane
+        looks.keep("view", run, looks.write_view(state))
+    if state["point"] is not None:
+        pointed(int(state["point"]))
+    selected = [i for i in state["selected"] if i in places]
+    if selected:
+        chosen(selected)
+
+
+places = {int(i): k for k, i in enumerate(view.ids)}
+
+
+def pointed(example: int) -> None:
+    """One image large beside its reconstruction."""
+    name = looks.titled(run, example, half)
+    st.subheader(looks.plain(name[:1].upper() + name[1:]), anchor=False)
+    before, after, code = st.columns([1, 1, 2], gap="large", vertical_alignment="center")
+    with before:
+        looks.picture(seen.images(run, (example,), half)[0], "$x$", name)
+    with after:
+        looks.picture(seen.reconstructions(run, (example,), half)[0], r"$\hat x$", f"reconstruction of {name}")
+    with code:
+        bars = looks.code_bars(seen.code_of(run, (example,), half)[0], None, height=260)
+        looks.chart(bars, "map.code", f"The code of {name} as bars")
+
+
+def chosen(ids: list[int]) -> None:
+    """The selection as a contact sheet and a table."""
+    st.subheader(f"{len(ids):,} selected", anchor=False)
+    some = tuple(ids[:SHOWN])
+    before, after = seen.images(run, some, half), seen.reconstructions(run, some, half)
+    contact(
+        [("original", before), ("reconstruction", after)],
+        key="map.sheet",
+        captions=[looks.label_of(run, i, half) or str(i) for i in some],
+        tile=56,
+        alt="Selected images above their reconstructions",
+    )
+    if len(ids) > SHOWN:
+        st.caption(f"The first {SHOWN} are shown; the table has all.")
+    rows = np.array([places[i] for i in ids])
+    codes = seen.code_of(run, tuple(ids), half)
+    header = ["image", "class", "x", "y", *(f"z{j + 1}" for j in range(codes.shape[1]))]
+    names = [looks.label_of(run, i, half) for i in ids]
+    with st.container(horizontal=True):
+        looks.download("Table as CSV", lambda: looks.table(header, ids, names, *view.points[rows].T, *codes.T),
+                       f"{run.info.id}-selection.csv", "text/csv", "map.csv")  # fmt: skip
+        both = np.concatenate([before, after])
+        looks.download(
+            "Sheet as PNG",
+            lambda: plots.png(looks.sheet(both, len(some))),
+            f"{run.info.id}-selection.png",
+            "image/png",
+            "map.png",
+        )
+
+
+show()
+with st.expander("What to look for"):
+    st.markdown(
+        "- **Classes apart without labels**: the model never saw the colours; they only show what it found by itself.\n"
+        "- **Holes and edges**: in a plain autoencoder the plane between groups decodes to rubbish, in a VAE to "
+        "something in between.\n"
+        "- **A VAE's cloud** is round and centred like its prior; an autoencoder's may lie anywhere.\n"
+        "- **PCA and UMAP** of a larger code are shadows: points that overlap here can be far apart in the code."
+    )

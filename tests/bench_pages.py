@@ -1,0 +1,116 @@
+"""How fast the pages are, measured in Chromium: the second half of `make bench`.
+
+Medians of several tries; a page counts as there when its picture is drawn and no script runs any more.
+"""
+
+from __future__ import annotations
+
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from aecore import DataSpec, Plan, Run
+from aecore.bench import busy
+from tests.chromium import CHROMIUM, ROOT, chromium, free_port
+
+TRIES = 5
+PAGES = {"reconstruct": "img", "traverse": ".scrub figure canvas", "map": "[role=application]", "generate": "img"}
+MOVE = """() => { window.spent = []; let at = 0;
+    addEventListener('pointermove', () => { at = performance.now(); }, true);
+    addEventListener('pointermove', () => spent.push(performance.now() - at)); }"""
+
+
+def drawn(tab, selector: str) -> None:
+    tab.wait_for_selector(selector, timeout=120_000)
+    tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached", timeout=120_000)
+
+
+def opening(tab, address: str, page: str) -> float:
+    start = time.perf_counter()
+    tab.goto(f"{address}/{page}?run=vae-2d")
+    drawn(tab, PAGES[page])
+    return time.perf_counter() - start
+
+
+def answer(tab) -> float:
+    """A control that needs the server, to its new picture: other images on Generate."""
+    pictures = "() => [...document.querySelectorAll('[data-testid=stMain] img')].map(i => i.src).join()"
+    before = tab.evaluate(pictures)
+    start = time.perf_counter()
+    tab.get_by_role("button", name="Draw again").click()
+    tab.wait_for_function(f"before => ({pictures})() !== before", arg=before, timeout=120_000)
+    return time.perf_counter() - start
+
+
+def answers(tab, address: str) -> float:
+    tab.goto(f"{address}/generate?run=vae-2d")
+    drawn(tab, "img")
+    answer(tab)
+    times = []
+    for _ in range(3 * TRIES):
+        drawn(tab, "img")
+        times.append(answer(tab))
+    return statistics.median(times)
+
+
+def drags(tab, address: str) -> float:
+    """Milliseconds from a pointer's move to the drawn picture, on the scrubber."""
+    tab.goto(f"{address}/traverse?run=vae-2d")
+    drawn(tab, ".scrub figure canvas")
+    box = tab.locator(".scrub [role=slider]").first.bounding_box()
+    tab.evaluate(MOVE)
+    tab.mouse.move(box["x"] + 5, box["y"] + 5)
+    tab.mouse.down()
+    tab.mouse.move(box["x"] + box["width"] - 5, box["y"] + 5, steps=60)
+    spent = tab.evaluate("() => spent")
+    tab.mouse.up()
+    return statistics.median(spent)
+
+
+def main() -> None:
+    if CHROMIUM is None:
+        sys.exit("No Chromium found: the pages are not measured.")
+    if warning := busy():
+        print(warning)
+    with tempfile.TemporaryDirectory() as temporary, chromium() as browser:
+        runs = Path(temporary) / "runs"
+        runs.mkdir()
+        port = free_port()
+        address = f"http://127.0.0.1:{port}"
+        tab = browser.new_page(viewport={"width": 1440, "height": 1000})
+        start = time.perf_counter()
+        environment = os.environ | {"PORT": str(port), "AECORE_RUNS": str(runs)}
+        server = subprocess.Popen(["make", "--silent", "run"], cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+        try:
+            while True:
+                try:
+                    tab.goto(address)
+                    break
+                except Exception:  # not listening yet
+                    time.sleep(0.1)
+            tab.get_by_role("img", name="Picture decoded").wait_for(timeout=120_000)
+            print(f"make run → first page with a live picture: {time.perf_counter() - start:.1f} s (target 6)")
+            for page in PAGES:
+                times = [opening(tab, address, page) for _ in range(TRIES)]
+                print(f"opening {page:12}: {statistics.median(times):.2f} s, first time {times[0]:.2f} s (target 2)")
+            print(f"drag → picture, traverse: {drags(tab, address):.1f} ms (target 16)")
+            calm = answers(tab, address)
+            run = Run.create("vae", DataSpec(name="digits"), {"code": 2}, Plan(epochs=500), path=runs / "load")
+            while run.refresh().info.status != "running" or not run.heartbeat().get("seconds"):
+                time.sleep(0.3)
+            loaded = answers(tab, address)
+            print(f"a control that asks the server: {1000 * calm:.0f} ms (target 300); while a training runs "
+                  f"{1000 * loaded:.0f} ms, {loaded / calm:.2f} times (target 1.5)")  # fmt: skip
+        finally:
+            server.terminate()
+            server.wait(30)
+    if warning := busy():
+        print(warning)
+
+
+if __name__ == "__main__":
+    main()

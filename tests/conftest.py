@@ -1,0 +1,67 @@
+"""One thread, a fresh seed and a run folder of its own for every test; small data to train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from aecore.data.base import Batch, Data, DataSpec, Images
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def alone(monkeypatch, tmp_path):
+    """What a test draws, and the runs it makes, are its own."""
+    monkeypatch.setenv("AECORE_RUNS", str(tmp_path / "runs"))
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+
+
+class Table:
+    """A split of vectors, with a mask where not everything was observed."""
+
+    labels = None
+
+    def __init__(self, x: Tensor, mask: Tensor | None = None):
+        self.x, self.mask = x, mask
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, index: Tensor) -> Batch:
+        return Batch(self.x[index], None, None if self.mask is None else self.mask[index])
+
+    def to(self, device: torch.device | str) -> Table:
+        return self
+
+
+def images(shape: tuple[int, int, int] = (1, 8, 8), n: int = 32) -> Data:
+    """Smooth random images, n to train on and n held out."""
+    coarse = torch.rand(2 * n, shape[0], 4, 4, generator=torch.Generator().manual_seed(1))
+    pixels = torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear").mul(255).to(torch.uint8)
+    labels = np.arange(n) % 2
+    return Data(DataSpec(name="digits"), "made", shape, Images(pixels[:n], labels), Images(pixels[n:], labels), "made")
+
+
+def vectors(size: int = 12, n: int = 32) -> Data:
+    x = torch.rand(2 * n, size, generator=torch.Generator().manual_seed(1))
+    return Data(DataSpec(name="digits"), "made", (size,), Table(x[:n]), Table(x[n:]), "made")
+
+
+def ratings(items: int = 12, n: int = 32) -> Data:
+    """Ratings from 1 to 5, a third of them observed."""
+    generator = torch.Generator().manual_seed(1)
+    r = torch.randint(1, 6, (2 * n, items), generator=generator).float()
+    mask = (torch.rand(2 * n, items, generator=generator) < 1 / 3).float()
+    r = r * mask
+    return Data(
+        DataSpec(name="digits"), "made", (items,), Table(r[:n], mask[:n]), Table(r[n:], mask[n:]), "made"
+    )  # fmt: skip
+
+
+MADE: dict[str, Callable[[], Data]] = {"image": images, "vector": vectors, "ratings": ratings}

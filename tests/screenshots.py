@@ -1,0 +1,57 @@
+"""Pictures of every page, light and dark, wide and narrow: `make screenshots` writes them to screenshots/."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from aecore.runs import pretrained
+from tests.chromium import CHROMIUM, ROOT, app, chromium
+
+PAGES = ("", "train", "run", "reconstruct", "traverse", "map", "generate")
+WIDTHS = (1440, 900)
+SCHEMES = ("light", "dark")
+
+
+def settle(tab, ms: int = 1500) -> None:
+    tab.wait_for_selector("h1, h2", timeout=60_000)
+    tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached", timeout=60_000)
+    tab.wait_for_timeout(ms)
+
+
+def shoot(address: str, folder: Path, pages: tuple[str, ...] = PAGES) -> None:
+    folder.mkdir(exist_ok=True)
+    shown = next((run.info.id for run in pretrained() if run.info.id == "vae-2d"), "")
+    with chromium() as browser:
+        for scheme in SCHEMES:
+            for width in WIDTHS:
+                context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
+                tab = context.new_page()
+                for page in pages:
+                    tab.goto(f"{address}/{page}" + (f"?run={shown}" if shown and page not in ("", "train") else ""))
+                    settle(tab)
+                    inside = "() => document.querySelector('[data-testid=stMain]').scrollHeight"
+                    tab.set_viewport_size({"width": width, "height": min(4000, int(tab.evaluate(inside)) + 90)})
+                    settle(tab)
+                    tab.screenshot(path=folder / f"{page or 'gallery'}-{width}-{scheme}.png")
+                    tab.set_viewport_size({"width": width, "height": 1000})
+                context.close()
+        print(f"{len(list(folder.glob('*.png')))} pictures in {folder}")
+
+
+def main() -> None:
+    if CHROMIUM is None:
+        sys.exit("No Chromium found: install Debian's chromium, or set CHROMIUM to its path.")
+    target = ROOT / "screenshots"
+    shutil.rmtree(target, ignore_errors=True)
+    with tempfile.TemporaryDirectory() as temporary:
+        runs = Path(temporary) / "runs"
+        runs.mkdir()
+        with app(runs) as address:
+            shoot(address, target, tuple(sys.argv[1].split(",")) if len(sys.argv) > 1 else PAGES)
+
+
+if __name__ == "__main__":
+    main()

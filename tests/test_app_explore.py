@@ -1,0 +1,261 @@
+"""The pages that look inside: every view with every kind of model, bad links and bad pictures; never a traceback."""
+
+from __future__ import annotations
+
+import io
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from aecore import DataSpec, Plan, Run, jobs, runs
+from app import looks, seen
+
+VIEWS = ("reconstruct", "traverse", "map", "generate")
+DIGITS = DataSpec(name="digits", size=8, limit=256)
+KINDS = {
+    "vae-2": ("vae", {"code": 2}, DIGITS),
+    "vae-conv": ("vae", {"code": 16, "net": "conv"}, DIGITS),
+    "deep-40": ("deep", {"code": 40}, DIGITS),
+    "linear-1": ("linear", {"code": 1}, DIGITS),
+    "denoising": ("denoising", {"code": 8, "noise": "erasures"}, DIGITS),
+    "aae": ("aae", {"code": 2, "prior": "mixture"}, DIGITS),
+    "beta": ("beta_vae", {"code": 6}, DataSpec(name="sprites", size=16, limit=256)),
+}
+
+
+ONLY_DRAWS = {"gan": ("wgan", {"code": 4, "critic_steps": 1}, DIGITS)}
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory) -> Path:
+    """A folder with a run of each kind, barely trained."""
+    folder = tmp_path_factory.mktemp("explored")
+    for name, (model, params, data) in {**KINDS, **ONLY_DRAWS}.items():
+        width = {} if model == "linear" else {"width": 32}
+        plan = Plan(epochs=1, batch=64, held_out=64)
+        run = Run.create(model, data, {**params, **width}, plan, path=folder / name, title=f"Run {name}")
+        assert run.execute("cpu") == "done", run.info.reason
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def shown(trained, monkeypatch) -> None:
+    """The pages see these runs; nothing is computed in workers."""
+    monkeypatch.setenv("AECORE_RUNS", str(trained))
+    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
+
+
+def opened(view: str, /, **link: str) -> AppTest:
+    def page(view: str) -> None:
+        import runpy
+
+        from app import shelf
+
+        with shelf.plain_errors():
+            runpy.run_path(f"app/views/{view}.py")
+
+    at = AppTest.from_function(page, kwargs={"view": view}, default_timeout=60)
+    for name, value in link.items():
+        at.query_params[name.replace("__", ".")] = value
+    return at.run()
+
+
+def sound(at: AppTest) -> AppTest:
+    assert not at.exception, at.exception[0].value
+    assert not at.error, at.error[0].value
+    return at
+
+
+def texts(at: AppTest) -> str:
+    return " ".join(e.value for kind in (at.info, at.warning, at.error, at.markdown, at.caption) for e in kind)
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("name", KINDS)
+def test_every_view_opens_with_every_kind_of_model(view, name):
+    at = sound(opened(view, run=name))
+    assert at.title[0].value == view.capitalize()
+    assert not at.warning
+    assert at.session_state["run"] == name
+
+
+def test_reconstruct_shows_the_worst_first_and_one_class_only():
+    at = sound(opened("reconstruct", run="vae-2", reconstruct__class="7", reconstruct__n="6"))
+    run = runs.find("vae-2")
+    ids = seen.choice(run, 6, 0, 7)
+    assert (looks.split(run).labels[ids] == 7).all()
+    assert "6 of" in texts(at)
+    at = sound(opened("reconstruct", run="vae-2", reconstruct__worst="true"))
+    errors = [
+        seen.way(run, image).mse for image in seen.images(run, tuple(seen.choice(run, 8, 0, worst=True).tolist()))
+    ]
+    assert errors == sorted(errors, reverse=True)
+
+
+def test_a_denoising_model_shows_what_the_encoder_sees_and_others_have_no_such_switch():
+    assert "reconstruct.damage" in [toggle.key for toggle in sound(opened("reconstruct", run="denoising")).toggle]
+    assert "reconstruct.damage" not in [toggle.key for toggle in sound(opened("reconstruct", run="vae-2")).toggle]
+
+
+def test_the_terms_of_one_image_stand_below_it_with_their_values():
+    at = sound(opened("reconstruct", run="beta"))
+    shown = " ".join(html.proto.body for html in at.get("html"))
+    assert all(word in shown for word in ("MSE", "PSNR", "recon", "kl", "loss", "nats"))
+
+
+def file(image: Image.Image, format: str, **more) -> bytes:
+    out = io.BytesIO()
+    image.save(out, format, **more)
+    return out.getvalue()
+
+
+NOISE = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64), np.uint8))
+GREY = Image.fromarray(np.arange(4096, dtype=np.uint8).reshape(64, 64))
+GOOD = {
+    "grey.png": file(GREY, "PNG"),
+    "cmyk.jpg": file(GREY.convert("CMYK"), "JPEG"),
+    "deep.png": file(Image.fromarray((np.arange(4096, dtype=np.uint16) * 16).reshape(64, 64)), "PNG"),
+    "film.webp": file(GREY, "WEBP", save_all=True, append_images=[GREY.rotate(90)]),
+    "wide.png": file(GREY.resize((300, 20)), "PNG"),
+}
+BAD = {
+    "text.png": b"this is no picture",
+    "empty.png": b"",
+    "cut.png": file(NOISE, "PNG")[:2000],
+    "huge.png": file(Image.new("1", (20_000, 20_000)), "PNG"),
+    "*bold* [link](x).png": b"\x89PNG\r\n\x1a\n",
+}
+
+
+@pytest.mark.parametrize("name", [*GOOD, *BAD])
+def test_an_uploaded_picture_passes_through_or_is_refused_in_a_sentence(name):
+    at = sound(opened("reconstruct", run="beta", reconstruct__from="upload"))
+    at.file_uploader(key="reconstruct.upload").set_value((name, {**GOOD, **BAD}[name], "image/png")).run()
+    assert not at.exception, at.exception[0].value
+    if name in GOOD:
+        assert not at.error
+    else:
+        assert len(at.error) == 1 and at.error[0].value.endswith(".")
+
+
+def test_a_link_reopens_a_traversal_with_the_same_code():
+    at = sound(opened("traverse", run="deep-40", traverse__from="image", traverse__image="3", z="2:1.25_17:-0.5"))
+    assert at.query_params["z"] == "2:1.25_17:-0.5"
+    again = sound(at.run())
+    assert again.query_params["z"] == "2:1.25_17:-0.5"
+    sound(at.button(key="traverse.reset").click().run())
+    assert "z" not in at.query_params
+
+
+def test_another_start_forgets_the_moved_units():
+    at = sound(opened("traverse", run="vae-2", z="1:2"))
+    sound(at.number_input(key="traverse.image").set_value(5).run())
+    assert "z" not in at.query_params
+
+
+def test_a_code_in_a_link_survives_writing_and_reading_and_nonsense_is_left_out():
+    moved = {0: -0.5, 2: 1.25, 39: 3.0}
+    assert looks.read_code(looks.write_code(moved), 40) == moved
+    assert looks.read_code("1:2_x_99:1_3:nan_4:1e9_:_2:-1_0:5", 40) == {0: 2.0, 1: -1.0}
+
+
+def test_a_map_in_a_link_survives_writing_and_reading_and_nonsense_is_left_out():
+    view = {"cursor": [1.25, -0.5], "zoom": [0.0, 1.0, 2.0], "hidden": [0, 3], "thumbnails": True}
+    assert looks.read_view(looks.write_view(view)) == view
+    assert looks.read_view("c1_z1,2,inf_hx_q_t9_cnan,1__h-1") == {"hidden": []}
+    assert looks.write_view({"cursor": None, "hidden": [], "thumbnails": False}) == ""
+
+
+@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize(
+    "link",
+    [
+        {"run": "no-such-run"},
+        {"run": "../../etc"},
+        {"run": "vae-conv", "z": "%%%", "view": "c,,_z_h", "v": "0"},
+        {"run": "deep-40", "reconstruct.image": "999999", "reconstruct.class": "eleven", "reconstruct.n": "-3"},
+        {
+            "run": "deep-40",
+            "traverse.sheet": "99",
+            "traverse.from": "nowhere",
+            "traverse.image": "-1",
+            "traverse.b": "x",
+        },
+        {"run": "deep-40", "map.method": "two units", "map.x": "z41", "map.y": "z1", "map.n": "7", "map.half": "none"},
+        {"run": "vae-2", "generate.n": "1000000", "generate.temperature": "nan", "generate.seed": "-5"},
+    ],
+)
+def test_a_bad_link_falls_back_and_says_so_where_it_matters(view, link):
+    at = opened(view, **link)
+    assert not at.exception, at.exception[0].value
+    assert at.title[0].value == view.capitalize()
+    if link["run"] not in KINDS:
+        assert "Showing another one" in texts(at)
+
+
+def test_a_slow_map_shows_pca_and_how_long_it_takes(monkeypatch):
+    standing = jobs.Analysis("waiting", estimate=42.0, position=2)
+    monkeypatch.setattr(jobs.Queue, "analyse", lambda *args, **more: standing)
+    at = sound(opened("map", run="deep-40", map__method="UMAP"))
+    bar = at.get("progress")[0].proto
+    assert "UMAP" in bar.text and "42 s" in bar.text and "number 2 in line" in bar.text and "PCA meanwhile" in bar.text
+    monkeypatch.setattr(jobs.Queue, "analyse", lambda *args, **more: jobs.Analysis("failed: the disk is full"))
+    at = opened("map", run="deep-40", map__method="UMAP")
+    assert not at.exception and "the disk is full" in at.error[0].value
+
+
+def test_two_equal_units_are_no_plane():
+    at = sound(opened("map", run="vae-conv", map__method="two units", map__x="z3", map__y="z3"))
+    assert "two different units" in texts(at)
+
+
+def test_a_model_without_a_prior_says_so_and_decodes_random_codes():
+    assert "has no prior" in texts(sound(opened("generate", run="deep-40")))
+    assert "has no prior" not in texts(sound(opened("generate", run="aae")))
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_model_without_an_encoder_generates_and_other_pages_say_that_they_cannot_show_it(view):
+    at = sound(opened(view, run="gan"))
+    assert ("cannot be shown on this page" in texts(at)) == (view != "generate")
+
+
+def test_draw_again_takes_the_next_seed_and_the_same_seed_gives_the_same_images():
+    at = sound(opened("generate", run="vae-2", generate__n="16"))
+    sound(at.button(key="generate.again").click().run())
+    assert at.number_input(key="generate.seed").value == 1
+    run = runs.find("vae-2")
+    a, b = seen.generated(run, 4, 1.0, 7)[0], seen.generated.__wrapped__(run, 4, 1.0, 7)[0]
+    np.testing.assert_array_equal(a, b)
+    assert np.abs(a - seen.generated(run, 4, 1.0, 8)[0]).max() > 0
+
+
+def test_a_model_that_cannot_decode_or_is_no_image_model_says_so(monkeypatch, trained):
+    run = Run.open(trained / "vae-2")
+    lame = type("Entry", (), {"abilities": frozenset({"encode"}), "key": "lame"})()
+    monkeypatch.setattr(Run, "entry", property(lambda self: lame))
+    assert "no decoder" in texts(sound(opened("traverse", run=run.info.id)))
+
+
+def test_damaged_weights_are_a_sentence(trained, monkeypatch, tmp_path):
+    import shutil
+
+    shutil.copytree(trained / "vae-2", tmp_path / "broken")
+    (tmp_path / "broken" / "weights.safetensors").write_bytes(b"nothing")
+    monkeypatch.setenv("AECORE_RUNS", str(tmp_path))
+    at = opened("map", run="broken")
+    assert not at.exception and len(at.error) == 1 and at.error[0].value.endswith(".")
+
+
+def test_tables_cannot_smuggle_formulas():
+    text = looks.table(["image", "class", "x"], [1, 2], ["=1+1", 'a "b", c'], [0.5, -2.0])
+    assert text.splitlines() == ["image,class,x", "1,'=1+1,0.5", '2,"a ""b"", c",-2']
+
+
+def test_class_names_with_markdown_stay_text():
+    assert re.sub(r"\\(.)", r"\1", looks.plain("*a* [b](c) $d$ <i>")) == "*a* [b](c) $d$ <i>"
+    assert "\\*a\\*" in looks.plain("*a*")

@@ -1,0 +1,470 @@
+"""Every entry of the catalog keeps the contract; then what is particular to the hard ones."""
+
+from __future__ import annotations
+
+import inspect
+import math
+import re
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+import aecore
+from aecore import Batch, DataSpec, FieldError, Plan, Run, Training
+from aecore.models.autoregressive import PixelCNN
+from aecore.models.gan import gradient_penalty
+from aecore.models.perceptual import Frozen
+from aecore.models.regularised import kl_bernoulli
+from aecore.runs import seeded_build
+from aecore.train import evaluate
+from tests import conftest, naive, prototypes
+
+SMALL = {"width": 16, "code": 3, "layers": 2}
+CATALOG = {**aecore.CATALOG, **prototypes.PROTOTYPES}
+KEYS = list(CATALOG)
+KINDS = [(key, kind) for key in CATALOG for kind in CATALOG[key].kinds]
+IMAGES = [key for key in CATALOG if "image" in CATALOG[key].kinds]
+
+
+@pytest.fixture(autouse=True)
+def with_prototypes(monkeypatch):
+    for key, entry in prototypes.PROTOTYPES.items():
+        monkeypatch.setitem(aecore.CATALOG, key, entry)
+
+
+@pytest.fixture(autouse=True)
+def no_downloads(monkeypatch):
+    """torchvision's nets with random weights: their files are not part of the project."""
+    from torchvision import models
+
+    layers = {
+        "mobilenet_v2": lambda: models.mobilenet_v2(weights=None).features,
+        "vgg19": lambda: models.vgg.make_layers(models.vgg.cfgs["E"]),
+    }
+    monkeypatch.setattr(models, "get_model", lambda name, weights: SimpleNamespace(features=layers[name]()))
+
+
+def small(key: str, shape=(1, 8, 8), seed: int = 0, **params):
+    """The model of this key, as small as it gets but for `params`."""
+    fitting = {name: value for name, value in SMALL.items() if name in CATALOG[key].params}
+    return seeded_build(CATALOG[key], shape, {**fitting, **params}, seed)
+
+
+def rows(model, data, **plan) -> list[dict]:
+    plan = {"epochs": 1, "batch": 16, "held_out": 16, "precision": "fp32", **plan}
+    return list(Training(model, data, Plan(**plan), "cpu"))
+
+
+def finite(rows: list[dict]) -> bool:
+    return all(math.isfinite(value) for row in rows for value in (row["train"] | row.get("test", {})).values())
+
+
+def first_batch(data) -> Batch:
+    return data.train.batch(torch.arange(16))
+
+
+# --- the table ------------------------------------------------------------------------------------------
+
+
+def keywords(build: type) -> dict[str, object]:
+    """Keywords and defaults of a constructor; those of its bases where it passes **keywords on."""
+    found: dict[str, object] = {}
+    for base in build.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        own = inspect.signature(base.__init__).parameters.values()
+        found |= {p.name: p.default for p in own if p.default is not p.empty and p.name not in found}
+        if not any(p.kind is p.VAR_KEYWORD for p in own):
+            break
+    return found
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_parameters_are_the_constructors_keywords(key):
+    entry = CATALOG[key]
+    assert {name: param.default for name, param in entry.params.items()} == keywords(entry.build)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_defaults_lie_in_their_ranges(key):
+    entry = CATALOG[key]
+    assert entry.check({}) == {name: param.default for name, param in entry.params.items()}
+    Plan(**entry.plan)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_equation_marks_every_term(key):
+    entry = CATALOG[key]
+    assert set(re.findall(r"\\term\{(\w+)\}", entry.equation)) == set(entry.terms)
+    assert entry.equation.count("{") == entry.equation.count("}")
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_docstring_names_source_and_departures(key):
+    text = inspect.getdoc(CATALOG[key].build) or ""
+    assert "Source:" in text and "Departures:" in text
+    assert CATALOG[key].source and CATALOG[key].departures
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_a_model_can_do_what_its_entry_says(key):
+    methods = {"density": "log_prob"}
+    model = small(key, conftest.MADE[CATALOG[key].kinds[0]]().shape)
+    for ability in CATALOG[key].abilities:
+        assert callable(getattr(model, methods.get(ability, ability), None)), ability
+
+
+# --- building and training ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("key", "kind"), KINDS)
+def test_builds_at_defaults_and_trains_two_steps(key, kind):
+    data = conftest.MADE[kind]()
+    model = aecore.build(key, data.shape)
+    before = [p.clone() for p in model.parameters()]
+    found = rows(model, data, epochs=2 * max(1, len(model.turns()) // 2))
+    assert finite(found) and found[-1]["step"] >= 2
+    assert all((p != q).any() for p, q in zip(before, model.parameters(), strict=True) if p.numel() > 1)
+
+
+@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 17, 17), (3, 32, 32)])
+@pytest.mark.parametrize("key", IMAGES)
+def test_trains_on_images_of_any_size(key, shape):
+    data = conftest.images(shape, n=4)
+    model = small(key, shape)
+    assert finite(rows(model, data, batch=2))
+
+
+@pytest.mark.parametrize("net", ["dense", "conv"])
+@pytest.mark.parametrize("key", [key for key in IMAGES if "net" in CATALOG[key].params])
+def test_trains_on_large_colour_images(key, net):
+    data = conftest.images((3, 128, 128), n=2)
+    assert finite(rows(small(key, data.shape, net=net), data, batch=2))
+
+
+def test_pixelcnn_trains_on_large_colour_images():
+    data = conftest.images((3, 128, 128), n=2)
+    assert finite(rows(small("pixelcnn", data.shape, width=8), data, batch=2))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_trains_in_bf16(key):
+    data = conftest.MADE[CATALOG[key].kinds[0]]()
+    assert finite(rows(small(key, data.shape), data, precision="bf16"))
+
+
+ENDS = [
+    (key, name, value)
+    for key, entry in CATALOG.items()
+    for name, param in entry.params.items()
+    for value in param.choices or (param.type(param.low or 0), param.type(param.high or 1))
+]
+
+
+@pytest.mark.parametrize(("key", "name", "value"), ENDS)
+def test_both_ends_of_each_range_run(key, name, value):
+    data = conftest.MADE[CATALOG[key].kinds[0]]()
+    found = rows(small(key, data.shape, **{name: value}), data, batch=32)
+    assert finite(found)
+
+
+@pytest.mark.parametrize(("key", "kind"), KINDS)
+def test_terms_are_those_of_the_entry(key, kind):
+    data = conftest.MADE[kind]()
+    model = small(key, data.shape)
+    terms = model.terms(first_batch(data), tuple(model.players()))
+    assert set(terms) == set(CATALOG[key].terms)
+    assert all(term.shape in ((), (16,)) for term in terms.values())
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_gradients_reach_every_parameter(key):
+    data = conftest.MADE[CATALOG[key].kinds[0]]()
+    model = small(key, data.shape)
+    reached = set()
+    for turn in model.turns():
+        terms = model.terms(first_batch(data), turn)
+        for name in turn:
+            player = model.players()[name]
+            loss = sum(weight * terms[term].mean() for term, weight in player.weights.items())
+            parameters = [p for network in player.networks for p in network.parameters()]
+            gradients = torch.autograd.grad(loss, parameters, retain_graph=True, allow_unused=True)
+            reached |= {id(p) for p, g in zip(parameters, gradients, strict=True) if g is not None}
+    assert [name for name, p in model.named_parameters() if id(p) not in reached] == []
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_players_stay_themselves_while_weights_change(key):
+    model = small(key, conftest.MADE[CATALOG[key].kinds[0]]().shape)
+    networks: dict[str, list[int]] = {}
+    for progress in (0.0, 0.1, 0.5, 0.9, 1.0):
+        players = model.players(progress)
+        assert {name for turn in model.turns(progress) for name in turn} == set(players)
+        for name, player in players.items():
+            assert set(player.weights) <= set(CATALOG[key].terms)
+            assert networks.setdefault(name, [id(n) for n in player.networks]) == [id(n) for n in player.networks]
+
+
+PLAYERS = [(key, name) for key in IMAGES for name in small(key).players()]
+
+
+@pytest.mark.parametrize(("key", "player"), PLAYERS)
+def test_a_players_step_leaves_all_other_weights_untouched(key, player):
+    model = small(key)
+    model.turns = lambda progress: ((player,),)
+    own = {id(p) for network in model.players()[player].networks for p in network.parameters()}
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    rows(model, conftest.images())
+    for name, p in model.named_parameters():
+        assert (id(p) in own) or torch.equal(before[name], p), name
+    assert any(not torch.equal(before[name], p) for name, p in model.named_parameters() if id(p) in own)
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_same_seed_same_rows(key):
+    data = conftest.MADE[CATALOG[key].kinds[0]]()
+    once, again, other = (
+        [row | {"seconds": 0} for row in rows(small(key, data.shape, seed=seed), data, seed=seed)] for seed in (1, 1, 2)
+    )
+    assert once == again
+    assert once != other
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_saved_and_loaded_it_says_the_same(key):
+    data = conftest.MADE[CATALOG[key].kinds[0]]()
+    model = small(key, data.shape)
+    rows(model, data)
+    model.to(memory_format=torch.contiguous_format)  # in another layout convolutions round differently
+    chosen = {name: value for name, value in SMALL.items() if name in CATALOG[key].params}
+    run = Run.create(key, DataSpec(name="digits"), chosen)
+    run.save(shape=data.shape)
+    run.save_model(model)
+    loaded = Run.open(run.path).model()
+    assert evaluate(loaded, data.test) == evaluate(model, data.test)
+    model.eval()
+    if "sample" in CATALOG[key].abilities:
+        draw = [m.sample(3, 0.7, torch.Generator().manual_seed(3)) for m in (model, loaded)]
+        assert torch.equal(*draw)
+        assert draw[0].shape == (3, *data.shape)
+        assert draw[0].min() >= 0 and draw[0].max() <= 1
+    if "encode" in CATALOG[key].abilities:
+        x = first_batch(data).x
+        assert torch.equal(model.decode(model.encode(x)), loaded.decode(loaded.encode(x)))
+        assert model.encode(x).shape == (16, model.code)
+
+
+CONVOLVING = [key for key in KEYS if "net" in CATALOG[key].params and "vector" in CATALOG[key].kinds]
+
+
+@pytest.mark.parametrize("key", CONVOLVING)
+def test_convolutions_of_vectors_are_refused_with_the_remedy(key):
+    with pytest.raises(FieldError, match=r"net: .*give dense"):
+        aecore.build(key, (12,), net="conv")
+
+
+# --- particular models ----------------------------------------------------------------------------------
+
+
+def test_the_kls_weight_rises_over_the_warmup():
+    model = small("beta_vae", beta=4.0, warmup=0.5)
+    weights = [model.players(progress)["autoencoder"].weights["kl"] for progress in (0.0, 0.25, 0.5, 1.0)]
+    assert weights == [0.0, 2.0, 4.0, 4.0]
+    assert small("vae").players(0.0)["autoencoder"].weights["kl"] == 1.0
+
+
+def test_no_default_switches_a_term_off():
+    for key in KEYS:
+        model = small(key, conftest.MADE[CATALOG[key].kinds[0]]().shape)
+        used = {term for player in model.players().values() for term, weight in player.weights.items() if weight}
+        assert used == set(CATALOG[key].terms), key
+
+
+def test_denoising_without_noise_is_the_plain_autoencoder():
+    x = Batch(torch.rand(8, 1, 8, 8))
+    deep = small("deep")
+    for params in ({"noise": "gaussian", "sigma": 0.0}, {"noise": "erasures", "p": 1.0}):
+        model = small("denoising", **params)
+        model.load_state_dict(deep.state_dict())
+        assert torch.equal(model.terms(x, ("autoencoder",))["recon"], deep.terms(x, ("autoencoder",))["recon"])
+
+
+def test_erasures_keep_with_probability_p():
+    model = small("denoising", noise="erasures", p=0.2)
+    kept = model.corrupt(torch.ones(200, 1, 16, 16)).mean()
+    assert abs(float(kept) - 0.2) < 0.01
+
+
+def test_beta_one_is_the_vae():
+    one, vae = small("beta_vae", beta=1.0, seed=4), small("vae", seed=4)
+    batch = first_batch(conftest.images())
+    assert one.players()["autoencoder"].weights == vae.players()["autoencoder"].weights
+    found = []
+    for model in (one, vae):
+        torch.manual_seed(0)
+        found.append(model.terms(batch, ("autoencoder",)))
+    assert all(torch.equal(found[0][name], found[1][name]) for name in ("recon", "kl"))
+
+
+def test_sparse_kl_is_a_term_of_the_whole_batch():
+    a = torch.rand(9, 5).double()
+    assert float(kl_bernoulli(0.2, a.mean(0)).sum()) == pytest.approx(naive.kl_bernoulli_sum(0.2, a))
+    assert float(kl_bernoulli(0.2, torch.tensor([0.2]))) == pytest.approx(0, abs=1e-6)
+    terms = small("sparse_kl").terms(first_batch(conftest.images()), ("autoencoder",))
+    assert terms["sparsity"].shape == () and terms["recon"].shape == (16,)
+
+
+def test_five_critic_steps_to_one():
+    model = small("wgan")
+    moved: list[str] = []
+    model.project = moved.append
+    training = Training(model, conftest.images(), Plan(epochs=1, batch=5), "cpu")  # six minibatches
+    found = list(training)
+    assert moved == ["critic"] * 5 + ["generator"]
+    assert found[-1]["step"] == 1 and training.draws == 6
+
+
+def test_the_penalty_is_the_critics_slope():
+    torch.manual_seed(0)
+    critic = torch.nn.Sequential(torch.nn.Linear(4, 8), torch.nn.Tanh(), torch.nn.Linear(8, 1)).double()
+    x = torch.rand(3, 4).double()
+    found = gradient_penalty(critic, x, x)  # between x and itself lies x
+    expected = [(naive.slope(critic, point) - 1) ** 2 for point in x]
+    assert found.tolist() == pytest.approx(expected, rel=1e-5)
+    (second,) = torch.autograd.grad(found.sum(), critic[0].weight)
+    assert second.abs().max() > 0
+    with torch.no_grad():  # as held-out terms are taken
+        assert gradient_penalty(critic, x, x).tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_clipped_critic_stays_clipped():
+    model = small("wgan", lipschitz="clip", c=0.02)
+    rows(model, conftest.images(), epochs=6, lr=0.1)
+    assert max(float(p.detach().abs().max()) for p in model.critic.parameters()) == pytest.approx(0.02)
+    assert max(float(p.detach().abs().max()) for p in model.decoder.parameters()) > 0.02
+
+
+def test_vae_gans_players_minimise_what_algorithm_1_says():
+    model = small("vae_gan", gamma=0.25)
+    players = model.players()
+    assert {name: dict(player.weights) for name, player in players.items()} == {
+        "encoder": {"kl": 1.0, "features": 1.0},
+        "decoder": {"features": 0.25, "adv": 1.0},
+        "critic": {"critic": 1.0},
+    }
+    networks = [id(n) for player in players.values() for n in player.networks]
+    assert len(set(networks)) == len(networks) == 3  # nobody moves another's weights
+
+
+@pytest.mark.parametrize("key", ["aae", "ali", "gan", "vae_gan"])
+def test_a_critic_that_sees_no_difference_sits_at_chance(key):
+    model = small(key)
+    with torch.no_grad():
+        for p in model.critic.parameters():
+            p.zero_()
+    found = evaluate(model, conftest.images().test)
+    pairs = {"aae": (2, 1), "ali": (2, 2), "gan": (2, 1), "vae_gan": (3, 2)}[key]
+    assert (found["critic"], found["adv"]) == pytest.approx([n * math.log(2) for n in pairs])
+
+
+def test_unobserved_ratings_receive_no_gradient():
+    data = conftest.ratings()
+    x, _, mask = first_batch(data)
+    mask[:, 5] = 0  # nobody has rated item 5
+    model = small("u_autorec", data.shape, lam=0.0)
+    recon = model.terms(Batch(x, None, mask), ("autoencoder",))["recon"]
+    V, W, b = model.encoder[1].weight, model.decoder.weight, model.decoder.bias
+    for_V, for_W, for_b = torch.autograd.grad(recon.sum(), (V, W, b))
+    assert for_W[5].abs().max() == 0 and for_b[5] == 0 and for_V[:, 5].abs().max() == 0
+    assert (for_b[mask.sum(0) > 0] != 0).all()
+    foreign = Batch(x + 100 * (1 - mask), None, mask)  # what is not observed does not matter
+    assert torch.equal(model.terms(foreign, ("autoencoder",))["recon"], recon)
+
+
+def test_autorec_completes_ratings_better_than_the_items_means():
+    generator = torch.Generator().manual_seed(0)
+    taste, film = torch.randn(600, 2, generator=generator), torch.randn(40, 2, generator=generator)
+    r = (3 + taste @ film.T / 1.5).clamp(1, 5)
+    seen = torch.rand(600, 40, generator=generator) < 0.5
+    data = conftest.ratings()
+    train = conftest.Table((r * seen), seen.float())
+    model = small("u_autorec", (40,), code=64, lam=1e-2)
+    rows(model, aecore.Data(data.spec, "made", (40,), train, train, "made"), epochs=60, lr=1e-2, batch=64)
+    with torch.no_grad():
+        predicted = model.decode(model.encode(r * seen))
+    means = (r * seen).sum(0) / seen.sum(0)
+    rmse = (predicted - r)[~seen].square().mean().sqrt()
+    assert rmse < 0.8 * (means.expand_as(r) - r)[~seen].square().mean().sqrt()
+
+
+@pytest.mark.parametrize("shape", [(1, 6, 5), (3, 4, 4)])
+def test_no_pixel_depends_on_a_later_one(shape):
+    model = PixelCNN(shape, width=8, layers=3).double()
+    x = torch.bernoulli(torch.full((1, *shape), 0.5).double()).requires_grad_()
+    logits = model.logits(x)
+    order = torch.arange(math.prod(shape)).view(*shape[1:], shape[0]).permute(2, 0, 1).flatten()
+    for i in range(math.prod(shape)):
+        (slope,) = torch.autograd.grad(logits.flatten()[i], x, retain_graph=True, allow_unused=True)
+        touched = set() if slope is None else set(order[slope.flatten() != 0].tolist())
+        earlier = set(range(int(order[i])))
+        assert touched <= earlier
+        assert len(touched) >= len(earlier) / 2  # and it does see what came before
+
+
+@pytest.mark.parametrize("shape", [(1, 2, 4), (3, 1, 3)])
+def test_pixelcnns_probabilities_sum_to_one(shape):
+    model = PixelCNN(shape, width=8, layers=2)
+    assert float(model.log_prob(naive.all_binary(shape)).exp().sum()) == pytest.approx(1, abs=1e-4)
+
+
+@pytest.mark.parametrize("shape", [(1, 5, 4), (3, 3, 3)])
+def test_pixelcnn_samples_what_its_logits_say(shape):
+    model = PixelCNN(shape, width=8, layers=2)
+    for p in model.parameters():
+        torch.nn.init.normal_(p, std=0.5)
+    surest = model.sample(4, temperature=0.0)  # every pixel as its logit says
+    assert torch.equal(surest, (model.logits(surest) > 0).float())
+    drawn = model.sample(4000).flatten(1)
+    first = model.logits(torch.zeros(1, *shape)).flatten()[0].sigmoid()
+    assert abs(float(drawn[:, 0].mean() - first)) < 0.04  # five standard errors
+
+
+def test_a_frozen_net_moves_along_but_is_neither_trained_nor_saved():
+    data = conftest.images()
+    model = small("dfc_vae", data.shape)
+    before = {name: value.clone() for name, value in model.features.named_buffers()}
+    rows(model, data, lr=0.1)
+    assert before and all(torch.equal(value, before[name]) for name, value in model.features.named_buffers())
+    assert list(model.features.parameters()) == []
+    assert not any(name.startswith("features") for name in model.state_dict())
+    assert {value.dtype for value in model.double().features.buffers()} == {torch.float64}
+    assert {value.device.type for value in model.to("meta").features.buffers()} == {"meta"}
+
+
+def test_frozen_weights_do_not_depend_on_the_seed():
+    one, two = small("dfc_vae", seed=1), small("dfc_vae", seed=2)
+    pairs = zip(one.features.buffers(), two.features.buffers(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
+
+
+@pytest.mark.parametrize("name", ["mobilenet_v2", "vgg19"])
+def test_a_torchvision_net_freezes_the_same_way(name):
+    net = Frozen(name)
+    net.train()
+    assert not any(module.training for module in net.modules())
+    assert not net.state_dict() and not list(net.parameters())
+    features = net(torch.rand(2, 1, 64, 64))
+    wanted = {"mobilenet_v2": [(16, 32), (24, 16), (32, 8), (96, 4)], "vgg19": [(64, 64), (128, 32), (256, 16)]}[name]
+    assert [(f.shape[1], f.shape[2]) for f in features] == wanted
+
+
+def test_a_net_that_cannot_be_had_is_refused_with_the_remedy(monkeypatch):
+    from torchvision import models
+
+    def offline(name, weights):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(models, "get_model", offline)
+    with pytest.raises(FieldError, match=r"features: vgg19 could not be downloaded.*choose random"):
+        small("dfc_vae", features="vgg19")
