@@ -25,7 +25,7 @@ Row = dict[str, Any]
 
 MARKS = 24  # held-out evaluations spread over a run, denser at its start, beside those at the ends of epochs
 EPOCH_MARKS = 60
-GRADIENT = "gradient of "
+WEIGHTS = "the weights of "
 EVALUATION_VALUES = 4_000_000  # numbers in one batch of a held-out evaluation
 HELD_OUT_SEED = 7_000_003  # noise of the held-out evaluation: the same at every evaluation of every run
 
@@ -172,7 +172,7 @@ class Training:
             evaluate_now = any(before < mark <= self.draws for mark in self.marks)
             if self.step % self.every == 0 or evaluate_now:
                 row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
-                row["train"] = self._finite(self._flush() | self._slopes(), players)
+                row["train"] = self._finite(self._flush() | self._norms(players), players)
                 if evaluate_now:
                     held_out = evaluate(self.model, self.data.test, self.plan.held_out, progress=progress)
                     row["test"] = self._finite(held_out, players)
@@ -203,7 +203,7 @@ class Training:
     def _move(self, name: str, player: Player) -> None:
         optimiser = self.optimisers[name]
         group = optimiser.param_groups[0]
-        for parameter, gradient in zip(group["params"], self._waiting[name], strict=True):
+        for parameter, gradient in zip(group["params"], self._waiting.pop(name), strict=True):
             parameter.grad = gradient
         if self.plan.clip:
             clip_grad_norm_(group["params"], self.plan.clip)
@@ -251,19 +251,17 @@ class Training:
         self._sums, self._counts = {}, {}
         return values
 
-    def _slopes(self) -> dict[str, float]:
-        """The norm of each player's last gradient: with the terms it tells whether the weights are still numbers."""
-        return {
-            GRADIENT + name: float(get_total_norm([slope for slope in slopes if slope is not None]))
-            for name, slopes in self._waiting.items()
-        }
+    def _norms(self, players: Mapping[str, Player]) -> dict[str, float]:
+        """Each player's weights as one number: finite as long as every one of them is."""
+        weights = {name: self.optimisers[name].param_groups[0]["params"] for name in players if name in self.optimisers}
+        return {WEIGHTS + name: float(get_total_norm(parts)) for name, parts in weights.items()}
 
     def _finite(self, values: dict[str, float], players: Mapping[str, Player]) -> dict[str, float]:
         """Terms and losses, for a row; Diverged if anything is no number."""
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(name, self.step)
-        terms = {name: value for name, value in values.items() if not name.startswith(GRADIENT)}
+        terms = {name: value for name, value in values.items() if not name.startswith(WEIGHTS)}
         return {**terms, **losses(terms, players)}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:

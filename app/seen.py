@@ -7,14 +7,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 import streamlit as st
-import torch
 
 from aecore import Run
-from aecore.data.base import Images
 from aecore.explore import codes, generate, maps, passage, traverse
 from aecore.measure import passing, reconstruction, statistics
 from aecore.measure.units import Units
-from aecore.train import evaluate, losses
 from app import shelf
 
 RANKED = 5000  # held-out images that are searched for the worst
@@ -91,16 +88,13 @@ def code_of(run: Run, ids: tuple[int, ...], half: str = "test") -> np.ndarray:
 def way(run: Run, image: np.ndarray, damaged: bool = False, seed: int = 0) -> Way:
     """One image, uint8 (H, W[, 3]), through encoder, code and decoder; damage: another for each seed."""
     model = shelf.model(run)
-    chw = np.array(image[None] if image.ndim == 2 else image.transpose(2, 0, 1), order="C")
-    x = torch.from_numpy(chw)[None]
-    found = passage.passage(model, x.float() / 255, damaged, seed)
-    values = evaluate(model, Images(x), 1, seed=seed)
+    found = passage.passage(model, passage.channels_first(image) / 255, damaged, seed)
     pair = found["input"][None], found["output"][None]
     shown, before, after = (codes.to_uint8(np.asarray(found[name])[None])[0] for name in ("input", "seen", "output"))
     return Way(
         shown, before, after, np.asarray(found["code"]).reshape(-1), found["std"],
         float(reconstruction.mse(*pair)[0]), float(reconstruction.psnr(*pair)[0]),
-        values | losses(values, model.players(1.0)),
+        passage.terms(model, image, seed),
     )  # fmt: skip
 
 

@@ -106,6 +106,11 @@ def test_a_link_is_an_experiment():
     assert said_by(app) == wanted
 
 
+def test_a_link_keeps_ones_own_pictures_before_there_are_any():
+    app = fine(page("train", model="vae", data="images", **{"data.size": "16"}))
+    assert (said_by(app)["data"], said_by(app)["data.size"]) == ("images", "16")
+
+
 def test_a_preset_fills_in_the_knobs():
     app = fine(page("train", model="vae", code="64"))
     next(button for button in app.button if button.label == presets.PRESETS[0].title).click()

@@ -6,6 +6,7 @@ import io
 import re
 import time
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -205,3 +206,13 @@ def test_a_paused_run_of_somebody_else_can_be_watched_only(tab, address, runs):
     tab.goto(f"{address}/run?run=..%2F..%2Fetc")
     settled(tab)
     tab.get_by_text("There is no such run here").wait_for()
+
+
+def test_every_file_of_a_run_can_be_downloaded(tab, address):
+    tab.goto(f"{address}/run?run=vae-2d")
+    settled(tab)
+    for label, start in (("TensorBoard", b"PK"), ("Codes", b"id,"), ("ONNX", b"PK")):
+        with tab.expect_download() as arriving:
+            tab.get_by_role("button", name=label).click()
+        content = Path(arriving.value.path()).read_bytes()
+        assert content.startswith(start) and len(content) > 10_000, label

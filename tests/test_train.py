@@ -279,7 +279,7 @@ def test_resumed_from_a_folder_the_weights_are_bitwise_the_same():
 # --- numbers that run away ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("how", "term"), [("term", "penalty"), ("slope", "gradient of autoencoder")])
+@pytest.mark.parametrize(("how", "term"), [("term", "penalty"), ("slope", "the weights of autoencoder")])
 def test_divergence_names_the_term_and_keeps_the_checkpointed_weights(how, term):
     model = Exploding(how)
     training = Training(model, conftest.images(), Plan(epochs=2, batch=8), "cpu")

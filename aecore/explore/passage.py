@@ -7,9 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..data.base import DataError, Split
+from ..data.base import DataError, Images, Split
 from ..measure import passing, reconstruction
 from ..models.base import Model
+from ..train import evaluate, losses
 
 
 class Reconstructions(NamedTuple):
@@ -40,6 +41,17 @@ def passage(model: Model, x: Any, corrupted: bool = False, seed: int = 0) -> dic
         parts = {"input": x, "seen": seen, "output": x_hat, "difference": (x - x_hat).abs(), "code": z, "std": std}
         found = {name: None if part is None else part[0].float().cpu().numpy() for name, part in parts.items()}
         return {**found, "error": float((x - x_hat).square().sum())}
+
+
+def terms(model: Model, image: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """Every term of the loss for one image, uint8 (H, W[, 3]), with the loss itself (or one for each player)."""
+    values = evaluate(model, Images(torch.from_numpy(channels_first(image))), 1, seed=seed)
+    return values | losses(values, model.players(1.0))
+
+
+def channels_first(image: np.ndarray) -> np.ndarray:
+    """(H, W[, 3]) → (1, C, H, W), of the same type."""
+    return np.array(image[None] if image.ndim == 2 else image.transpose(2, 0, 1), order="C")[None]
 
 
 def reconstruct(model: Model, split: Split, ids: np.ndarray) -> Reconstructions:
