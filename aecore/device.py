@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import platform
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
@@ -22,6 +24,19 @@ def has_fast_bf16(device: torch.device) -> bool:
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # Without AMX, bfloat16 on a CPU costs more in conversions than it saves.
     return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+
+
+def keep_memory() -> None:
+    """Let this process keep what it frees, where its allocator is glibc's; nothing elsewhere.
+
+    By default glibc hands tensors of a few megabytes back to the system at once, and every step pays for fetching the
+    same pages again: a convolutional step took 1.2 to 1.4 times as long.
+    """
+    if platform.libc_ver()[0] == "glibc":
+        M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def seed(device: torch.device, number: int) -> None:

@@ -133,6 +133,7 @@ class Training:
         if len(data.train) < 2:
             raise DataError(f"{data.title} has {len(data.train)} training example; at least 2 are needed")
         self.device = torch.device(device) if device else devices.best()
+        devices.keep_memory()
         # Convolutions are up to four times faster with channels last on a CPU, and no slower elsewhere.
         convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
         self.layout = torch.channels_last if convolves and len(data.shape) == 3 else torch.contiguous_format
