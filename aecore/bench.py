@@ -29,13 +29,15 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "aae, dense": ("aae", {"code": 2, "width": 512}),
 }
 BATCH = 128
+ROW = 6  # steps between two rows, a few more rows than usual; blocks are multiples, so that they end with a row
 Stepper = Callable[[int], None]
 
 
 def ours(model: Model, data: Data, precision: str) -> Stepper:
-    """n steps of our loop, rows included, held-out evaluations left out."""
+    """n steps of our loop, a multiple of ROW; rows included, held-out evaluations left out."""
     training = Training(model, data, Plan(epochs=10_000, batch=BATCH, precision=precision, decay=False))
     training.marks = []
+    training.every = ROW
     rows = iter(training)
 
     def steps(n: int) -> None:
@@ -97,7 +99,9 @@ def race(a: Stepper, b: Stepper, block: int = 60, rounds: int = 7) -> tuple[floa
             torch.cuda.synchronize()
         return (time.perf_counter() - start) / block
 
-    a(10), b(10)
+    if block % ROW:
+        raise ValueError(f"a block of {block} steps does not end with a row: give a multiple of {ROW}")
+    a(ROW), b(ROW)
     pairs = [(clock(a), clock(b)) if turn % 2 else (clock(b), clock(a))[::-1] for turn in range(rounds)]
     return (
         1 / statistics.median(first for first, _ in pairs),

@@ -30,7 +30,7 @@ def keep_memory() -> None:
     """Let this process keep what it frees, where its allocator is glibc's; nothing elsewhere.
 
     By default glibc hands tensors of a few megabytes back to the system at once, and every step pays for fetching the
-    same pages again: a convolutional step took 1.2 to 1.4 times as long.
+    same pages again: a convolutional step took 1.2 to 1.35 times as long.
     """
     if platform.libc_ver()[0] == "glibc":
         M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h

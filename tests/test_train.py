@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from torch import nn
 
 import aecore
-from aecore import Batch, DataError, DataSpec, Diverged, Plan, Run, Training
+from aecore import Batch, DataError, DataSpec, Diverged, Plan, Run, Training, bench
 from aecore.data import load
 from aecore.models.base import Autoencoder, Model, Player, total
 from aecore.train import MARKS, evaluate, losses, marks, mix
@@ -306,3 +306,13 @@ def test_bf16_ends_within_one_percent_of_full_precision(key, params):
         rows = list(Training(aecore.build(key, data.shape, **params), data, plan, "cpu"))
         found[precision] = rows[-1]["test"]["loss"]
     assert found["bf16"] == pytest.approx(found["fp32"], rel=0.01) and found["bf16"] != found["fp32"]
+
+
+def test_the_bench_counts_its_steps(monkeypatch):
+    counted, one = [], Training._round
+    monkeypatch.setattr(Training, "_round", lambda self, players: (counted.append(1), one(self, players)))
+    data = conftest.images()
+    bench.ours(aecore.build("deep", data.shape, **WIDTH), data, "fp32")(2 * bench.ROW)
+    assert len(counted) == 2 * bench.ROW
+    with pytest.raises(ValueError, match="multiple"):
+        bench.race(print, print, block=bench.ROW + 1)
