@@ -223,41 +223,6 @@ def curves(
     return figure
 
 
-def bars(
-    values: Sequence[float],
-    labels: Sequence[str] | None = None,
-    highlight: Iterable[int] = (),
-    *,
-    title: str = "",
-    unit: str = "",
-    colour: str | None = None,
-    height: int = 320,
-) -> go.Figure:
-    """Numbers side by side, for instance the KL of each code unit.
-
-    Arguments:
-        values: the numbers; NaN leaves a gap.
-        labels: one for each; by default 1, 2, ...
-        highlight: positions drawn in full colour, the others pale; none highlighted means all are.
-        title, unit: of the whole, and of the numbers.
-        colour: by default the colour of the term named in `title`.
-    """
-    values = [float(v) for v in values]
-    labels = [str(i + 1) for i in range(len(values))] if labels is None else [str(v) for v in labels]
-    strong = set(highlight) or set(range(len(values)))
-    colour = colour or term_colour(title)
-    marker = {"color": colour, "opacity": [1.0 if i in strong else 0.35 for i in range(len(values))]}
-    hover = f"%{{y:.4g}} {unit}<extra>%{{customdata}}</extra>"
-    bar = go.Bar(x=list(range(len(values))), y=values, marker=marker, hovertemplate=hover, customdata=labels)
-    figure = layout(go.Figure(bar), height, bargap=0.25, showlegend=False)
-    every = max(1, math.ceil(len(labels) / 32))
-    figure.update_xaxes(tickvals=list(range(0, len(labels), every)), ticktext=labels[::every], ticks="")
-    figure.update_yaxes(title_text=unit)
-    if title:
-        figure.update_layout(title={"text": title, "font": {"size": 19}, "x": 0, "xanchor": "left"})
-    return figure.update_layout(hovermode="closest")
-
-
 def pixels(images: Any) -> np.ndarray:
     """Images as uint8 (N, H, W) or (N, H, W, 3).
 

@@ -114,8 +114,7 @@ def pointed(example: int) -> None:
     with after:
         looks.picture(seen.reconstructions(run, (example,), half)[0], r"$\hat x$", f"reconstruction of {name}")
     with code:
-        bars = looks.code_bars(seen.code_of(run, (example,), half)[0], None, height=260)
-        looks.chart(bars, "map.code", f"The code of {name} as bars")
+        looks.code_bars(seen.code_of(run, (example,), half)[0], None, f"The code of {name} as bars", height=260)
 
 
 def chosen(ids: list[int]) -> None:

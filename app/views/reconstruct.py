@@ -96,9 +96,7 @@ def passes_through() -> None:
         spread = "" if way.std is None else "; error bars: the posterior's standard deviation $σ$"
         count = f"{len(way.code)} numbers" if len(way.code) > 1 else "one number"
         st.markdown(f"**encoder → code of {count} → decoder**", text_alignment="center")
-        looks.chart(
-            looks.code_bars(way.code, way.std, height=340), "reconstruct.code", f"The code of {alt} as bars{spread}"
-        )
+        looks.code_bars(way.code, way.std, f"The code of {alt} as bars{spread}", height=340)
         st.caption(f"Each bar is one unit of the code{spread}.", text_alignment="center")
     with after:
         looks.picture(way.output, r"$\hat x$, the output", f"Reconstruction of {alt}")

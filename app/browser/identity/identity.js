@@ -16,7 +16,15 @@ function token() {
   }
 }
 
-export default function ({ parentElement, setStateValue }) {
+/** Fetch and compile one of the page's own scripts while others still run: it is at hand when it is wanted. */
+function soon(file) {
+  const first = document.querySelector('script[type="module"][src*="static/js/"]');
+  if (!file || !first || document.querySelector(`link[data-soon="${file}"]`)) return;
+  document.head.append(el("link", { rel: "modulepreload", crossorigin: true, href: new URL(file, first.src), "data-soon": file }));
+}
+
+export default function ({ data, parentElement, setStateValue }) {
+  soon(data?.soon);
   return mount(parentElement, () => ({ root: el("div", { class: "ae" }) }), (found) => {
     const place = (parentElement.host ?? parentElement).closest?.('[data-testid="stElementContainer"]');
     if (place) place.style.position = "absolute";
