@@ -3,9 +3,26 @@
 from __future__ import annotations
 
 from .entry import Entry, FieldError
-from .models import adversarial, autoregressive, gan, perceptual, plain, recommender, regularised, variational
+from .models import (
+    adversarial,
+    autoregressive,
+    clustering,
+    gan,
+    hybrid,
+    inference,
+    perceptual,
+    plain,
+    recommender,
+    regularised,
+    stacked,
+    variational,
+    wasserstein,
+)
 
-FAMILIES = (plain, regularised, variational, adversarial, gan, perceptual, autoregressive, recommender)
+FAMILIES = (
+    plain, stacked, regularised, variational, adversarial, inference, gan, hybrid, wasserstein, perceptual,
+    autoregressive, clustering, recommender,
+)  # fmt: skip
 CATALOG: dict[str, Entry] = {entry.key: entry for family in FAMILIES for entry in family.ENTRIES}
 
 

@@ -132,6 +132,7 @@ class Training:
     def __init__(self, model: Model, data: Data, plan: Plan, device: torch.device | str | None = None):
         if len(data.train) < 2:
             raise DataError(f"{data.title} has {len(data.train)} training example; at least 2 are needed")
+        model.check(data)
         self.device = torch.device(device) if device else devices.best()
         devices.keep_memory()
         # Convolutions are up to four times faster with channels last on a CPU, and no slower elsewhere.
@@ -236,6 +237,9 @@ class Training:
             generator = torch.Generator().manual_seed(mix(self.plan.seed, 2, epoch))
             order = torch.randperm(len(self.data.train), generator=generator)
             self._epoch, self._order = epoch, order.to(self.device)
+        if position == 0:
+            with torch.no_grad():
+                self.model.refresh(self.data.train, self.progress)
         self.draws += 1
         index = self._order[position * self.batch : (position + 1) * self.batch]
         batch = _to(self.data.train.batch(index), self.device)

@@ -45,7 +45,8 @@ def images(shape: tuple[int, int, int] = (1, 8, 8), n: int = 32) -> Data:
     coarse = torch.rand(2 * n, shape[0], 4, 4, generator=torch.Generator().manual_seed(1))
     pixels = torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear").mul(255).to(torch.uint8)
     labels = np.arange(n) % 2
-    return Data(DataSpec(name="digits"), "made", shape, Images(pixels[:n], labels), Images(pixels[n:], labels), "made")
+    return Data(DataSpec(name="digits"), "made", shape, Images(pixels[:n], labels), Images(pixels[n:], labels), "made",
+                classes=("even", "odd"))  # fmt: skip
 
 
 def vectors(size: int = 12, n: int = 32) -> Data:

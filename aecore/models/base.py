@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import torch
 from torch import Generator, Tensor, nn
 
-from ..data.base import Batch
+from ..data.base import Batch, Data, Split
 from ..distributions import Normal, Prior, StandardNormal
+from ..entry import FieldError
 from ..nets import Shape
 
 
@@ -32,7 +33,10 @@ class Model(nn.Module):
     """What the loop and the pages know of a model. Subclasses define `terms`, and `players` if not alone.
 
     shape: of one example, (C, H, W) or (D,).
+    classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
     """
+
+    classes: int = 0
 
     def __init__(self, shape: Shape):
         super().__init__()
@@ -63,6 +67,21 @@ class Model(nn.Module):
 
     def project(self, player: str) -> None:
         """Called after each step of a player: put its weights back where they must stay (WGAN's clipping)."""
+
+    def refresh(self, split: Split, progress: float) -> None:
+        """Called before each epoch, under `no_grad`: what is estimated from all examples (centres of clusters).
+
+        split: the training examples.  What is found is kept in buffers, so that a run that is resumed has it too.
+        """
+
+    def check(self, data: Data) -> None:
+        """Called before a training: FieldError where the data lack what this model needs."""
+        if self.classes and data.train.labels is None:
+            remedy = "choose data with labels, or give classes=0"
+            raise FieldError("classes", f"{data.title} has no labels to condition on: {remedy}")
+        if self.classes and len(data.train.labels) and int(data.train.labels.max()) >= self.classes:
+            there = int(data.train.labels.max()) + 1
+            raise FieldError("classes", f"{data.title} has {there} classes, more than {self.classes}: give {there}")
 
 
 class Decoding(Model):
