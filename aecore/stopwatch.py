@@ -9,6 +9,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
+import numpy as np
 import torch
 
 from . import DataError, FieldError, Plan, Training, device, entry
@@ -24,7 +25,7 @@ class Endless(Images):
     """A few made-up images that stand in for many: only the shape matters for the time."""
 
     def __len__(self) -> int:
-        return 1_000_000
+        return 10_000
 
     def batch(self, index: torch.Tensor) -> Batch:
         return super().batch(index % len(self.pixels))
@@ -36,7 +37,8 @@ class Endless(Images):
 def measure(order: dict[str, Any], threads: int) -> dict[str, Any]:
     """Seconds of a minibatch, and of a held-out evaluation with its preview and weights."""
     which, shape = entry(order["model"]), tuple(order["shape"])
-    split = Endless(torch.randint(0, 256, (POOL, *shape), dtype=torch.uint8))
+    labels = np.arange(POOL) % max(1, order["params"].get("classes", 0))
+    split = Endless(torch.randint(0, 256, (POOL, *shape), dtype=torch.uint8), labels)
     data = Data(DataSpec(), "made up", shape, split, split, "")
     plan = Plan(epochs=10_000, batch=order["batch"], precision=order["precision"])  # so long that no evaluation comes
     training = Training(seeded_build(which, shape, order["params"], 0), data, plan)

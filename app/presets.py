@@ -36,7 +36,7 @@ def filled(preset: Preset, entry: Entry, images: int, kind: str = "image") -> tu
     if kind != "image":
         possible.pop("net", None)
     epochs = min(1000, max(1, round(preset.images / images)))
-    return entry.check(possible), Plan(**{**entry.plan, **preset.plan, "epochs": epochs})
+    return entry.check(possible), Plan(**{**preset.plan, **entry.plan, "epochs": epochs})
 
 
 def first_link() -> dict[str, str]:

@@ -18,7 +18,13 @@ from aecore.bench import busy
 from tests.chromium import CHROMIUM, ROOT, chromium, free_port
 
 TRIES = 5
-PAGES = {"reconstruct": "img", "traverse": ".scrub figure canvas", "map": "[role=application]", "generate": "img"}
+PAGES = {
+    "reconstruct": "img",
+    "traverse": ".scrub figure canvas",
+    "map": "[role=application]",
+    "generate": "img",
+    "run": ".js-plotly-plot",
+}
 MOVE = """() => { window.spent = []; let at = 0;
     addEventListener('pointermove', () => { at = performance.now(); }, true);
     addEventListener('pointermove', () => spent.push(performance.now() - at)); }"""
