@@ -12,6 +12,7 @@ from .models import (
     inference,
     perceptual,
     plain,
+    quantised,
     recommender,
     regularised,
     stacked,
@@ -20,7 +21,7 @@ from .models import (
 )
 
 FAMILIES = (
-    plain, stacked, regularised, variational, adversarial, inference, gan, hybrid, wasserstein, perceptual,
+    plain, stacked, regularised, variational, quantised, adversarial, inference, gan, hybrid, wasserstein, perceptual,
     autoregressive, clustering, recommender,
 )  # fmt: skip
 CATALOG: dict[str, Entry] = {entry.key: entry for family in FAMILIES for entry in family.ENTRIES}

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
-from .distributions import Normal
+from .distributions import LOG_2PI, Normal
 
 
 def kl_per_unit(qz_x: Normal) -> Tensor:
@@ -21,6 +23,40 @@ def kl_standard(qz_x: Normal) -> Tensor:
     return kl_per_unit(qz_x).sum(-1)
 
 
+def bhattacharyya(p: Normal, q: Normal) -> Tensor:
+    """Overlap ∫ √(p q) of Gaussians with diagonal covariance, along the last dimension: (…,) from 0 to 1 (equal).
+
+    Π_j √(2 σ_p σ_q / (σ_p² + σ_q²)) · exp(−¼ (μ_p − μ_q)² / (σ_p² + σ_q²)); the leading dimensions broadcast, so that
+    the overlaps of all pairs are those of p (B, 1, D) and q (1, B, D).
+
+    Source: Bhattacharyya (1943); Kailath (1967), doi:10.1109/TCOM.1967.1089532.
+    """
+    variance = p.logvar.exp() + q.logvar.exp()
+    log_overlap = 0.5 * (math.log(2) + 0.5 * (p.logvar + q.logvar) - variance.log()) - (p.mu - q.mu) ** 2 / (
+        4 * variance
+    )
+    return log_overlap.sum(-1).exp()
+
+
+def log_aggregate(qz_x: Normal, z: Tensor, examples: Tensor) -> tuple[Tensor, Tensor]:
+    """log q(z_i) (B,) and Σ_j log q(z_ij) (B,), q(z) = (1/N) Σ_n q(z|x_n), estimated from one minibatch: nats.
+
+    z_i's own example, which is surely among the N, weighs 1/N, and the other B − 1 stand for the other N − 1: the
+    estimate of q(z) is unbiased, and exact where the minibatch is all examples.
+
+    qz_x: of the minibatch, (B, D).  z: (B, D), z_i ~ q(z|x_i).  examples: N, (); taken as B where it is less.
+
+    Source: Chen et al. (2018), arXiv:1802.04942, appendix C.2, minibatch stratified sampling.
+    Departures: there one other example takes the remaining weight, here all share it; the expectation is the same.
+    """
+    B = len(z)
+    N = examples.clamp_min(B).to(z.dtype)
+    log_w = torch.where(torch.eye(B, device=z.device) > 0, 1 / N, (N - 1) / N / max(B - 1, 1)).log()
+    log_q = -0.5 * (LOG_2PI + qz_x.logvar + (z[:, None] - qz_x.mu) ** 2 / qz_x.logvar.exp())  # (draw, example, unit)
+    log_qz = (log_w + log_q.sum(-1)).logsumexp(1)
+    return log_qz, (log_w[..., None] + log_q).logsumexp(1).sum(-1)
+
+
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     """‖a_i − b_j‖²: (n, m)."""
     return (a.pow(2).sum(-1)[:, None] + b.pow(2).sum(-1)[None] - 2 * a @ b.T).clamp_min(0)
@@ -32,6 +68,7 @@ def mmd2(a: Tensor, b: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 
     MMD² = mean_{i≠j} k(a_i, a_j) + mean_{i≠j} k(b_i, b_j) − 2 mean_{ij} k(a_i, b_j), with the inverse
     multiquadratic kernel k(x, y) = Σ_s C_s / (C_s + ‖x − y‖²), C_s = 2 D s: the sum over scales of
     Tolstikhin et al. (2017), arXiv:1711.01558, for a prior of unit variance. May be slightly negative.
+    One example alone has no pairs: their mean is taken as 0.
     """
     n, m, dims = len(a), len(b), a.shape[1]
     aa, bb, ab = squared_distances(a, a), squared_distances(b, b), squared_distances(a, b)
@@ -39,8 +76,8 @@ def mmd2(a: Tensor, b: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 
     for scale in scales:
         c = 2 * dims * scale
         kaa, kbb, kab = c / (c + aa), c / (c + bb), c / (c + ab)
-        total = total + (kaa.sum() - kaa.diagonal().sum()) / (n * (n - 1))
-        total = total + (kbb.sum() - kbb.diagonal().sum()) / (m * (m - 1)) - 2 * kab.mean()
+        total = total + (kaa.sum() - kaa.diagonal().sum()) / max(n * (n - 1), 1)
+        total = total + (kbb.sum() - kbb.diagonal().sum()) / max(m * (m - 1), 1) - 2 * kab.mean()
     return total
 
 

@@ -237,13 +237,21 @@ class Training:
             generator = torch.Generator().manual_seed(mix(self.plan.seed, 2, epoch))
             order = torch.randperm(len(self.data.train), generator=generator)
             self._epoch, self._order = epoch, order.to(self.device)
-        if position == 0:
+        if position == 0 or self._stage_begins():
             with torch.no_grad():
                 self.model.refresh(self.data.train, self.progress)
         self.draws += 1
         index = self._order[position * self.batch : (position + 1) * self.batch]
         batch = _to(self.data.train.batch(index), self.device)
         return batch._replace(x=batch.x.contiguous(memory_format=self.layout))
+
+    def _stage_begins(self) -> bool:
+        """Whether with this minibatch others play than with the one before, or for other terms."""
+        before, now = (
+            {name: set(player.weights) for name, player in self.model.players(draws / self.draws_total).items()}
+            for draws in (self.draws - 1, self.draws)
+        )
+        return before != now
 
     def _collect(self, terms: Mapping[str, Tensor]) -> None:
         """Add up on the device; nothing waits for a number until a row is due."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -20,6 +21,19 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setenv("AECORE_RUNS", str(tmp_path / "runs"))
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture
+def no_downloads(monkeypatch):
+    """torchvision's nets with random weights: their files are not part of the project."""
+    from torchvision import models
+
+    layers = {
+        "mobilenet_v2": lambda: models.mobilenet_v2(weights=None).features,
+        "vgg19": lambda: models.vgg.make_layers(models.vgg.cfgs["E"]),
+        "vgg19_bn": lambda: models.vgg.make_layers(models.vgg.cfgs["E"], batch_norm=True),
+    }
+    monkeypatch.setattr(models, "get_model", lambda name, weights: SimpleNamespace(features=layers[name]()))
 
 
 class Table:

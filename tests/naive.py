@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from itertools import product
+from itertools import permutations, product
 
 import torch
 from torch import Tensor
@@ -78,6 +78,13 @@ def largest_angle(A: Tensor, B: Tensor) -> float:
     return math.degrees(math.acos(min(1.0, float(cosines.min()))))
 
 
+def overlap(p, q, low: float = -40.0, high: float = 40.0, steps: int = 400_001) -> float:
+    """∫ √(p q) of two densities of one number, as a sum over a fine grid."""
+    z = torch.linspace(low, high, steps, dtype=torch.float64)[:, None, None]  # (steps, B = 1, D = 1)
+    each = (0.5 * (p.log_prob(z) + q.log_prob(z))).exp()
+    return float(each.sum()) * (high - low) / (steps - 1)
+
+
 def total_correlation(mu: Tensor, logvar: Tensor, z: Tensor) -> float:
     """KL(q(z) ‖ Π_j q(z_j)) of draws z (N, D), z_i ~ q(z|x_i), q(z) = (1/N) Σ_i q(z|x_i): nats, exact for these N."""
     each = -0.5 * (math.log(2 * math.pi) + logvar + (z[:, None] - mu) ** 2 / logvar.exp())  # (draw, example, unit)
@@ -85,3 +92,151 @@ def total_correlation(mu: Tensor, logvar: Tensor, z: Tensor) -> float:
     log_qz = each.sum(-1).logsumexp(1) - log_n
     log_qz_j = (each.logsumexp(1) - log_n).sum(-1)
     return float((log_qz - log_qz_j).mean())
+
+
+def draw(logits, thresholds: Tensor) -> Tensor:
+    """Images (n, C, H, W), value by value in the order of their making, with a whole pass for each value.
+
+    logits: of all values, from the images so far.  A value is 1 where its logit exceeds its threshold.
+    """
+    _, channels, height, width = thresholds.shape
+    x = torch.zeros_like(thresholds)
+    for i, j, c in product(range(height), range(width), range(channels)):
+        x[:, c, i, j] = (logits(x)[:, c, i, j] > thresholds[:, c, i, j]).to(x.dtype)
+    return x
+
+
+def chain_log_prob(logits, x: Tensor) -> Tensor:
+    """Σ_i log p(x_i | x_1 … x_{i−1}) with a pass for each value, in which all later ones are unknown (½): (B,)."""
+    _, channels, height, width = x.shape
+    known, total = torch.full_like(x, 0.5), torch.zeros(len(x), dtype=x.dtype)
+    for i, j, c in product(range(height), range(width), range(channels)):
+        p = torch.sigmoid(logits(known)[:, c, i, j])
+        total = total + torch.where(x[:, c, i, j] > 0, p, 1 - p).log()
+        known[:, c, i, j] = x[:, c, i, j]
+    return total
+
+
+def gated_features(network, x: Tensor, h: Tensor | None) -> dict[tuple[int, int], Tensor]:
+    """Gated PixelCNN's features {(i, j): (p,)} of an image x (C, H, W), one by one (Conditional PixelCNN, Fig. 2).
+
+    h: the condition, a map (K, H, W).
+    """
+    _, height, width = x.shape
+    places = list(product(range(height), range(width)))
+    v = across = {(i, j): 2 * x[:, i, j] - 1 for i, j in places}
+
+    def told(layer, i: int, j: int) -> tuple[Tensor, Tensor]:
+        zero = torch.zeros(4 * len(layer.out.bias)).to(x)
+        return (zero if h is None else layer.given.weight[:, :, 0, 0] @ h[:, i, j]).chunk(2)
+
+    def gate(a: Tensor) -> Tensor:
+        half = len(a) // 2
+        return torch.tanh(a[:half]) * torch.sigmoid(a[half:])
+
+    for depth, layer in enumerate(network.layers):
+        r = 3 if depth == 0 else 1  # 7×7 filters, then 3×3
+        down, new = {}, {}
+        for i, j in places:
+            a = layer.vertical.bias + told(layer, i, j)[0]
+            for di, dj in product(range(-r, 1), range(-r, r + 1)):
+                if (i + di, j + dj) in v:
+                    a = a + layer.vertical.weight[:, :, di + r, dj + r] @ v[i + di, j + dj]
+            down[i, j] = a
+        for i, j in places:
+            a = layer.horizontal.bias + layer.link.bias + told(layer, i, j)[1]
+            if i > 0:
+                a = a + layer.link.weight[:, :, 0, 0] @ down[i - 1, j]
+            for dj in range(-r, 0 if depth == 0 else 1):
+                if (i, j + dj) in across:
+                    a = a + layer.horizontal.weight[:, :, 0, dj + r] @ across[i, j + dj]
+            new[i, j] = layer.out.weight[:, :, 0, 0] @ gate(a) + layer.out.bias
+            if depth > 0:
+                new[i, j] = new[i, j] + across[i, j]
+        v, across = {place: gate(a) for place, a in down.items()}, new
+    return across
+
+
+def row_lstm_features(network, x: Tensor, y: Tensor | None) -> dict[tuple[int, int], Tensor]:
+    """Row LSTM's features {(i, j): (2p,)} of an image x (C, H, W), one by one (PixelRNN, §3.1, Eq. 3).
+
+    y: the condition, a map (K, H, W).
+    """
+    _, height, width = x.shape
+    places = list(product(range(height), range(width)))
+    s = {}
+    for i, j in places:
+        s[i, j] = network.above.bias
+        for di, dj in product(range(-3, 1), range(-3, 4)):
+            if (di < 0 or dj < 0) and 0 <= i + di < height and 0 <= j + dj < width:
+                taps = network.above.weight[:, :, di + 3, dj + 3] if di < 0 else network.left.weight[:, :, 0, dj + 3]
+                s[i, j] = s[i, j] + taps @ (2 * x[:, i + di, j + dj] - 1)
+    for layer in network.layers:
+        p = layer.up.in_channels
+        h: dict[tuple[int, int], Tensor] = {}
+        memory: dict[tuple[int, int], Tensor] = {}
+        zero, new = torch.zeros(p).to(x), {}
+        for i, j in places:
+            a = layer.input.bias if y is None else layer.input.bias + layer.given.weight[:, :, 0, 0] @ y[:, i, j]
+            for dj in (-1, 0):
+                if (i, j + dj) in s:
+                    a = a + layer.input.weight[:, :, 0, dj + 1] @ s[i, j + dj]
+            for dj in (-1, 0, 1):
+                taps = layer.state.weight[:, (dj + 1) * p : (dj + 2) * p]
+                a = a + taps @ h.get((i - 1, j + dj), zero)
+            o, f, i_gate, g = a.chunk(4)
+            memory[i, j] = torch.sigmoid(f) * memory.get((i - 1, j), zero) + torch.sigmoid(i_gate) * torch.tanh(g)
+            h[i, j] = torch.sigmoid(o) * torch.tanh(memory[i, j])
+            new[i, j] = s[i, j] + layer.up.weight[:, :, 0, 0] @ h[i, j] + layer.up.bias
+        s = new
+    return s
+
+
+def clustering_accuracy(assigned, labels, classes: int) -> float:
+    """The best share of right labels over every way to name the clusters."""
+    ways = permutations(range(classes))
+    return max(sum(way[a] == y for a, y in zip(assigned, labels, strict=True)) for way in ways) / len(labels)
+
+
+def student_t(h: Tensor, centres: Tensor) -> list[list[float]]:
+    """DEC's q_ij, one at a time (Xie et al. 2016, Eq. 1)."""
+    rows = []
+    for point in h:
+        row = [1 / (1 + sum((float(a) - float(b)) ** 2 for a, b in zip(point, c, strict=True))) for c in centres]
+        rows.append([value / sum(row) for value in row])
+    return rows
+
+
+def sharpened(q: Tensor) -> list[list[float]]:
+    """DEC's p_ij, f_j over these rows (Xie et al. 2016, Eq. 3)."""
+    f = [sum(float(row[j]) for row in q) for j in range(q.shape[1])]
+    rows = [[float(row[j]) ** 2 / f[j] for j in range(len(f))] for row in q]
+    return [[value / sum(row) for value in row] for row in rows]
+
+
+def gmvae_bound(model, x: Tensor, draws: int = 2) -> Tensor:
+    """One draw of −L for each x (B, D), everything sampled: z, w, and c from its posterior.
+
+    draws: 2 where the z that is compared with its component is another one than that which chose the component
+    (Dilokthanakul et al. 2016, Eq. 5); 1 gives the evidence lower bound.
+    """
+
+    def log_normal(value: Tensor, mu: Tensor, logvar: Tensor) -> Tensor:
+        return torch.distributions.Normal(mu, (logvar / 2).exp()).log_prob(value).sum(-1)
+
+    qz, qw = model.posteriors(x)
+    z = qz.mu + (qz.logvar / 2).exp() * torch.randn_like(qz.mu)
+    w = qw.mu + (qw.logvar / 2).exp() * torch.randn_like(qw.mu)
+    mu, logvar = model.prior(w).mu, model.prior(w).logvar
+    log_z = torch.stack([log_normal(z, mu[:, c], logvar[:, c]) for c in range(mu.shape[1])], 1)
+    r = log_z.exp() / log_z.exp().sum(1, keepdim=True)
+    c = torch.multinomial(r, 1)
+    log_r = r.log().gather(1, c).squeeze(1)
+    again = z if draws == 1 else qz.mu + (qz.logvar / 2).exp() * torch.randn_like(qz.mu)
+    each = torch.arange(len(x)), c.squeeze(1)
+    log_z_wc = log_normal(again, mu[each], logvar[each])
+    p = torch.sigmoid(model.decoder(z))
+    log_x = (x * p.log() + (1 - x) * (1 - p).log()).sum(-1)
+    log_q = log_normal(again, qz.mu, qz.logvar) + log_normal(w, qw.mu, qw.logvar) + log_r
+    log_p = log_x + log_z_wc + log_normal(w, torch.zeros(()), torch.zeros(())) - math.log(mu.shape[1])
+    return log_q - log_p

@@ -15,7 +15,7 @@ from aecore import Batch, DataError, DataSpec, Diverged, Plan, Run, Training, be
 from aecore.data import load
 from aecore.models.base import Autoencoder, Model, Player, total
 from aecore.train import MARKS, evaluate, losses, marks, mix
-from tests import conftest, naive, prototypes
+from tests import conftest, naive
 
 WIDTH = {"code": 3, "width": 16}
 
@@ -31,12 +31,6 @@ def weights(model: Model) -> dict[str, torch.Tensor]:
 
 def timeless(rows: list[dict]) -> list[dict]:
     return [row | {"seconds": 0} for row in rows]
-
-
-@pytest.fixture(autouse=True)
-def with_prototypes(monkeypatch):
-    for key, entry in prototypes.PROTOTYPES.items():
-        monkeypatch.setitem(aecore.CATALOG, key, entry)
 
 
 class Stages(Autoencoder):
@@ -238,7 +232,7 @@ def test_a_bad_plan_is_refused_by_name(field):
 # --- resume ---------------------------------------------------------------------------------------------
 
 CONV = {"net": "conv"}
-RESUMED = [("vae", {}), ("deep", CONV), ("aae", {}), ("wgan", {}), ("vae_gan", CONV), ("stages", {})]
+RESUMED = [("vae", {}), ("deep", CONV), ("aae", {}), ("wgan", {}), ("vae_gan", CONV), ("gmm_gan", {}), ("stages", {})]
 
 
 @pytest.mark.parametrize(("key", "params"), RESUMED)

@@ -1,130 +1,255 @@
-"""Chapter §5.5: images generated pixel by pixel."""
+"""Chapter §5.5: images generated pixel by pixel.
+
+All models here share the order (row by row from the top left, the channels of a pixel in turn), binary pixels, and the
+last layers; they differ in the network that tells a pixel of those before it, and in what else it is told.
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
+from .. import nets
+from ..causal import GatedStacks, RowLSTM, affine, bias, with_one
 from ..data.base import Batch
 from ..distributions import Bernoulli
-from ..entry import Entry, FieldError, Param, Term
+from ..entry import CLASSES, CODE, NET, WIDTH, Entry, FieldError, Param, Term
 from ..nets import Shape
 from .base import Model, Player
 
-
-def gate(a: Tensor) -> Tensor:
-    """tanh(a₁) ⊙ σ(a₂) of the two halves of the channels: (B, 2p, …) → (B, p, …)."""
-    first, second = a.chunk(2, 1)
-    return first.tanh() * second.sigmoid()
+DECODING_SEED = 20160616  # of the noise that every code is decoded with
 
 
-class GatedLayer(nn.Module):
-    """One layer of both stacks: the vertical one sees all rows above a pixel, the horizontal one its row's left part.
+class PixelByPixel(Model):
+    """Binary images by the chain rule: log p(x|h) = Σ_i log p(x_i | x_1 … x_{i−1}, h), exactly.
 
-    first: it reads the pixels themselves, so that the horizontal stack must not see the present one (mask A).
+    network: tells each pixel of those before it and of a condition h.  head: the last layers (`ending`).
+    binary: how grey values become 0 and 1, "drawn" x ~ Ber(x) anew at each step, or at the "threshold" ½.
     """
 
-    def __init__(self, inputs: int, width: int, kernel: int, first: bool = False):
-        super().__init__()
-        self.reach, self.first = kernel // 2, first
-        self.vertical = nn.Conv2d(inputs, 2 * width, (self.reach + 1, kernel))
-        self.horizontal = nn.Conv2d(inputs, 2 * width, (1, self.reach + (not first)))
-        self.link = nn.Conv2d(2 * width, 2 * width, 1)
-        self.out = nn.Conv2d(width, width, 1)
+    network: GatedStacks | RowLSTM
+    head: nn.Sequential
 
-    def down(self, v: Tensor) -> Tensor:
-        """Row i from rows ≤ i, before the gate: (B, 2p, H, W)."""
-        return self.vertical(F.pad(v, (self.reach, self.reach, self.reach, 0)))
-
-    def across(self, h: Tensor, above: Tensor) -> Tensor:
-        """Column j from columns ≤ j (< j in the first layer) of the same row, and from what lies above."""
-        a = self.horizontal(F.pad(h, (self.reach, 0, 0, 0)))[..., : h.shape[-1]]
-        new = self.out(gate(a + above))
-        return new if self.first else h + new
-
-
-class PixelCNN(Model):
-    """Gated PixelCNN of binary images: no code, only the chain rule, and an exact likelihood.
-
-    log p(x) = Σ_i log p(x_i | x_1 … x_{i−1}), row by row from the top left; the channels of a pixel in turn.
-
-    width: p, feature maps.  layers: gated layers; the first has 7×7 filters, the others 3×3.
-
-    Source: van den Oord et al. (2016), arXiv:1606.05328, Fig. 2.
-    Departures: pixels are binary, drawn anew from grey values x ~ Ber(x) at each step; the channels of one pixel
-    depend on each other linearly, as in Salimans et al. (2017), arXiv:1701.05517, not through masked features.
-    """
-
-    def __init__(self, shape: Shape, width: int = 32, layers: int = 6):
+    def __init__(self, shape: Shape, binary: str = "drawn"):
         super().__init__(shape)
         if len(self.shape) != 3:
-            raise FieldError("model", "a PixelCNN needs images; these data are vectors: choose another model")
-        self.channels = self.shape[0]
-        self.layers = nn.ModuleList([GatedLayer(self.channels, width, 7, first=True)])
-        self.layers.extend(GatedLayer(width, width, 3) for _ in range(layers - 1))
-        outputs = self.channels * (self.channels + 1) // 2  # a logit for each, and a weight for each pair of channels
-        self.head = nn.Sequential(nn.ReLU(), nn.Conv2d(width, width, 1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
+            raise FieldError("model", "this one draws pixels of images; these data are vectors: choose another model")
+        self.channels, self.binary = self.shape[0], binary
 
-    def players(self, progress: float = 1.0) -> dict[str, Player]:
-        return {"network": Player((self.layers, self.head), {"nll": 1.0})}
+    def ending(self, features: int, width: int) -> nn.Sequential:
+        """The last layers: a logit for each channel, and a weight for each pair of channels."""
+        outputs = self.channels * (self.channels + 1) // 2
+        return nn.Sequential(nn.ReLU(), nn.Conv2d(features, width, 1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
 
-    def above(self, x: Tensor) -> list[Tensor]:
-        """What each layer's row i is told of rows < i: (B, 2p, H, W) each."""
-        v, told = 2 * x - 1, []
-        for layer in self.layers:
-            a = layer.down(v)
-            told.append(layer.link(F.pad(a, (0, 0, 1, 0))[:, :, :-1]))  # shifted down by one row
-            v = gate(a)
-        return told
+    def binarised(self, x: Tensor) -> Tensor:
+        """x (B, *shape) in [0, 1] → the values 0 and 1 that are modelled."""
+        return torch.bernoulli(x) if self.binary == "drawn" else (x > 0.5).to(x.dtype)
 
-    def across(self, x: Tensor, above: list[Tensor]) -> Tensor:
-        """The head's outputs for the rows x (B, C, h, W), given what lies above them."""
-        h = 2 * x - 1
-        for layer, told in zip(self.layers, above, strict=True):
-            h = layer.across(h, told)
-        return self.head(h)
+    def channel(self, outputs: Tensor, c: int) -> tuple[Tensor, Tensor]:
+        """a_c (B, 1, …) and w_cc' (B, c, …) for all c' < c, from the head's outputs."""
+        start = self.channels + c * (c - 1) // 2
+        return outputs[:, c : c + 1], outputs[:, start : start + c]
 
     def chain(self, outputs: Tensor, x: Tensor) -> Tensor:
         """Logits (B, C, …): a_c + Σ_{c' < c} w_cc' x_c', so that a channel knows the pixel's earlier ones."""
-        logits, weights = outputs.split([self.channels, outputs.shape[1] - self.channels], 1)
-        rows = [logits[:, :1]]
-        for c in range(1, self.channels):
-            w, weights = weights[:, :c], weights[:, c:]
-            rows.append(logits[:, c : c + 1] + (w * x[:, :c]).sum(1, keepdim=True))
-        return torch.cat(rows, 1)
+        parts = [self.channel(outputs, c) for c in range(self.channels)]
+        return torch.cat([a + (w * x[:, : w.shape[1]]).sum(1, keepdim=True) for a, w in parts], 1)
 
-    def logits(self, x: Tensor) -> Tensor:
-        """Logits of p(x_i = 1 | x_{<i}) for binary x: (B, *shape)."""
-        return self.chain(self.across(x, self.above(x)), x)
+    def logits(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """Logits of p(x_i = 1 | x_{<i}, h) for binary x: (B, *shape).
 
-    def log_prob(self, x: Tensor) -> Tensor:
-        """log p(x), exact, for binary x (B, *shape): (B,) nats."""
-        return Bernoulli(self.logits(x)).log_prob(x)
+        given: the condition h as the network takes it, (B, K, 1, 1) or (B, K, H, W).
+        """
+        return self.chain(self.head(self.network(x, given)), x)
+
+    def thresholds(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Logistic noise ξ = log u − log(1 − u), (n, *shape): p(ξ < a) = σ(a), and p(tξ < a) = σ(a / t)."""
+        device = None if generator is None else generator.device
+        return torch.rand(n, *self.shape, generator=generator, device=device).logit(1e-7)
+
+    def draw(self, thresholds: Tensor, given: Tensor | None = None) -> Tensor:
+        """The images (n, *shape) whose every value is 1 where its logit exceeds its threshold, pixel by pixel.
+
+        Each activation is computed once (`causal.GatedCache`, `causal.RowCache`), not anew for every pixel.
+        No gradient leads back.
+        """
+        with torch.inference_mode():
+            x = self._draw(thresholds.to(next(self.parameters())), given)
+        return x.clone()  # what is made in inference mode could not be used in a gradient
+
+    def _draw(self, thresholds: Tensor, given: Tensor | None) -> Tensor:
+        n, _, height, width = thresholds.shape
+        cache = self.network.cache(n, width, given)
+        into, out = self.head[1], self.head[3]
+        assert isinstance(into, nn.Conv2d) and isinstance(out, nn.Conv2d)
+        hidden, hidden_values = with_one(thresholds, n, into.out_channels)
+        into_matrix, into_bias, out_matrix = into.weight[:, :, 0, 0].T, bias(into), affine(out)
+        outputs = thresholds.new_empty(n, out.out_channels)
+        parts = [self.channel(outputs, c) for c in range(self.channels)]
+        x = thresholds.new_empty(height, width, n, self.channels)
+        for row, wanted in zip(x, thresholds.permute(2, 3, 1, 0).contiguous(), strict=True):
+            cache.next_row()
+            for j, (pixel, least) in enumerate(zip(row.unbind(), wanted.unbind(), strict=True)):
+                torch.addmm(into_bias, cache.features(j).relu_(), into_matrix, out=hidden_values).relu_()
+                torch.mm(hidden, out_matrix, out=outputs)
+                for c, (a, w) in enumerate(parts):
+                    if c:
+                        a = a + (w * pixel[:, :c]).sum(1, keepdim=True)
+                    torch.gt(a[:, 0], least[c], out=pixel[:, c])
+                torch.add(-1, pixel, alpha=2, out=cache.pixels[j])
+        return x.permute(2, 3, 0, 1).contiguous()
+
+
+class ImageDensity(PixelByPixel):
+    """A density of images, or one for each label: nothing is encoded.
+
+    classes: C, how many labels y condition the network, one-hot; 0 for none.
+    """
+
+    def __init__(self, shape: Shape, binary: str = "drawn", classes: int = 0):
+        super().__init__(shape, binary)
+        self.classes = classes
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return {"network": Player((self.network, self.head), {"nll": 1.0})}
+
+    def given(self, y: Tensor | None, n: int) -> Tensor | None:
+        """Labels (n,) one-hot, (n, C, 1, 1); the classes in turn where y is None. None without classes."""
+        if not self.classes:
+            return None
+        like = next(self.parameters())
+        y = torch.arange(n) % self.classes if y is None else torch.as_tensor(y)
+        return F.one_hot(y.to(like.device), self.classes).to(like.dtype)[..., None, None]
+
+    def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """log p(x), exact, for binary x (B, *shape): (B,) nats.
+
+        y: labels (B,), for log p(x|y). Without them, where there are classes, log (1/C) Σ_y p(x|y).
+        """
+        if self.classes and y is None:
+            each = [self.log_prob(x, torch.full((len(x),), c)) for c in range(self.classes)]
+            return torch.stack(each).logsumexp(0) - math.log(self.classes)
+        return Bernoulli(self.logits(x, self.given(y, len(x)))).log_prob(x)
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        return {"nll": -self.log_prob(torch.bernoulli(batch.x))}
+        return {"nll": -self.log_prob(self.binarised(batch.x), batch.y)}
 
-    @torch.no_grad()
-    def sample(self, n: int, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
-        """n binary images (n, *shape), pixel by pixel; the vertical stack is run once a row.
+    def sample(
+        self, n: int, temperature: float = 1.0, generator: Generator | None = None, y: Tensor | None = None
+    ) -> Tensor:
+        """n binary images (n, *shape).
+
+        temperature: the logits are divided by it.  y: labels (n,); by default the classes in turn.
+        """
+        return self.draw(temperature * self.thresholds(n, generator), self.given(y, n))
+
+
+class PixelCNN(ImageDensity):
+    """Gated PixelCNN of binary images: no code, only the chain rule, and an exact likelihood.
+
+    log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), row by row from the top left; the channels of a pixel in turn.
+
+    width: p, feature maps.  layers: gated layers; the first has 7×7 filters, the others 3×3.
+    binary: see `PixelByPixel`.  classes: C, how many labels y condition every layer; 0 for none.
+
+    Source: van den Oord et al. (2016), arXiv:1606.05328, Fig. 2, Eq. 2, 3.
+    Departures: pixels are binary, where the paper's have 256 levels; the channels of one pixel depend on each other
+    linearly, as in Salimans et al. (2017), arXiv:1701.05517, not through masked features.
+    """
+
+    def __init__(self, shape: Shape, width: int = 32, layers: int = 6, binary: str = "drawn", classes: int = 0):
+        super().__init__(shape, binary, classes)
+        self.network = GatedStacks(self.channels, width, layers, classes)
+        self.head = self.ending(self.network.features, width)
+
+
+class PixelRNN(ImageDensity):
+    """PixelRNN with row LSTMs: a pixel knows the rows above it by a state that is handed down from row to row.
+
+    log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), in the order of `PixelCNN`.
+
+    width: p, hidden units of a layer at each pixel.  layers: of row LSTM.  binary, classes: as in `PixelCNN`.
+
+    Source: van den Oord et al. (2016), arXiv:1601.06759, §3.1, Table 1.
+    Departures: pixels and channels as in `PixelCNN`; the label is that of the later paper.
+    """
+
+    def __init__(self, shape: Shape, width: int = 16, layers: int = 4, binary: str = "drawn", classes: int = 0):
+        super().__init__(shape, binary, classes)
+        self.network = RowLSTM(self.channels, width, layers, classes)
+        self.head = self.ending(self.network.features, 2 * width)
+
+
+class PixelCNNDecoder(PixelByPixel):
+    """An autoencoder whose decoder is a PixelCNN: the code says what is to be drawn, the PixelCNN draws it.
+
+    min −log p(x|h),  h = encoder(x);  every layer is told s = m(h), a map of the image's size.
+
+    code: d.  net, width: of the encoder, and of m, its mirror.  sketch: features of s.
+    maps: p, feature maps of the PixelCNN.  layers: its gated layers.  binary: as in `PixelCNN`.
+
+    Source: van den Oord et al. (2016), arXiv:1606.05328, §2.3 (Eq. 5), §2.4; chapter §5.5.
+    Departures: pixels and channels as in `PixelCNN`; the encoder sees the grey image, of which the decoder draws
+    binary ones. `decode` uses the same noise for every code: it gives one image a code, and near codes near ones.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 16,
+        net: str = "dense",
+        width: int = 512,
+        sketch: int = 4,
+        maps: int = 32,
+        layers: int = 6,
+        binary: str = "drawn",
+    ):
+        super().__init__(shape, binary)
+        self.code = code
+        self.encoder = nets.encoder(net, self.shape, code, width)
+        self.sketch = nets.decoder(net, code, (sketch, *self.shape[1:]), width)
+        self.network = GatedStacks(self.channels, maps, layers, sketch)
+        self.head = self.ending(maps, maps)
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return {"autoencoder": Player((self.encoder, self.sketch, self.network, self.head), {"nll": 1.0})}
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        x = self.binarised(batch.x)
+        return {"nll": -self.log_prob_given(x, self.encode(batch.x))}
+
+    def log_prob_given(self, x: Tensor, h: Tensor) -> Tensor:
+        """log p(x|h), exact, for binary x (B, *shape) and codes h (B, D): (B,) nats."""
+        return Bernoulli(self.logits(x, self.sketch(h))).log_prob(x)
+
+    def encode(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → code h (B, D)."""
+        return self.encoder(x)
+
+    def decode(self, h: Tensor) -> Tensor:
+        """One binary image (B, *shape) for each code h (B, D), drawn with noise that is always the same."""
+        noise = self.thresholds(1, Generator().manual_seed(DECODING_SEED))
+        return self.draw(noise.expand(len(h), *self.shape), self.sketch(h))
+
+    def variations(self, h: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+        """As `decode`, but each image (B, *shape) is drawn with noise of its own.
 
         temperature: the logits are divided by it.
         """
-        _, height, width = self.shape
-        x = next(self.parameters()).new_zeros(n, *self.shape)
-        for i in range(height):
-            above = [told[:, :, -1:] for told in self.above(x[:, :, : i + 1])]
-            for j in range(width):
-                outputs = self.across(x[:, :, i : i + 1], above)[..., j]
-                for c in range(self.channels):
-                    logit = self.chain(outputs, x[:, :, i : i + 1, j])[:, c, 0].float()
-                    p = (logit / max(temperature, 1e-3)).sigmoid()
-                    x[:, c, i, j] = torch.bernoulli(p, generator=generator)
-        return x
+        return self.draw(temperature * self.thresholds(len(h), generator), self.sketch(h))
 
+
+CHAIN = r"-\textstyle\sum_i \log p(x_i \mid x_1, \ldots, x_{i-1}"
+NLL = Term("nats", "−log p(x), exactly: how unlikely the image is, pixel after pixel")
+DEPARTURES = "pixels are binary, not of 256 levels; a pixel's channels depend on each other linearly"
+MAPS = Param(32, 8, 128, 8, "log", "p", "feature maps of a layer")
+BINARY = Param("drawn", choices=("drawn", "threshold"), help="grey pixels become black or white by lot, or at one half")
+SKETCH = Param(4, 1, 64, 1, "log", help="features of the map that the code is turned into, which all layers are told")
+LAYERS = Param(6, 1, 16, 1, help="gated layers; how far a pixel sees")
 
 ENTRIES = (
     Entry(
@@ -133,17 +258,59 @@ ENTRIES = (
         year=2016,
         section="§5.5",
         idea="No code at all: each pixel is drawn given the pixels before it.",
-        equation=r"\min\; \mathbb{E}\; \term{nll}{-\textstyle\sum_i \log p(x_i \mid x_1, \ldots, x_{i-1})}",
-        terms={"nll": Term("nats", "−log p(x), exactly: how unlikely the image is, pixel after pixel")},
+        equation=rf"\min\; \mathbb{{E}}\; \term{{nll}}{{{CHAIN})}}",
+        terms={"nll": NLL},
         source="van den Oord et al. (2016), arXiv:1606.05328; chapter §5.5",
         build=PixelCNN,
+        params={"width": MAPS, "layers": LAYERS, "binary": BINARY, "classes": CLASSES},
+        kinds=("image",),
+        abilities=frozenset({"sample", "density"}),
+        plan={"batch": 64, "lr": 5e-3},
+        departures=DEPARTURES,
+    ),
+    Entry(
+        key="pixelrnn",
+        name="PixelRNN",
+        year=2016,
+        section="§5.5",
+        idea="Each pixel is drawn given a memory that is handed down from row to row.",
+        equation=rf"\min\; \mathbb{{E}}\; \term{{nll}}{{{CHAIN})}}",
+        terms={"nll": NLL},
+        source="van den Oord et al. (2016), arXiv:1601.06759; chapter §5.5",
+        build=PixelRNN,
         params={
-            "width": Param(32, 8, 128, 8, "log", "p", "feature maps of a layer"),
-            "layers": Param(6, 1, 16, 1, help="gated layers; how far a pixel sees"),
+            "width": Param(16, 4, 128, 4, "log", "p", "hidden units of a layer at each pixel"),
+            "layers": Param(4, 1, 12, 1, help="layers of row LSTM"),
+            "binary": BINARY,
+            "classes": CLASSES,
         },
         kinds=("image",),
         abilities=frozenset({"sample", "density"}),
-        plan={"batch": 64},
-        departures="pixels are binary, drawn from grey values at each step; channels depend on each other linearly",
+        plan={"batch": 64, "lr": 5e-3},
+        departures=DEPARTURES,
+    ),
+    Entry(
+        key="pixelcnn_decoder",
+        name="PixelCNN decoder",
+        year=2016,
+        section="§5.5",
+        idea="The code says what to draw; a PixelCNN draws it, each time a little differently, and always sharp.",
+        equation=rf"\min\; \mathbb{{E}}\; \term{{nll}}{{{CHAIN}, h)}}, \quad h = \mathrm{{enc}}(x)",
+        terms={"nll": Term("nats", "−log p(x|h): how unlikely the image is, given its code")},
+        source="van den Oord et al. (2016), arXiv:1606.05328, §2.4; chapter §5.5",
+        build=PixelCNNDecoder,
+        params={
+            "code": CODE,
+            "net": NET,
+            "width": WIDTH,
+            "sketch": SKETCH,
+            "maps": MAPS,
+            "layers": LAYERS,
+            "binary": BINARY,
+        },
+        kinds=("image",),
+        abilities=frozenset({"encode", "decode"}),
+        plan={"batch": 64, "lr": 5e-3},
+        departures=f"{DEPARTURES}; every code is decoded with the same noise",
     ),
 )

@@ -69,7 +69,9 @@ class Model(nn.Module):
         """Called after each step of a player: put its weights back where they must stay (WGAN's clipping)."""
 
     def refresh(self, split: Split, progress: float) -> None:
-        """Called before each epoch, under `no_grad`: what is estimated from all examples (centres of clusters).
+        """Called before each epoch and each stage, under `no_grad`: what is estimated from all examples (centres).
+
+        A stage begins where other players play, or for other terms.
 
         split: the training examples.  What is found is kept in buffers, so that a run that is resumed has it too.
         """

@@ -2,6 +2,445 @@
 
 from __future__ import annotations
 
-from ..entry import Entry
+import math
+from collections.abc import Collection
 
-ENTRIES: tuple[Entry, ...] = ()
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional as F
+
+from .. import nets
+from ..data.base import Batch, Split
+from ..distributions import Bernoulli, Gaussian, Normal, distance, likelihood, noise
+from ..divergences import kl_standard, squared_distances
+from ..entry import DISTANCE, NET, WIDTH, Entry, Param, Term
+from ..nets import Shape, linear
+from .base import Autoencoder, Player
+from .variational import PARAMS, RECON
+
+VALUES = 4_000_000  # numbers that are encoded at once when all examples are looked at
+SPREAD = 0.5  # standard deviation of the first means of a mixture's components
+RESTARTS = 10  # of k-means, from other starts; the tightest result is kept
+
+
+def codes(model: Autoencoder, split: Split) -> Tensor:
+    """The codes of all examples, (N, D) float32."""
+    device, size = next(model.parameters()).device, max(1, VALUES // math.prod(model.shape))
+    parts = torch.arange(len(split)).split(size)
+    return torch.cat([model.encode(split.batch(index).x.to(device)).float() for index in parts])
+
+
+def k_means(h: Tensor, clusters: int) -> Tensor:
+    """Centres (K, D) of k-means on codes h (N, D), the best of some starts; the same ones for the same codes."""
+    from sklearn.cluster import KMeans  # a second to load, and only a training needs it
+
+    if len(h) < clusters:
+        return h[torch.arange(clusters, device=h.device) % len(h)]
+    found = KMeans(clusters, n_init=RESTARTS, random_state=0).fit(h.cpu().double().numpy()).cluster_centers_
+    return torch.as_tensor(found, dtype=h.dtype, device=h.device)
+
+
+def means_of(h: Tensor, assigned: Tensor, centres: Tensor) -> Tensor:
+    """The mean code of each cluster, (K, D); a cluster without a member keeps its centre.
+
+    h: (N, D).  assigned: (N,) numbers of clusters.  centres: (K, D), the ones so far.
+    """
+    member = F.one_hot(assigned, len(centres)).to(h.dtype)  # (N, K)
+    counts = member.sum(0)[:, None]
+    return torch.where(counts > 0, member.T @ h / counts.clamp_min(1), centres)
+
+
+class Centroid(Autoencoder):
+    """Autoencoder-based clustering: codes are drawn to the centre of their cluster, centres follow the codes.
+
+    loss = Δ(x, B(h)) + λ ‖h − c*‖²,  h = A(x), c* the centre nearest to h (Eq. 2).
+
+    After a pretraining without the second term, k-means gives the first centres. From then on each round, an epoch,
+    lowers the loss with the centres held, then makes each centre the mean of the codes nearest to it (Algorithm 1).
+
+    clusters: K.  lam: λ.  pretraining: share of the training before the clusters.
+
+    Source: Song et al. (2013), doi:10.1007/978-3-642-41822-8_15.
+    Departures: pretrained as a whole by gradients, in place of layer by layer as restricted Boltzmann machines; k-means
+    in place of random examples as the first centres.
+    """
+
+    centres: Tensor
+    begun: Tensor
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 10,
+        clusters: int = 10,
+        lam: float = 0.3,
+        pretraining: float = 0.5,
+        net: str = "dense",
+        width: int = 512,
+        distance: str = "squared",
+    ):
+        super().__init__(shape, code)
+        self.encoder = nets.encoder(net, self.shape, code, width)
+        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.lam, self.pretraining, self.distance = lam, pretraining, distance
+        self.register_buffer("centres", torch.zeros(clusters, code))
+        self.register_buffer("begun", torch.tensor(False))
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        networks = (self.encoder, self.decoder)
+        if progress < self.pretraining:
+            return {"autoencoder": Player(networks, {"recon": 1.0})}
+        return {"clustering": Player(networks, {"recon": 1.0, "centre": self.lam})}
+
+    def refresh(self, split: Split, progress: float) -> None:
+        if progress < self.pretraining:
+            return
+        h = codes(self, split)
+        first = not self.begun
+        self.centres.copy_(k_means(h, len(self.centres)) if first else means_of(h, self.nearest(h), self.centres))
+        self.begun.fill_(True)
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        h = self.encoder(batch.x)
+        terms = {"recon": distance(self.distance, batch.x, self.decoder(h))}
+        if "clustering" in players:
+            terms["centre"] = squared_distances(h.float(), self.centres).min(1).values
+        return terms
+
+    def nearest(self, h: Tensor) -> Tensor:
+        """h (B, D) → number of the nearest centre, (B,)."""
+        return squared_distances(h.float(), self.centres).argmin(1)
+
+    def assign(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → number of its cluster, (B,)."""
+        return self.nearest(self.encode(x))
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → (B, K): 1 for its cluster, 0 for the others."""
+        return F.one_hot(self.assign(x), len(self.centres)).float()
+
+
+def student_t(h: Tensor, centres: Tensor) -> Tensor:
+    """Soft assignments q_ij = (1 + ‖h_i − μ_j‖²)⁻¹ / Σ_j' (1 + ‖h_i − μ_j'‖²)⁻¹: (B, K), rows sum to 1.
+
+    h: (B, D).  centres: μ, (K, D).  Source: Xie et al. (2016), Eq. 1 with α = 1, arXiv:1511.06335.
+    """
+    closeness = 1 / (1 + squared_distances(h.float(), centres.float()))
+    return closeness / closeness.sum(1, keepdim=True)
+
+
+def sharpened(q: Tensor, frequencies: Tensor) -> Tensor:
+    """The target p_ij = (q_ij² / f_j) / Σ_j' (q_ij'² / f_j'): (B, K), surer than q, with large clusters damped.
+
+    frequencies: f_j = Σ_i q_ij over all examples, (K,); only their ratios matter.  Source: Xie et al. (2016), Eq. 3.
+    """
+    weight = q.square() / frequencies
+    return weight / weight.sum(1, keepdim=True)
+
+
+class SoftClusters(nn.Module):
+    """K centres that move by gradients: codes h (B, D) → soft assignments q (B, K)."""
+
+    def __init__(self, clusters: int, code: int):
+        super().__init__()
+        self.centres = nn.Parameter(torch.randn(clusters, code))
+
+    def forward(self, h: Tensor) -> Tensor:
+        return student_t(h, self.centres)
+
+
+class DCEC(Autoencoder):
+    """Deep convolutional embedded clustering: soft assignments are drawn to a sharper version of themselves.
+
+    loss = Δ(x, B(h)) + γ KL(P ‖ Q),  KL(P ‖ Q) = Σ_j p_j log(p_j / q_j) of each example,
+    q_j ∝ (1 + ‖h − μ_j‖²)⁻¹,  p_j ∝ q_j² / f_j,  f_j = Σ_i q_ij over all examples (Eq. 1–3).
+
+    After a pretraining without the second term, k-means gives the centres μ, which then move by gradients too.
+
+    clusters: K.  gamma: γ.  pretraining: share of the training before the clusters.
+
+    Source: Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39; Q and P are of Xie et al. (2016), arXiv:1511.06335.
+    Departures: Δ is a sum over pixels where the authors' loss has a mean, so their γ = 0.1 is 0.1 · 784 ≈ 80 here. They
+    hold P for 140 steps; here f is renewed at every epoch and p follows the current q, with no gradient through p.
+    """
+
+    frequencies: Tensor
+    begun: Tensor
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 10,
+        clusters: int = 10,
+        gamma: float = 80.0,
+        pretraining: float = 0.5,
+        net: str = "conv",
+        width: int = 512,
+        distance: str = "squared",
+    ):
+        super().__init__(shape, code)
+        self.encoder = nets.encoder(net, self.shape, code, width)
+        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.clusters = SoftClusters(clusters, code)
+        self.gamma, self.pretraining, self.distance = gamma, pretraining, distance
+        self.register_buffer("frequencies", torch.full((clusters,), 1 / clusters))
+        self.register_buffer("begun", torch.tensor(False))
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        if progress < self.pretraining:
+            return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0})}
+        networks = (self.encoder, self.decoder, self.clusters)
+        return {"clustering": Player(networks, {"recon": 1.0, "cluster": self.gamma})}
+
+    def refresh(self, split: Split, progress: float) -> None:
+        if progress < self.pretraining:
+            return
+        h = codes(self, split)
+        if not self.begun:
+            self.clusters.centres.copy_(k_means(h, len(self.frequencies)))
+            self.begun.fill_(True)
+        self.frequencies.copy_(self.clusters(h).mean(0))
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        h = self.encoder(batch.x)
+        terms = {"recon": distance(self.distance, batch.x, self.decoder(h))}
+        if "clustering" in players:
+            q = self.clusters(h)
+            p = sharpened(q, self.frequencies).detach()
+            terms["cluster"] = (p * (p.log() - q.log())).sum(1)
+        return terms
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → soft assignments q, (B, K)."""
+        return self.clusters(self.encode(x))
+
+    def assign(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → number of its likeliest cluster, (B,)."""
+        return self.responsibilities(x).argmax(1)
+
+
+def kl_normals(q: Normal, p: Normal) -> Tensor:
+    """KL(q ‖ p) of two diagonal Gaussians, summed over the last dimension: nats, in the shape of the others."""
+    ratio = (q.logvar - p.logvar).exp()
+    return 0.5 * (ratio + (q.mu - p.mu) ** 2 / p.logvar.exp() - 1 + p.logvar - q.logvar).sum(-1)
+
+
+class MixturePrior(nn.Module):
+    """The prior on codes: w ~ N(0, I), c uniform over K components, z ~ N(μ_c(w), diag σ_c²(w)).
+
+    size: D, of z.  style: of w.
+
+    At first the components' means are apart by their biases, N(0, SPREAD²): from one common place they part late and
+    by chance (accuracy 0.50 and 0.46 in place of 0.56 and 0.64: digits, 40 epochs, two seeds).
+    """
+
+    def __init__(self, size: int, components: int, style: int, width: int):
+        super().__init__()
+        self.size, self.components, self.style = size, components, style
+        self.net = nn.Sequential(linear(style, width), nn.Tanh(), nn.Linear(width, 2 * components * size))
+        with torch.no_grad():
+            self.net[-1].bias.view(components, 2, size)[:, 0].normal_(0, SPREAD)
+
+    def forward(self, w: Tensor) -> Normal:
+        """w (B, W) → p(z|w, c) for every c: μ and log σ², (B, K, D)."""
+        mu, logvar = self.net(w).float().unflatten(-1, (self.components, 2 * self.size)).chunk(2, -1)
+        return Normal(mu, logvar)
+
+    def sample(
+        self,
+        n: int,
+        like: Tensor,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+        component: int | None = None,
+    ) -> Tensor:
+        """(n, D) draws, all of one component if it is given; the noise in w and z is scaled by `temperature`."""
+        which = torch.randint(self.components, (n,), device=like.device, generator=generator)
+        which = which if component is None else torch.full_like(which, component)
+        pz = self(temperature * noise(like.new_empty(n, self.style), generator))
+        each = torch.arange(n, device=like.device)
+        mu, logvar = pz.mu[each, which], pz.logvar[each, which]
+        return mu + temperature * (0.5 * logvar).exp() * noise(mu, generator)
+
+
+class GMVAE(Autoencoder):
+    """Gaussian-mixture VAE: a VAE whose prior has clusters, each a Gaussian that a second code w places and shapes.
+
+    p(w) = N(0, I), p(c) = 1/K, p(z|w, c) = N(μ_c(w), diag σ_c²(w)), p(x|z);  q(z|x), q(w|x) Gaussian, and the exact
+    p(c|z, w) = N(z; μ_c(w), σ_c²(w)) / Σ_c' N(z; μ_c'(w), σ_c'²(w)) = r_c.
+
+    −L = E[−log p(x|z)] + E[Σ_c r_c KL(q(z|x) ‖ p(z|w, c))] + KL(q(w|x) ‖ p(w)) + max(λ, E[KL(r ‖ p(c))])  (Eq. 3–7).
+
+    r belongs to one z, and the KL beside it is over all of them: L lies below the evidence lower bound even with λ = 0.
+    The last term pulls all examples into all clusters alike, and wins early in training: λ nats are free of it.
+
+    clusters: K.  style: size of w.  lam: λ, nats.  likelihood, c: as in the VAE.
+
+    Source: Dilokthanakul et al. (2016), arXiv:1611.02648; there z is called x, c is called z, and x is y.
+    Departures: no batch normalisation in the encoder; the components' means start apart (`MixturePrior`).
+    """
+
+    prior: MixturePrior
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 10,
+        clusters: int = 10,
+        style: int = 10,
+        lam: float = 0.5,
+        likelihood: str = "bernoulli",
+        c: float = 10.0,
+        net: str = "dense",
+        width: int = 512,
+    ):
+        super().__init__(shape, code, MixturePrior(code, clusters, style, width))
+        self.encoder = nets.encoder(net, self.shape, 2 * (code + style), width)
+        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.style, self.lam, self.likelihood, self.c = style, lam, likelihood, c
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        networks = (self.encoder, self.decoder, self.prior)
+        return {"autoencoder": Player(networks, {"recon": 1.0, "kl_z": 1.0, "kl_w": 1.0, "kl_c": 1.0})}
+
+    def posteriors(self, x: Tensor) -> tuple[Normal, Normal]:
+        """q(z|x), (B, D), and q(w|x), (B, W)."""
+        of_z, of_w = self.encoder(x).float().split([2 * self.code, 2 * self.style], -1)
+        return Normal(*of_z.chunk(2, -1)), Normal(*of_w.chunk(2, -1))
+
+    def p_x(self, z: Tensor) -> Bernoulli | Gaussian:
+        """p(x|z) for z (B, D): logits (B, *shape)."""
+        return likelihood(self.likelihood, self.decoder(z), self.c)
+
+    def log_responsibilities(self, z: Tensor, pz_wc: Normal) -> Tensor:
+        """log p(c|z, w): (B, K) nats, for z (B, D) and p(z|w, c) (B, K, D)."""
+        return pz_wc.log_prob(z[:, None]).log_softmax(-1)
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        qz_x, qw_x = self.posteriors(batch.x)
+        z, w = qz_x.rsample(), qw_x.rsample()
+        pz_wc = self.prior(w)
+        log_r = self.log_responsibilities(z, pz_wc)
+        r = log_r.exp()
+        kl_each = kl_normals(Normal(qz_x.mu[:, None], qz_x.logvar[:, None]), pz_wc)  # (B, K)
+        kl_c = (r * log_r).sum(-1) + math.log(self.prior.components)
+        return {
+            "recon": -self.p_x(z).log_prob(batch.x),
+            "kl_z": (r * kl_each).sum(-1),
+            "kl_w": kl_standard(qw_x),
+            "kl_c": kl_c.mean().clamp_min(self.lam),
+        }
+
+    def encode(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → the mean of q(z|x), (B, D)."""
+        return self.posteriors(x)[0].mu
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → p(c|z, w) at the means of q(z|x) and q(w|x), (B, K)."""
+        qz_x, qw_x = self.posteriors(x)
+        return self.log_responsibilities(qz_x.mu, self.prior(qw_x.mu)).exp()
+
+    def assign(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → number of its likeliest component, (B,)."""
+        return self.responsibilities(x).argmax(1)
+
+    def sample_component(
+        self, component: int, n: int, temperature: float = 1.0, generator: Generator | None = None
+    ) -> Tensor:
+        """n decoded draws of one component, (n, *shape) in [0, 1]."""
+        like = next(self.parameters())
+        return self.decode(self.prior.sample(n, like, temperature, generator, component))
+
+
+SMALL_CODE = Param(10, 1, 256, 1, "log", "d", "how many numbers a code has")
+CLUSTERS = Param(10, 2, 100, 1, "log", "K", "how many clusters")
+PRETRAINING = Param(0.5, 0.0, 0.9, 0.05, help="share of the training before the clusters, for the reconstruction alone")
+OFF = Term("squared error, or nats", "how far the reconstruction is from the input")
+
+ENTRIES = (
+    Entry(
+        key="centroid",
+        name="Autoencoder-based clustering",
+        year=2013,
+        section="§4.3",
+        idea="Each code is drawn to the centre of its cluster, and each centre moves to the middle of its codes.",
+        equation=r"\term{recon}{\Delta\!\left(x, B(h)\right)} + \lambda\, \term{centre}{\lVert h - c^* \rVert^2},"
+        r"\quad h = A(x)",
+        terms={
+            "recon": OFF,
+            "centre": Term("squared code units", "how far a code is from the nearest centre"),
+        },
+        source="Song et al. (2013), doi:10.1007/978-3-642-41822-8_15; chapter §4.3",
+        build=Centroid,
+        params={
+            "code": SMALL_CODE,
+            "clusters": CLUSTERS,
+            "lam": Param(0.3, 0.0, 10.0, 0.01, "log", r"\lambda", "weight of the distance to the centre"),
+            "pretraining": PRETRAINING,
+            "net": NET,
+            "width": WIDTH,
+            "distance": DISTANCE,
+        },
+        departures="pretrained as a whole (the paper: layer by layer); the first centres by k-means",
+        plan={"epochs": 30},
+    ),
+    Entry(
+        key="dcec",
+        name="Deep convolutional embedded clustering",
+        year=2017,
+        section="§4.3",
+        idea="Soft assignments to clusters are drawn to a surer version of themselves while the picture must survive.",
+        equation=r"\term{recon}{\Delta\!\left(x, B(h)\right)} + \gamma\, \term{cluster}{D_{KL}(P\,\Vert\,Q)},\quad "
+        r"q_j \propto \left(1 + \lVert h - \mu_j \rVert^2\right)^{-1},\quad p_j \propto q_j^2 / f_j",
+        terms={
+            "recon": OFF,
+            "cluster": Term("nats", "KL(P ‖ Q): how much surer the target P is than the soft assignments Q"),
+        },
+        source="Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39; chapter §4.3",
+        build=DCEC,
+        params={
+            "code": SMALL_CODE,
+            "clusters": CLUSTERS,
+            "gamma": Param(80.0, 0.0, 1000.0, 0.1, "log", r"\gamma", "weight of KL(P ‖ Q)"),
+            "pretraining": PRETRAINING,
+            "net": Param("conv", choices=("dense", "conv"), help="fully connected layers, or convolutions"),
+            "width": WIDTH,
+            "distance": DISTANCE,
+        },
+        kinds=("image",),
+        departures="γ is 80 beside a sum over pixels (0.1 beside a mean); P follows Q, f is renewed every epoch",
+        plan={"epochs": 30},
+    ),
+    Entry(
+        key="gmvae",
+        name="Gaussian-mixture VAE",
+        year=2016,
+        section="§4.3",
+        idea="The prior itself has clusters: each image belongs to one, by an exact posterior.",
+        equation=r"-\mathcal{L} = \term{recon}{\mathbb{E}\left[-\log p(x|z)\right]}"
+        r" + \term{kl_z}{\mathbb{E}\textstyle\sum_c r_c\, D_{KL}\!\left(q(z|x)\,\Vert\,p(z|w, c)\right)}"
+        r" + \term{kl_w}{D_{KL}\!\left(q(w|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
+        r" + \term{kl_c}{\max\!\left(\lambda, \mathbb{E}\, D_{KL}(r\,\Vert\,p(c))\right)}",
+        terms={
+            "recon": RECON,
+            "kl_z": Term("nats", "how far q(z|x) is from the components it belongs to"),
+            "kl_w": Term("nats", "KL(q(w|x) ‖ p(w)): how much the style code says about the input"),
+            "kl_c": Term("nats", "how much the cluster says about the input, at least λ; at most log K"),
+        },
+        source="Dilokthanakul et al. (2016), arXiv:1611.02648; chapter §4.3",
+        build=GMVAE,
+        params={
+            "code": SMALL_CODE,
+            "clusters": CLUSTERS,
+            "style": Param(10, 1, 256, 1, "log", "w", "how many numbers the code w has, which shapes the clusters"),
+            "lam": Param(0.5, 0.0, 5.0, 0.1, symbol=r"\lambda", help="nats that the cluster may say for free"),
+            "likelihood": PARAMS["likelihood"],
+            "c": PARAMS["c"],
+            "net": NET,
+            "width": WIDTH,
+        },
+        abilities=frozenset({"encode", "decode", "sample"}),
+        departures="no batch normalisation; the components' means start apart",
+        plan={"epochs": 40, "batch": 64},
+    ),
+)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
@@ -33,32 +33,59 @@ class Critic(nn.Module):
 
     def __init__(self, shape: Shape, net: str = "dense", width: int = 512):
         super().__init__()
-        self.features, size = nets.trunk(net, shape, width)
+        self.features, size = nets.critic_trunk(net, shape, width, spectral=False)
         self.head = nn.Linear(size, 1)
 
+    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (B,), and the last hidden layer that they were read from (B, F)."""
+        f = self.features(x)
+        return self.head(f).squeeze(-1), f
+
     def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.features(x)).squeeze(-1)
+        return self.judge(x)[0]
+
+
+def slope_at(judge: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+    """A critic's logits D(x) (B,) and features (B, F), and ‖∇D(x)‖² (B,), from one pass.
+
+    The slope is differentiable by the critic's weights wherever gradients are recorded, and only a number elsewhere.
+    judge: x → logits, features.
+    Source: Mescheder et al. (2018), arXiv:1801.04406, Eq. 9 (R₁).
+    """
+    learning = torch.is_grad_enabled()
+    with torch.enable_grad():
+        x = x.detach().requires_grad_()
+        logits, features = judge(x)
+        (slope,) = torch.autograd.grad(logits.sum(), x, create_graph=learning)
+    if not learning:
+        logits, features = logits.detach(), features.detach()
+    return (logits, features), sum_dims(slope**2)
 
 
 class GAN(Decoding):
     """Generative adversarial network: no encoder, only a decoder and a critic that keep each other busy.
 
-    critic: min −log D(x) − log(1 − D(x̃));  generator: min −log D(x̃),  x̃ = G(z), z ~ p(z).
+    critic: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖²;  generator: min −log D(x̃),  x̃ = G(z), z ~ p(z).
+    ∇D is the slope of the critic's logit. The critic moves on one minibatch, the generator on the next.
 
-    The critic moves on one minibatch, the generator on the next.
+    gamma: γ, weight of the slope at real examples; 0 is the game of 2014.
 
     Source: Goodfellow et al. (2014), arXiv:1406.2661, Algorithm 1 with k = 1 and the generator's loss that its
-    §3 recommends. Departures: Adam in place of momentum.
+    §3 recommends; Mescheder et al. (2018), arXiv:1801.04406, Eq. 9, for the slope.
+    Departures: Adam in place of momentum. The slope's penalty: without it critic and generator circle each other, and
+    after 8 epochs of digits the draws reach 0 to 1 of 100 held-out digits' neighbourhoods in place of 40. No batch
+    normalisation, with which an image would depend on its neighbours.
     """
 
-    def __init__(self, shape: Shape, code: int = 32, net: str = "dense", width: int = 512):
+    def __init__(self, shape: Shape, code: int = 32, gamma: float = 10.0, net: str = "dense", width: int = 512):
         super().__init__(shape, code)
         self.decoder = nets.decoder(net, code, self.shape, width)
         self.critic = Critic(self.shape, net, width)
+        self.gamma = gamma
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {
-            "critic": Player((self.critic,), {"critic": 1.0}, betas=ADAM),
+            "critic": Player((self.critic,), {"critic": 1.0, "slope": self.gamma / 2}, betas=ADAM),
             "generator": Player((self.decoder,), {"adv": 1.0}, betas=ADAM),
         }
 
@@ -75,7 +102,8 @@ class GAN(Decoding):
         fake = self.critic(self.fakes(len(batch.x), players))
         terms = {"adv": fooling_loss(fake)} if "generator" in players else {}
         if "critic" in players:
-            terms["critic"] = critic_loss(self.critic(batch.x), fake)
+            (real, _), terms["slope"] = slope_at(self.critic.judge, batch.x)
+            terms["critic"] = critic_loss(real, fake)
         return terms
 
 
@@ -117,7 +145,7 @@ class WGAN(GAN):
         net: str = "dense",
         width: int = 512,
     ):
-        super().__init__(shape, code, net, width)
+        super().__init__(shape, code, net=net, width=width)
         self.lipschitz, self.lam, self.c, self.critic_steps = lipschitz, lam, c, critic_steps
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -147,10 +175,31 @@ class WGAN(GAN):
 
 CRITIC = Term("nats", "the critic's cross-entropy; 2 log 2 ≈ 1.386 when it cannot tell")
 SMALL_CODE = Param(32, 1, 256, 1, "log", "d", CODE.help)
-PLAN = {"lr": 2e-4, "epochs": 30, "batch": 64}
+SLOPE = Term("slope squared", "‖∇D(x)‖²: how steep the critic's logit is at real images")
+GAMMA = Param(10.0, 0.0, 100.0, 0.1, "log", r"\gamma", "weight of the critic's slope at real images; 0: none")
+ADV = Term("nats", "how surely the critic rejects what is decoded; log 2 ≈ 0.693 when it cannot tell")
+PLAN = {"lr": 1e-3, "epochs": 30, "batch": 64}
 
 
 ENTRIES = (
+    Entry(
+        key="gan",
+        name="Generative adversarial network",
+        year=2014,
+        section="§5",
+        idea="No encoder: a decoder learns to make what a critic takes for data.",
+        equation=r"\min_{D}\; \term{critic}{-\log D(x) - \log\left(1 - D(G(z))\right)}"
+        r" + \tfrac{\gamma}{2}\, \term{slope}{\lVert \nabla D(x) \rVert^2},\quad"
+        r"\min_{G}\; \term{adv}{-\log D(G(z))},\quad z \sim \mathcal{N}(0, I)",
+        terms={"critic": CRITIC, "slope": SLOPE, "adv": ADV},
+        source="Goodfellow et al. (2014), arXiv:1406.2661, Algorithm 1; Mescheder et al. (2018), arXiv:1801.04406;"
+        " chapter §5.1",
+        build=GAN,
+        params={"code": SMALL_CODE, "gamma": GAMMA, "net": NET, "width": WIDTH},
+        abilities=frozenset({"decode", "sample"}),
+        departures="Adam in place of momentum; a penalty on the critic's slope, without which digits collapse",
+        plan=PLAN,
+    ),
     Entry(
         key="wgan",
         name="Wasserstein GAN",
@@ -176,6 +225,6 @@ ENTRIES = (
         },
         abilities=frozenset({"decode", "sample"}),
         departures="Adam with β = (0, 0.9) for both kinds; clipping was published with RMSProp",
-        plan=PLAN,
+        plan=PLAN | {"lr": 2e-4},
     ),
 )

@@ -1,60 +1,112 @@
-"""Chapter §5.4: reconstructions compared by what a frozen network sees in them."""
+"""Chapter §5.4: reconstructions compared by what a network sees in them that has learned to see."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .. import nets
-from ..data.base import Batch
+from ..data.base import Batch, Split
 from ..divergences import kl_standard
 from ..entry import CODE, WIDTH, Entry, FieldError, Param, Term
 from ..nets import Shape
 from .base import Player, Stochastic
 
-TAPS = {"random": (1, 3, 5), "mobilenet_v2": (1, 3, 6, 13), "vgg19": (1, 6, 11)}  # vgg19: relu1_1, relu2_1, relu3_1
+BLOCKS = 5
+TAPS = {  # the last layer of each block that is compared, in torchvision's numbering
+    "mobilenet_v2": (1, 3, 6, 13, 17),
+    "vgg19": (1, 6, 11, 20, 29),  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
+    "vgg19_bn": (2, 9, 16, 29, 42),  # the same
+}
+LABELS = 64  # what the classifier can tell apart; of more labels some count as one
+ROTATIONS = 4
+SEEN = 2_000_000  # numbers in the images from which the variance of features is estimated: 512 of them at most
 
 
-def random_layers() -> nn.Sequential:
-    """Three 3×3 convolutions with He's random weights, always the same ones: they need no file and no training."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        layers: list[nn.Module] = []
-        for inputs, outputs, stride in ((3, 32, 1), (32, 64, 2), (64, 64, 2)):
-            convolution = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-            nn.init.kaiming_normal_(convolution.weight)
-            layers += [convolution, nn.ReLU()]
-        return nn.Sequential(*layers)
+class Classifier(nn.Module):
+    """A small convolutional classifier: x (B, C, H, W) → logits (B, LABELS). Its features compare images.
+
+    Five blocks of two 3×3 convolutions with ReLUs, as in VGG; each but the first halves the image before, by means of
+    2×2 pixels, until the shorter side is 4 or less. (Strided convolutions would do with less, but see a chequered x̂ as
+    well as a smooth one: decoders then draw chequers.) The mean over positions of what the last block sees goes to a
+    linear layer.
+    """
+
+    def __init__(self, shape: Shape, widths: tuple[int, ...] = (32, 32, 64, 64, 64)):
+        super().__init__()
+        self.blocks = nn.ModuleList()
+        channels, side = shape[0], min(shape[1:])
+        for width in widths:
+            layers: list[nn.Module] = []
+            if len(self.blocks) and side > 4:
+                layers.append(nn.AvgPool2d(2, ceil_mode=True))
+                side = -(-side // 2)
+            for inputs in (channels, width):
+                convolution = nn.Conv2d(inputs, width, 3, padding=1)
+                nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
+                nn.init.zeros_(convolution.bias)
+                layers += [convolution, nn.ReLU()]
+            self.blocks.append(nn.Sequential(*layers))
+            channels = width
+        self.head = nn.Linear(channels, LABELS)
+
+    def features(self, x: Tensor, first: int = 1, last: int = BLOCKS) -> list[Tensor]:
+        """Φ_l(x), (B, C_l, H_l, W_l), for the blocks l = first … last."""
+        seen, h = [], x
+        for block in self.blocks[:last]:
+            h = block(h)
+            seen.append(h)
+        return seen[first - 1 :]
+
+    def forward(self, x: Tensor) -> Tensor:
+        (h,) = self.features(x, BLOCKS)
+        return self.head(h.mean((2, 3)))
+
+
+def turned(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Each image turned by 0, 90, 180 or 270°, by chance, and by how many quarters, (B,).
+
+    Images that are not square are mirrored instead: not, left to right, top to bottom, both.
+    """
+    quarters = torch.randint(ROTATIONS, (len(x),), device=x.device)
+    if x.shape[2] == x.shape[3]:
+        ways = [x.rot90(k, (2, 3)) for k in range(ROTATIONS)]
+    else:
+        ways = [x, x.flip(3), x.flip(2), x.flip(2, 3)]
+    return torch.stack(ways)[quarters, torch.arange(len(x), device=x.device)], quarters
 
 
 def torchvision_layers(name: str) -> nn.Sequential:
-    """The convolutional part of a torchvision net with its ImageNet weights, downloaded once by torchvision."""
+    """The convolutional part of a torchvision net with its ImageNet weights, downloaded once by torchvision.
+
+    FieldError where they cannot be had.
+    """
     from torchvision import models
 
     try:
-        return models.get_model(name, weights="DEFAULT").features
+        return models.get_model(name, weights="IMAGENET1K_V1").features
     except OSError as error:
-        remedy = f"{name} could not be downloaded ({error}); go online once, or choose random"
-        raise FieldError("features", remedy) from error
+        remedy = "go online once, set TORCH_HOME to a folder with its file in hub/checkpoints, or choose classifier"
+        raise FieldError("features", f"{name} could not be downloaded ({error}); {remedy}") from error
 
 
 class Frozen(nn.Module):
     """A pretrained network that only looks: it moves with the model, but is neither trained nor saved with it.
 
-    name: of `TAPS`. Called with x (B, 1 or 3, H, W) in [0, 1], it returns the features of each tapped layer,
-    (B, C_l, H_l, W_l).
+    name: of `TAPS`.  last: the last block that is needed.
     """
 
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: str):
+    def __init__(self, name: str, last: int = BLOCKS):
         super().__init__()
-        layers = random_layers() if name == "random" else torchvision_layers(name)
-        self.taps = TAPS[name]
-        self.layers = layers[: self.taps[-1] + 1]
+        self.taps = TAPS[name][:last]
+        self.layers = torchvision_layers(name)[: self.taps[-1] + 1]
         for module in self.layers.modules():
             for key, weight in list(module._parameters.items()):
                 if weight is not None:  # a buffer that is not saved, in place of a parameter
@@ -68,34 +120,51 @@ class Frozen(nn.Module):
     def train(self, mode: bool = True) -> Frozen:
         return self  # its normalisation keeps ImageNet's statistics, whatever the model does
 
-    def forward(self, x: Tensor) -> list[Tensor]:
+    def features(self, x: Tensor, first: int = 1, last: int = BLOCKS) -> list[Tensor]:
+        """Φ_l(x), (B, C_l, H_l, W_l), for the blocks l = first … last; x (B, 1 or 3, H, W) in [0, 1]."""
         h = (x.expand(-1, 3, -1, -1) - self.mean) / self.std
-        features = []
+        seen = []
         for index, layer in enumerate(self.layers):
             h = layer(h)
-            if index in self.taps:
-                features.append(h)
-        return features
+            if index in self.taps[:last]:
+                seen.append(h)
+        return seen[first - 1 :]
 
 
 class DFCVAE(Stochastic):
-    """Deep-feature-consistent VAE: a frozen network Φ compares input and reconstruction, no pixel does.
+    """Deep-feature-consistent VAE: a trained network Φ compares input and reconstruction, no pixel does.
 
-    loss = α KL(q(z|x) ‖ N(0, I)) + β Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l).
+    loss = α KL(q(z|x) ‖ N(0, I)) + β Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l s_l),  l = first … last,
+    s_l the variance of Φ_l over the data, averaged like the square.
 
-    features: Φ, "random" or a torchvision net by name.  alpha, beta: α, β.
+    features: Φ. "classifier" is trained here, on the same data, in a first stage: min −log p_Φ(y|x), y the label, or,
+    where there are none, by how many quarters the image was turned. Then it is held. Else a torchvision net by name,
+    with its ImageNet weights and normalisation.
+    first, last: which of Φ's five blocks compare, in either order; for VGG 1 … 3 are relu1_1, relu2_1, relu3_1. Without
+    the first block much noise goes unseen, above all by a classifier of small images.
+    pretraining: share of the training given to the classifier; 0 leaves its first, random weights.
+    alpha, beta: α, β.
 
-    Source: Hou et al. (2017), Eq. 2–4, arXiv:1610.00291.
-    Departures: Φ is VGG-19 in the paper; the default is a small network with fixed random weights (Ustyuzhaninov et
-    al., 2016, arXiv:1606.00021, use such for texture), so that nothing has to be downloaded. β = 100 where the paper
-    has 0.5: its mean over a layer is small beside a KL that is a sum.
+    FieldError where the data are vectors, where Φ cannot be had, or where images are too small for its last block.
+
+    Source: Hou et al. (2017), Eq. 2–4, arXiv:1610.00291 (VAE-123; VAE-345 is first = 3, last = 5); the turned images:
+    Gidaris et al. (2018), arXiv:1803.07728, with one turn of each image in a minibatch in place of all four.
+    Departures: Φ is VGG-19 in the paper; by default it is a classifier of the data at hand, so that nothing has to be
+    downloaded and Φ knows such images. The paper has no s_l: without, blocks with large features decide alone, and β
+    means another thing with every Φ. With s_l each block adds about ½ for a lost image, beside a KL that is a sum over
+    units: so β = 100 for the paper's 0.5 (on 16×16 digits the rate of a VAE with a Gaussian decoder and c = 10).
     """
+
+    scale: Tensor
 
     def __init__(
         self,
         shape: Shape,
         code: int = 16,
-        features: str = "random",
+        features: str = "classifier",
+        first: int = 1,
+        last: int = 3,
+        pretraining: float = 0.25,
         alpha: float = 1.0,
         beta: float = 100.0,
         net: str = "conv",
@@ -104,23 +173,47 @@ class DFCVAE(Stochastic):
         super().__init__(shape, code)
         if len(self.shape) != 3:
             raise FieldError("model", "a DFC-VAE needs images; these data are vectors: choose another model")
+        self.first, self.last = sorted((first, last))
+        if features.startswith("vgg") and min(self.shape[1:]) < 2 ** (self.last - 1):
+            remedy = f"give images of {2 ** (self.last - 1)}×{2 ** (self.last - 1)} pixels or more, or fewer blocks"
+            raise FieldError("last", f"block {self.last} of {features} sees nothing in images this small: {remedy}")
         self.encoder = nets.encoder(net, self.shape, 2 * code, width)
         self.decoder = nets.decoder(net, code, self.shape, width)
-        self.features = Frozen(features)
-        self.alpha, self.beta = alpha, beta
+        self.learns = features == "classifier"
+        self.eye = Classifier(self.shape) if self.learns else Frozen(features, self.last)
+        self.register_buffer("scale", torch.ones(self.last - self.first + 1))
+        self.pretraining, self.alpha, self.beta = pretraining, alpha, beta
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
+        if self.learns and progress < self.pretraining:
+            return {"classifier": Player((self.eye,), {"label": 1.0})}
         return {"autoencoder": Player((self.encoder, self.decoder), {"features": self.beta, "kl": self.alpha})}
 
+    def refresh(self, split: Split, progress: float) -> None:
+        if "autoencoder" in self.players(progress):
+            count = min(512, max(16, SEEN // math.prod(self.shape)), len(split))
+            x = split.batch(torch.linspace(0, len(split) - 1, count).long()).x.to(self.scale.device)
+            spreads = [f.float().var(0, correction=0).mean() for f in self.eye.features(x, self.first, self.last)]
+            self.scale.copy_(torch.stack(spreads).clamp_min(1e-12))
+
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        x = batch.x
-        qz_x = self.posterior(x)
+        if "classifier" in players:
+            x, y = turned(batch.x) if batch.y is None else (batch.x, batch.y % LABELS)
+            return {"label": F.cross_entropy(self.eye(x).float(), y, reduction="none")}
+        qz_x = self.posterior(batch.x)
         x_hat = self.decode(qz_x.rsample())
-        pairs = zip(self.features(x), self.features(x_hat), strict=True)
-        distances = [0.5 * (seen.float() - again.float()).square().flatten(1).mean(1) for seen, again in pairs]
-        return {"features": torch.stack(distances).sum(0), "kl": kl_standard(qz_x)}
+        return {"features": self.distance(batch.x, x_hat), "kl": kl_standard(qz_x)}
+
+    def distance(self, x: Tensor, x_hat: Tensor) -> Tensor:
+        """Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l s_l): (B,). Gradients reach x̂ only."""
+        with torch.no_grad():
+            seen = self.eye.features(x, self.first, self.last)
+        again = self.eye.features(x_hat, self.first, self.last)
+        layers = [0.5 * (a.float() - b.float()).square().flatten(1).mean(1) for a, b in zip(seen, again, strict=True)]
+        return (torch.stack(layers) / self.scale[:, None]).sum(0)
 
 
+BLOCK = "of the five blocks of the network that compares"
 ENTRIES = (
     Entry(
         key="dfc_vae",
@@ -128,18 +221,29 @@ ENTRIES = (
         year=2017,
         section="§5.4",
         idea="A network that has learned to see compares the images in place of their pixels.",
-        equation=r"\alpha\, \term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
-        r" + \beta\, \term{features}{\textstyle\sum_l \tfrac{1}{2 C_l H_l W_l}"
+        equation=r"\min_{\Phi}\; \term{label}{-\log p_{\Phi}(y|x)},\ \text{then}\ \min_{A,B}\;"
+        r" \alpha\, \term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
+        r" + \beta\, \term{features}{\textstyle\sum_l \tfrac{1}{2 C_l H_l W_l s_l}"
         r"\lVert \Phi_l(x) - \Phi_l(\hat{x}) \rVert^2}",
         terms={
-            "features": Term("squared features", "distance of x and x̂ in the frozen net, a mean per layer"),
+            "label": Term("nats", "the classifier's cross-entropy on the labels, or on how images without are turned"),
+            "features": Term("share of variance", "half of what the held network misses of x in x̂, for each block"),
             "kl": Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)"),
         },
         source="Hou et al. (2017), arXiv:1610.00291; chapter §5.4",
         build=DFCVAE,
         params={
             "code": CODE,
-            "features": Param("random", choices=tuple(TAPS), symbol=r"\Phi", help="the frozen network that compares"),
+            "features": Param(
+                "classifier",
+                choices=("classifier", *TAPS),
+                symbol=r"\Phi",
+                help="the network that compares: a classifier trained here first, on labels or on turned images; "
+                "the others have ImageNet's weights, which torchvision downloads once (vgg19: 550 MB, as in the paper)",
+            ),
+            "first": Param(1, 1, BLOCKS, 1, help=f"the first {BLOCK}"),
+            "last": Param(3, 1, BLOCKS, 1, help=f"the last {BLOCK}"),
+            "pretraining": Param(0.25, 0.0, 0.9, 0.05, help="share of the training for the classifier; 0: random Φ"),
             "alpha": Param(1.0, 0.0, 100.0, 0.1, "log", r"\alpha", "weight of the KL"),
             "beta": Param(100.0, 0.1, 10000.0, 0.1, "log", r"\beta", "weight of the features"),
             "net": Param("conv", choices=("dense", "conv"), help="fully connected layers, or convolutions"),
@@ -147,6 +251,6 @@ ENTRIES = (
         },
         kinds=("image",),
         abilities=frozenset({"encode", "decode", "sample"}),
-        departures="by default Φ has fixed random weights (the paper: VGG-19), so that nothing is downloaded; larger β",
+        departures="by default Φ is a classifier of the same data (there VGG-19); blocks are scaled; β = 100 (0.5)",
     ),
 )

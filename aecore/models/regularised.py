@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from .. import nets
 from ..data.base import Batch
-from ..distributions import distance, noise
+from ..distributions import distance, noise, sum_dims
 from ..entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 from ..nets import Shape
 from .base import Autoencoder, Player
@@ -30,6 +30,50 @@ def kl_bernoulli(p: float, p_hat: Tensor) -> Tensor:
     """KL(Ber(p) ‖ Ber(p̂_j)) for every unit j, shape of p̂: nats."""
     p_hat = p_hat.clamp(1e-6, 1 - 1e-6)
     return p * (math.log(p) - p_hat.log()) + (1 - p) * (math.log(1 - p) - (1 - p_hat).log())
+
+
+class SparseL1(Autoencoder):
+    """Sparse autoencoder: every unit that is active costs its activation, so that few are.
+
+    loss = Δ(x, B(a)) + λ Σ_j |a_j|,  a = ReLU(A(x)),  B(a) = Σ_j a_j b_j + b_0 (as logits),  ‖b_j‖ = 1 (Eq. 2).
+
+    lam: λ.  A unit is active for x where a_j(x) > 0; the ReLU's zeros are exact.
+
+    Source: Olshausen & Field (1996), doi:10.1038/381607a0, for the penalty and the linear dictionary; chapter Eq. 2.
+    Departures: the codes are computed by an encoder, not by optimising each. The decoder is one linear layer, its
+    columns b_j held at length 1: without that the encoder halves all activations, the decoder doubles its weights,
+    and the penalty is lowered with nothing learnt. Only the code's activations are summed, not those of the layers
+    before it, whose scale is free in the same way.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 128,
+        lam: float = 0.1,
+        net: str = "dense",
+        width: int = 512,
+        distance: str = "squared",
+    ):
+        super().__init__(shape, code)
+        self.encoder = nn.Sequential(nets.encoder(net, self.shape, code, width), nn.ReLU())
+        self.decoder = nn.Sequential(nn.Linear(code, math.prod(self.shape)), nets.Reshape(self.shape))
+        self.lam, self.distance = lam, distance
+        self.project("autoencoder")
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "sparsity": self.lam})}
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        x = batch.x
+        a = self.encoder(x)
+        return {"recon": distance(self.distance, x, self.decoder(a)), "sparsity": sum_dims(a.abs())}
+
+    @torch.no_grad()
+    def project(self, player: str) -> None:
+        """Back to ‖b_j‖ = 1."""
+        columns = self.decoder[0].weight  # (V, D)
+        columns /= columns.norm(dim=0).clamp_min(1e-12)
 
 
 class SparseKL(Autoencoder):
@@ -105,7 +149,124 @@ class Denoising(Autoencoder):
         return {"recon": distance(self.distance, x, self.decoder(self.encoder(x_tilde)))}
 
 
+class Transposed(nn.Module):
+    """Decodes with an encoder's own weights: h (B, D) → Wᵀ h + c as (B, *shape) logits.
+
+    layer: the encoder's linear layer, which keeps W; only c is a parameter of this one.
+    """
+
+    def __init__(self, layer: nn.Linear, shape: Shape):
+        super().__init__()
+        self.layer = (layer,)  # in a tuple, so that W is listed once, as the encoder's
+        self.bias = nn.Parameter(torch.zeros(layer.in_features))
+        self.shape = shape
+
+    def forward(self, h: Tensor) -> Tensor:
+        return nn.functional.linear(h, self.layer[0].weight.T, self.bias).view(-1, *self.shape)
+
+
+def sigmoid_jacobian(W: Tensor, h: Tensor) -> Tensor:
+    """‖∂h/∂x‖²_F = Σ_j (h_j (1 − h_j))² ‖W_j‖² of h = sigmoid(W x + b): (B,), exact.
+
+    W: (D, V), a row a unit.  h: (B, D).
+
+    Source: Rifai et al. (2011), §3 of "Contractive auto-encoders", ICML. Departures: none.
+    """
+    h = h.float()
+    return (h * (1 - h)).square() @ W.float().square().sum(1)
+
+
+def estimated_jacobian(x: Tensor, h: Tensor, create_graph: bool) -> Tensor:
+    """‖vᵀ ∂h/∂x‖² for one v of random signs per example, whose expectation is ‖∂h/∂x‖²_F: (B,).
+
+    E vvᵀ = I, hence E ‖vᵀJ‖² = tr JᵀJ; for a code of one number it is exact.
+
+    x: (B, *shape), requires its gradient.  h: (B, D), each row of the same row of x alone.
+    create_graph: make the estimate itself differentiable.
+
+    Source: Hutchinson (1990), doi:10.1080/03610919008812866, for the estimator of a trace. Departures: none.
+    """
+    signs = torch.empty_like(h).bernoulli_(0.5).mul_(2).sub_(1)
+    (slope,) = torch.autograd.grad(h, x, signs, create_graph=create_graph, retain_graph=True)
+    return sum_dims(slope.float() ** 2)
+
+
+class Contractive(Autoencoder):
+    """Contractive autoencoder: a small step of the input should hardly move the code.
+
+    loss = Δ(x, B(A(x))) + λ ‖J_A(x)‖²_F,  J_ji = ∂h_j/∂x_i,  h = A(x) (Eq. 6).
+
+    lam: λ.  net: "sigmoid" is one layer h = sigmoid(W x + b) decoded by Wᵀ, whose norm has a closed form; "dense" and
+    "conv" are deep, and their norm is estimated by one random projection, without bias.
+
+    Source: Rifai et al. (2011), "Contractive auto-encoders: explicit invariance during feature extraction", ICML.
+    Departures: none for "sigmoid", whose tied weights keep the norm honest. Deep encoders are not in the paper; their
+    weights are not tied, so that a decoder which scales up a code that was scaled down evades a part of the penalty.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 128,
+        lam: float = 0.1,
+        net: str = "sigmoid",
+        width: int = 512,
+        distance: str = "squared",
+    ):
+        super().__init__(shape, code)
+        if net == "sigmoid":
+            self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(self.shape), code), nn.Sigmoid())
+            self.decoder = Transposed(self.encoder[1], self.shape)
+        else:
+            self.encoder = nets.encoder(net, self.shape, code, width)
+            self.decoder = nets.decoder(net, code, self.shape, width)
+        self.net, self.lam, self.distance = net, lam, distance
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        lr = 10.0 if self.net == "sigmoid" else 1.0  # after 10 epochs on 4,000 digits the error is 3.1 in place of 12
+        return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "jacobian": self.lam}, lr)}
+
+    def encode_with_jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """h (B, D) and ‖J_A(x)‖²_F (B,), exact or estimated, from one forward pass."""
+        if self.net == "sigmoid":
+            h = self.encoder(x)
+            return h, sigmoid_jacobian(self.encoder[1].weight, h)
+        learning = torch.is_grad_enabled()
+        with torch.enable_grad():  # held-out terms are taken without gradients
+            x = x.detach().requires_grad_()
+            h = self.encoder(x)
+            return h, estimated_jacobian(x, h, create_graph=learning)
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        x = batch.x
+        h, jacobian = self.encode_with_jacobian(x)
+        return {"recon": distance(self.distance, x, self.decoder(h)), "jacobian": jacobian}
+
+
+RECON = Term("squared error, or nats", "how far the reconstruction is from the input")
+
 ENTRIES = (
+    Entry(
+        key="sparse_l1",
+        name="Sparse autoencoder (L1)",
+        year=1996,
+        section="§2.1",
+        idea="Each image is a sum of a few strokes out of many: every active unit costs its activation.",
+        equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}"
+        r" + \lambda\, \term{sparsity}{\sum_j \lvert a_j \rvert},\quad a = A(x) \ge 0",
+        terms={"recon": RECON, "sparsity": Term("activation", "the sum of all activations of the code")},
+        source="Olshausen & Field (1996), doi:10.1038/381607a0; chapter Eq. 2",
+        build=SparseL1,
+        params={
+            "code": Param(128, 1, 256, 1, "log", "d", CODE.help),
+            "lam": Param(0.1, 0.0, 10.0, 0.001, "log", r"\lambda", "weight of the sparsity"),
+            "net": Param("dense", choices=NET.choices, help="the encoder: fully connected, or convolutions (images)"),
+            "width": WIDTH,
+            "distance": DISTANCE,
+        },
+        departures="a linear decoder whose columns have length 1, since otherwise activations shrink, weights grow and"
+        " the penalty means nothing; only the code's activations are summed",
+    ),
     Entry(
         key="sparse_kl",
         name="Sparse autoencoder (KL)",
@@ -116,7 +277,7 @@ ENTRIES = (
         r" + \lambda\, \term{sparsity}{\sum_j D_{KL}\!\left(p\,\Vert\,\hat{p}_j\right)},"
         r"\quad \hat{p}_j = \tfrac{1}{m} \textstyle\sum_i a_j(x_i)",
         terms={
-            "recon": Term("squared error, or nats", "how far the reconstruction is from the input"),
+            "recon": RECON,
             "sparsity": Term("nats", "how far the units' mean activations over the batch are from p, summed"),
         },
         source="Ng (2011), CS294A lecture notes; chapter Eq. 3",
@@ -153,5 +314,34 @@ ENTRIES = (
             "distance": DISTANCE,
         },
         abilities=frozenset({"encode", "decode", "corrupt"}),
+    ),
+    Entry(
+        key="contractive",
+        name="Contractive autoencoder",
+        year=2011,
+        section="§2.3",
+        idea="The code may change only where the reconstruction needs it: small steps of the input hardly move it.",
+        equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}"
+        r" + \lambda\, \term{jacobian}{\lVert J_A(x) \rVert_F^2},"
+        r"\quad J_{ji} = \frac{\partial h_j}{\partial x_i},\ h = A(x)",
+        terms={
+            "recon": RECON,
+            "jacobian": Term("squared change of the code", "how far a small step of the input moves the code"),
+        },
+        source="Rifai et al. (2011), Contractive auto-encoders, ICML; chapter Eq. 6",
+        build=Contractive,
+        params={
+            "code": Param(128, 1, 256, 1, "log", "d", CODE.help),
+            "lam": Param(0.1, 0.0, 100.0, 0.01, "log", r"\lambda", "weight of the Jacobian's norm"),
+            "net": Param(
+                "sigmoid",
+                choices=("sigmoid", *NET.choices),
+                help="one sigmoid layer with tied weights (exact norm), or deep encoders (estimated norm)",
+            ),
+            "width": WIDTH,
+            "distance": DISTANCE,
+        },
+        departures="none for the sigmoid layer; deep encoders are not in the paper: their norm is estimated without"
+        " bias, and their weights are not tied, so that a decoder which scales up evades a part of the penalty",
     ),
 )

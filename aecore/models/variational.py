@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection
 
+import torch
 from torch import Tensor
 
 from .. import nets
-from ..data.base import Batch
-from ..distributions import Bernoulli, Gaussian, likelihood
-from ..divergences import kl_standard
+from ..data.base import Batch, Split
+from ..distributions import Bernoulli, Gaussian, Normal, likelihood
+from ..divergences import kl_standard, log_aggregate, mmd2
 from ..entry import CODE, NET, WIDTH, Entry, Param, Term
 from ..nets import Shape
 from .base import Player, Stochastic
@@ -44,19 +46,28 @@ class VAE(Stochastic):
         self.decoder = nets.decoder(net, code, self.shape, width)
         self.likelihood, self.c, self.samples, self.warmup = likelihood, c, samples, warmup
 
+    def weights(self) -> dict[str, float]:
+        """Of the terms beside `recon`, after the warm-up."""
+        return {"kl": self.beta}
+
     def players(self, progress: float = 1.0) -> dict[str, Player]:
-        beta = self.beta * min(1.0, progress / self.warmup if self.warmup else 1.0)
-        return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "kl": beta})}
+        warm = min(1.0, progress / self.warmup if self.warmup else 1.0)
+        weights = {"recon": 1.0, **{name: warm * weight for name, weight in self.weights().items()}}
+        return {"autoencoder": Player((self.encoder, self.decoder), weights)}
 
     def p_x(self, z: Tensor) -> Bernoulli | Gaussian:
         """p(x|z) for z (…, B, D): logits (…, B, *shape)."""
         logits = self.decoder(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
         return likelihood(self.likelihood, logits, self.c)
 
+    def bound(self, x: Tensor) -> tuple[dict[str, Tensor], Normal, Tensor]:
+        """The terms of −L with q(z|x) and its draws z (L, B, D), for those who add further terms of them."""
+        qz_x = self.posterior(x)
+        z = qz_x.rsample(self.samples)
+        return {"recon": -self.p_x(z).log_prob(x).mean(0), "kl": kl_standard(qz_x)}, qz_x, z
+
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        qz_x = self.posterior(batch.x)
-        px_z = self.p_x(qz_x.rsample(self.samples))  # (L, B, …)
-        return {"recon": -px_z.log_prob(batch.x).mean(0), "kl": kl_standard(qz_x)}
+        return self.bound(batch.x)[0]
 
 
 class BetaVAE(VAE):
@@ -72,6 +83,101 @@ class BetaVAE(VAE):
         self.beta = beta
 
 
+class IWAE(VAE):
+    """Importance weighted autoencoder: a tighter bound on log p(x) from K draws of q(z|x).
+
+    −L_K = −log (1/K) Σ_k w_k = recon + kl − gain,  w_k = p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x)  (Eq. 13),
+    recon = (1/K) Σ_k −log p(x|z_k),  kl = (1/K) Σ_k log q(z_k|x) − log p(z_k),
+    gain = log (1/K) Σ_k w_k − (1/K) Σ_k log w_k ≥ 0: what weighing the draws adds to the VAE's bound L_1.
+
+    Its gradient is that of the log w_k, each weighted by w_k / Σ_j w_j.
+
+    K: draws.  likelihood, c: p(x|z), as in the VAE.
+
+    Source: Burda et al. (2015), Eq. 8 and 14, arXiv:1509.00519.
+    Departures: one layer of latent variables. The KL is taken from the draws and not in closed form, so that the three
+    terms add up to the bound exactly. Eq. 13's outer mean over L is left to the minibatch.
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 16,
+        K: int = 5,
+        likelihood: str = "bernoulli",
+        c: float = 10.0,
+        net: str = "dense",
+        width: int = 512,
+    ):
+        super().__init__(shape, code, likelihood, c, K, 0.0, net, width)
+        self.K = K
+
+    def weights(self) -> dict[str, float]:
+        return {"kl": 1.0, "gain": -1.0}
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        qz_x = self.posterior(batch.x)
+        z = qz_x.rsample(self.K)
+        log_px_z = self.p_x(z).log_prob(batch.x)  # (K, B)
+        log_ratio = qz_x.log_prob(z) - self.prior.log_prob(z)
+        log_w = log_px_z - log_ratio
+        gain = log_w.logsumexp(0) - math.log(self.K) - log_w.mean(0)
+        return {"recon": -log_px_z.mean(0), "kl": log_ratio.mean(0), "gain": gain}
+
+
+class InfoVAE(VAE):
+    """A VAE that holds all codes together to the prior, rather than each image's: more of the image stays in the code.
+
+    loss = recon + (1 − α) KL(q(z|x) ‖ N(0, I)) + (α + λ − 1) MMD²(q(z), N(0, I)).
+
+    alpha: α; 0 keeps the whole KL, at 1 only the MMD is left.  lam: λ.  vae: the VAE's own parameters.
+
+    Source: Zhao et al. (2017), Eq. 6 with MMD, arXiv:1706.02262.
+    Departures: the kernel is `mmd2`'s inverse multiquadratic sum over scales, not a Gaussian.
+    """
+
+    def __init__(self, shape: Shape, alpha: float = 0.5, lam: float = 100.0, **vae):
+        super().__init__(shape, **vae)
+        self.alpha, self.lam = alpha, lam
+
+    def weights(self) -> dict[str, float]:
+        return {"kl": 1 - self.alpha, "mmd": self.alpha + self.lam - 1}
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        terms, _, z = self.bound(batch.x)
+        return {**terms, "mmd": mmd2(z[0], self.prior.sample(len(batch.x), z))}
+
+
+class BetaTCVAE(VAE):
+    """A VAE whose KL is taken apart, so that only the dependence between units weighs more.
+
+    loss = recon + α mi + β tc + γ dw_kl;  mi = log q(z|x) / q(z),  tc = log q(z) / Π_j q(z_j),
+    dw_kl = Σ_j log q(z_j) / p(z_j),  z ~ q(z|x),  q(z) = (1/N) Σ_n q(z|x_n): with all weights 1 the KL, hence the VAE.
+
+    alpha, beta, gamma: α, β, γ.  vae: the VAE's own parameters.
+
+    Source: Chen et al. (2018), Eq. 2 and 4, arXiv:1802.04942.
+    Departures: q(z) is estimated as `log_aggregate` says. N is the number of training examples for held-out ones too.
+    """
+
+    def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **vae):
+        super().__init__(shape, **vae)
+        self.alpha, self.beta, self.gamma = alpha, beta, gamma
+        self.register_buffer("examples", torch.zeros((), dtype=torch.long))  # N
+
+    def weights(self) -> dict[str, float]:
+        return {"mi": self.alpha, "tc": self.beta, "dw_kl": self.gamma}
+
+    def refresh(self, split: Split, progress: float) -> None:
+        self.examples.fill_(len(split))
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        terms, qz_x, z = self.bound(batch.x)
+        log_qz, log_qz_j = log_aggregate(qz_x, z[0], self.examples)
+        mi, dw_kl = qz_x.log_prob(z[0]) - log_qz, log_qz_j - self.prior.log_prob(z[0])
+        return {"recon": terms["recon"], "mi": mi, "tc": log_qz - log_qz_j, "dw_kl": dw_kl}
+
+
 RECON = Term("nats", "−log p(x|z): how unlikely the input is under its decoded distribution (the distortion)")
 KL = Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)")
 VARIATIONAL = frozenset({"encode", "decode", "sample", "posterior"})
@@ -84,6 +190,8 @@ PARAMS = {
     "net": NET,
     "width": WIDTH,
 }
+DISTORTION = r"\term{recon}{\mathbb{E}_{q(z|x)}\!\left[-\log p(x|z)\right]}"
+RATE = r"\term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
 
 ENTRIES = (
     Entry(
@@ -92,8 +200,7 @@ ENTRIES = (
         year=2013,
         section="§3",
         idea="Each image becomes a small cloud of codes; all clouds together fill a known prior.",
-        equation=r"-\mathcal{L} = \term{recon}{\mathbb{E}_{q(z|x)}\!\left[-\log p(x|z)\right]}"
-        r" + \term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}",
+        equation=r"-\mathcal{L} = " + DISTORTION + " + " + RATE,
         terms={"recon": RECON, "kl": KL},
         source="Kingma & Welling (2013), arXiv:1312.6114; chapter Eq. 7–12, 14, 15",
         build=VAE,
@@ -106,12 +213,78 @@ ENTRIES = (
         year=2017,
         section="§3.3",
         idea="A heavier KL makes the units of the code less dependent on each other, at the price of detail.",
-        equation=r"-\mathcal{L} = \term{recon}{\mathbb{E}_{q(z|x)}\!\left[-\log p(x|z)\right]}"
-        r" + \beta\, \term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}",
+        equation=r"-\mathcal{L} = " + DISTORTION + r" + \beta\, " + RATE,
         terms={"recon": RECON, "kl": KL},
         source="Higgins et al. (2017), openreview Sy2fzU9gl; chapter Eq. 16",
         build=BetaVAE,
         params={"beta": Param(4.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the KL"), **PARAMS},
         abilities=VARIATIONAL,
+    ),
+    Entry(
+        key="iwae",
+        name="Importance weighted autoencoder",
+        year=2015,
+        section="§3.1",
+        idea="Several draws of the code per image, the likelier ones counting more: a tighter bound on log p(x).",
+        equation=r"-\mathcal{L}_K = -\mathbb{E}\log \tfrac{1}{K} \textstyle\sum_k w_k"
+        r" = \term{recon}{\mathbb{E}\!\left[-\log p(x|z)\right]}"
+        r" + \term{kl}{\mathbb{E}\log\tfrac{q(z|x)}{p(z)}}"
+        r" - \term{gain}{\left(\log \tfrac{1}{K} \textstyle\sum_k w_k - \tfrac{1}{K} \sum_k \log w_k\right)},"
+        r"\quad w_k = \tfrac{p(x, z_k)}{q(z_k|x)},\ z_k \sim q(z|x)",
+        terms={"recon": RECON, "kl": KL, "gain": Term("nats", "how much K weighted draws tighten the VAE's bound")},
+        source="Burda et al. (2015), arXiv:1509.00519; chapter Eq. 13",
+        build=IWAE,
+        params={
+            "code": CODE,
+            "K": Param(5, 1, 64, 1, "log", "K", "draws of z per image and step; with 1 it is the VAE"),
+            **{name: PARAMS[name] for name in ("likelihood", "c", "net", "width")},
+        },
+        abilities=VARIATIONAL,
+        departures="one layer of latent variables; the KL is taken from the draws: the terms add up to the bound",
+    ),
+    Entry(
+        key="info_vae",
+        name="InfoVAE",
+        year=2017,
+        section="§3.3",
+        idea="All codes together must fill the prior, and each image's cloud may stay small: codes say more.",
+        equation=DISTORTION + r" + (1 - \alpha)\, " + RATE + r" + (\alpha + \lambda - 1)\,"
+        r" \term{mmd}{\mathrm{MMD}^2\!\left(q(z),\, \mathcal{N}(0, I)\right)}",
+        terms={"recon": RECON, "kl": KL, "mmd": Term("MMD²", "how far all codes together are from the prior")},
+        source="Zhao et al. (2017), arXiv:1706.02262",
+        build=InfoVAE,
+        params={
+            "alpha": Param(0.5, 0.0, 1.0, 0.05, symbol=r"\alpha", help="how much of each image's KL is left out"),
+            "lam": Param(100.0, 1.0, 1000.0, 1.0, "log", r"\lambda", "weight of the prior on all codes together"),
+            **PARAMS,
+        },
+        abilities=VARIATIONAL,
+        departures="another kernel: inverse multiquadratic, summed over scales",
+    ),
+    Entry(
+        key="beta_tcvae",
+        name="β-TCVAE",
+        year=2018,
+        section="§3.3",
+        idea="Of the KL, only what makes the units depend on each other weighs more: less detail is lost than with β.",
+        equation=DISTORTION + r" + \alpha\, \term{mi}{I(x; z)}"
+        r" + \beta\, \term{tc}{D_{KL}\!\left(q(z)\,\Vert\,\textstyle\prod_j q(z_j)\right)}"
+        r" + \gamma\, \term{dw_kl}{\textstyle\sum_j D_{KL}\!\left(q(z_j)\,\Vert\,p(z_j)\right)}",
+        terms={
+            "recon": RECON,
+            "mi": Term("nats", "mutual information: how well the code tells which image it is of"),
+            "tc": Term("nats", "total correlation: how much the units depend on each other"),
+            "dw_kl": Term("nats", "how far the units, one by one, are from the prior"),
+        },
+        source="Chen et al. (2018), arXiv:1802.04942",
+        build=BetaTCVAE,
+        params={
+            "alpha": Param(1.0, 0.0, 10.0, 0.1, symbol=r"\alpha", help="weight of the mutual information"),
+            "beta": Param(6.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the total correlation"),
+            "gamma": Param(1.0, 0.0, 10.0, 0.1, symbol=r"\gamma", help="weight of the units' own KL"),
+            **PARAMS,
+        },
+        abilities=VARIATIONAL,
+        departures="in a minibatch all other examples share the weight of those that are not in it",
     ),
 )
