@@ -26,11 +26,17 @@ def pixels(spec: DataSpec, part: str) -> Tensor:
 
 
 def trained(
-    key: str, data: DataSpec | Data = DIGITS, epochs: int = 10, batch: int = 128, seed: int = 0, **params
+    key: str,
+    data: DataSpec | Data = DIGITS,
+    epochs: int = 10,
+    batch: int = 128,
+    seed: int = 0,
+    lr: float | None = None,
+    **params,
 ) -> Model:
-    """A model of this key, trained at the learning rate of its entry's plan."""
+    """A model of this key, trained at the learning rate of its entry's plan unless one is given."""
     data = load(data) if isinstance(data, DataSpec) else data
-    lr = aecore.entry(key).plan.get("lr", 1e-3)
+    lr = lr or aecore.entry(key).plan.get("lr", 1e-3)
     plan = Plan(epochs=epochs, batch=batch, lr=lr, seed=seed, precision="fp32", held_out=1)
     model = aecore.build(key, data.shape, seed, **params)
     for _ in Training(model, data, plan, "cpu"):
@@ -42,6 +48,11 @@ def error(model: Model, x: Tensor, given: Tensor | None = None) -> float:
     """Mean ‖x − x̂‖² over examples; x̂ from `given` where that is not x."""
     x_hat = model.decode(model.encode(x if given is None else given))
     return float((x - x_hat).square().flatten(1).sum(1).mean())
+
+
+def spread(x: Tensor) -> float:
+    """Mean ‖x − x̄‖²: the error of a model that always answers the mean."""
+    return float((x - x.mean(0)).square().flatten(1).sum(1).mean())
 
 
 def pca_error(k: int) -> float:

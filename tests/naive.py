@@ -44,6 +44,18 @@ def slope(f, x: Tensor, step: float = 1e-4) -> float:
     return math.sqrt(total)
 
 
+def jacobian_norms(f, x: Tensor) -> Tensor:
+    """‖∂f/∂x‖²_F for each example of x (B, …), f (B, …) → (B, D), from autograd's full Jacobian: (B,)."""
+    one = lambda point: f(point[None])[0]  # noqa: E731
+    return torch.stack([torch.autograd.functional.jacobian(one, point).square().sum() for point in x])
+
+
+def importance_bound(log_w: Tensor) -> list[float]:
+    """log (1/K) Σ_k w_k of log weights (K, B), one example at a time, without a logarithm's tricks."""
+    (K, B), log_w = log_w.shape, log_w.detach()
+    return [math.log(sum(math.exp(float(log_w[k, b])) for k in range(K)) / K) for b in range(B)]
+
+
 def all_binary(shape: tuple[int, ...]) -> Tensor:
     """Every binary image of this shape: (2^V, *shape)."""
     return torch.tensor(list(product((0.0, 1.0), repeat=math.prod(shape)))).view(-1, *shape)
@@ -83,6 +95,27 @@ def overlap(p, q, low: float = -40.0, high: float = 40.0, steps: int = 400_001) 
     z = torch.linspace(low, high, steps, dtype=torch.float64)[:, None, None]  # (steps, B = 1, D = 1)
     each = (0.5 * (p.log_prob(z) + q.log_prob(z))).exp()
     return float(each.sum()) * (high - low) / (steps - 1)
+
+
+def log_mixture(mu: Tensor, logvar: Tensor, z: Tensor) -> list[float]:
+    """log (1/N) Σ_n N(z; μ_n, σ_n²) for each z (B, D), one density at a time; mu, logvar (N, D)."""
+    found = []
+    for point in z:
+        density = 0.0
+        for m, v in zip(mu, logvar.exp(), strict=True):
+            parts = [
+                math.exp(-0.5 * float((a - b) ** 2 / s)) / math.sqrt(2 * math.pi * float(s))
+                for a, b, s in zip(point, m, v, strict=True)
+            ]
+            density += math.prod(parts) / len(mu)
+        found.append(math.log(density))
+    return found
+
+
+def nearest(points: Tensor, centres: Tensor) -> list[int]:
+    """Which of the centres (K, D) is nearest to each point (N, D)."""
+    points, centres = points.detach(), centres.detach()
+    return [min(range(len(centres)), key=lambda k: float(((p - centres[k]) ** 2).sum())) for p in points]
 
 
 def total_correlation(mu: Tensor, logvar: Tensor, z: Tensor) -> float:

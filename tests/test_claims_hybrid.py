@@ -28,15 +28,17 @@ def test_gradient_energy_falls_with_a_blur_and_rises_with_noise():
 
 
 def test_a_vae_gans_draws_are_sharper_than_a_vaes():
-    """Gradient energy of held-out digits is 0.036; of both models' reconstructions it is lower, and nearly the same."""
+    """Gradient energy of held-out digits is 0.036; of both models' reconstructions it is lower, and nearly the same.
+
+    A decoder that pays no heed to the critic comes to 0.61 of the VAE's distance.
+    """
     target = gradient_energy(pixels(DIGITS, "test")[:1000])
     for seed in (0, 1):
         away = {}
         for key in ("vae_gan", "vae"):
             model = trained(key, seed=seed, epochs=15, batch=64, code=8, width=256)
             away[key] = abs(gradient_energy(model.sample(1000)) - target)
-        print(away)
-        assert away["vae_gan"] < 0.6 * away["vae"]
+        assert away["vae_gan"] < 0.5 * away["vae"]  # 0.0079 : 0.0204 and 0.0079 : 0.0195
 
 
 def test_components_of_a_gmm_gans_mixture_line_up_with_classes():

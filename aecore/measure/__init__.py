@@ -7,7 +7,7 @@ import torch
 
 from ..data.base import Data
 from ..entry import Entry
-from ..models.base import Decoding, Model
+from ..models.base import Model
 from ..train import evaluate, losses
 from . import baseline, likelihood, passing, reconstruction, units
 from .units import Units, collapse_warning, statistics
@@ -53,7 +53,7 @@ def _reconstruction(model: Model, entry: Entry, data: Data, ids: np.ndarray) -> 
         able = passing.require(model, "corrupt")
         cleaned = passing.over(model, data.test, ids, lambda x: able.decode(able.encode(able.corrupt(x))))
         found["denoised mse"] = reconstruction.mse(x, cleaned).mean()
-    if isinstance(model, Decoding):
+    if hasattr(model, "code"):
         found["pca mse"] = baseline.pca_mse(data, model.code, len(ids))
     return found
 

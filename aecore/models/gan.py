@@ -217,7 +217,7 @@ ENTRIES = (
         params={
             "code": SMALL_CODE,
             "lipschitz": Param("penalty", choices=("penalty", "clip"), help="how the critic's slope is bounded"),
-            "lam": Param(10.0, 0.1, 100.0, 0.1, "log", r"\lambda", "weight of the slope's penalty"),
+            "lam": Param(10.0, 0.001, 100.0, 0.001, "log", r"\lambda", "weight of the slope's penalty"),
             "c": Param(0.01, 0.001, 1.0, 0.001, "log", "c", "largest weight of a clipped critic"),
             "critic_steps": Param(5, 1, 20, 1, help="steps of the critic to one of the generator"),
             "net": NET,

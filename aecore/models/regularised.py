@@ -50,7 +50,7 @@ class SparseL1(Autoencoder):
         self,
         shape: Shape,
         code: int = 128,
-        lam: float = 0.1,
+        lam: float = 0.05,
         net: str = "dense",
         width: int = 512,
         distance: str = "squared",
@@ -251,7 +251,7 @@ ENTRIES = (
         name="Sparse autoencoder (L1)",
         year=1996,
         section="§2.1",
-        idea="Each image is a sum of a few strokes out of many: every active unit costs its activation.",
+        idea="Each image is a sum of a few shapes out of many: every active unit costs its activation.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}"
         r" + \lambda\, \term{sparsity}{\sum_j \lvert a_j \rvert},\quad a = A(x) \ge 0",
         terms={"recon": RECON, "sparsity": Term("activation", "the sum of all activations of the code")},
@@ -259,13 +259,14 @@ ENTRIES = (
         build=SparseL1,
         params={
             "code": Param(128, 1, 256, 1, "log", "d", CODE.help),
-            "lam": Param(0.1, 0.0, 10.0, 0.001, "log", r"\lambda", "weight of the sparsity"),
+            "lam": Param(0.05, 0.0, 10.0, 0.001, "log", r"\lambda", "weight of the sparsity"),
             "net": Param("dense", choices=NET.choices, help="the encoder: fully connected, or convolutions (images)"),
             "width": WIDTH,
             "distance": DISTANCE,
         },
         departures="a linear decoder whose columns have length 1, since otherwise activations shrink, weights grow and"
         " the penalty means nothing; only the code's activations are summed",
+        plan={"lr": 3e-3, "epochs": 20},
     ),
     Entry(
         key="sparse_kl",

@@ -132,11 +132,12 @@ class InfoVAE(VAE):
 
     alpha: α; 0 keeps the whole KL, at 1 only the MMD is left.  lam: λ.  vae: the VAE's own parameters.
 
-    Source: Zhao et al. (2017), Eq. 6 with MMD, arXiv:1706.02262.
-    Departures: the kernel is `mmd2`'s inverse multiquadratic sum over scales, not a Gaussian.
+    Source: Zhao et al. (2017), the InfoVAE objective with MMD, arXiv:1706.02262.
+    Departures: the kernel is `mmd2`'s inverse multiquadratic sum over seven scales, not one Gaussian, so the same λ
+    weighs more; from about 100 the codes of a minibatch are held to the prior at the price of what they say.
     """
 
-    def __init__(self, shape: Shape, alpha: float = 0.5, lam: float = 100.0, **vae):
+    def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **vae):
         super().__init__(shape, **vae)
         self.alpha, self.lam = alpha, lam
 
@@ -254,8 +255,8 @@ ENTRIES = (
         source="Zhao et al. (2017), arXiv:1706.02262",
         build=InfoVAE,
         params={
-            "alpha": Param(0.5, 0.0, 1.0, 0.05, symbol=r"\alpha", help="how much of each image's KL is left out"),
-            "lam": Param(100.0, 1.0, 1000.0, 1.0, "log", r"\lambda", "weight of the prior on all codes together"),
+            "alpha": Param(0.9, 0.0, 1.0, 0.05, symbol=r"\alpha", help="how much of each image's KL is left out"),
+            "lam": Param(30.0, 1.0, 1000.0, 1.0, "log", r"\lambda", "weight of the prior on all codes together"),
             **PARAMS,
         },
         abilities=VARIATIONAL,

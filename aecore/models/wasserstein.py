@@ -92,7 +92,8 @@ class WAEGAN(WAE):
 
     Source: Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 1.
     Departures: both move at once, on one forward pass, where the algorithm lets the critic move first. λ = 1 where the
-    paper's experiments have 10 on digits: at 10 the code of a Gaussian encoder is driven to noise.
+    paper's experiments have 10 on digits: at 10 encoder and critic
+    circle each other (16×16 digits, Gaussian encoder: MMD² of held-out codes 0.34 in place of 0.04).
     """
 
     def __init__(
