@@ -6,7 +6,8 @@ Cached models and data belong to all visitors: nothing here or in a page may cha
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -202,7 +203,7 @@ def choose(needs: str = "encode", label: str = "Autoencoder") -> Run:
     st.selectbox(
         label,
         list(able),
-        format_func=lambda key: name(able[key]),
+        format_func=names(able.values()).__getitem__,
         key="run-box",
         on_change=lambda: settle(st.session_state["run-box"]),
     )
@@ -217,6 +218,16 @@ def settings(run: Run) -> dict[str, str]:
 STATES = {
     "queued": "waiting", "running": "training", "paused": "paused", "stopped": "stopped early", "failed": "failed",
 }  # fmt: skip
+
+
+def names(some: Iterable[Run]) -> dict[str, str]:
+    """What to call each of these in a box, by id: those of one name get their id, since a box tells them by the text.
+
+    Two options that read the same are one to the browser, which may then answer with the other run.
+    """
+    called = {run.info.id: name(run) for run in some}
+    count = Counter(called.values())
+    return {identity: f"{text} · {identity}" if count[text] > 1 else text for identity, text in called.items()}
 
 
 def name(run: Run) -> str:

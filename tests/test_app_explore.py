@@ -24,10 +24,25 @@ KINDS = {
     "denoising": ("denoising", {"code": 8, "noise": "erasures"}, DIGITS),
     "aae": ("aae", {"code": 2, "prior": "mixture"}, DIGITS),
     "beta": ("beta_vae", {"code": 6}, DataSpec(name="sprites", size=16, limit=256)),
+    "stacked": ("stacked", {}, DIGITS),
+    "iwae": ("iwae", {"code": 4}, DIGITS),
+    "quantised": ("vq_vae", {}, DIGITS),
+    "ali": ("ali", {"code": 4, "classes": 10}, DIGITS),
+    "hali": ("hali", {"code": 4}, DIGITS),
+    "wae": ("wae_gan", {"code": 2}, DIGITS),
+    "vae-gan": ("vae_gan", {"code": 4}, DIGITS),
+    "gmm-gan": ("gmm_gan", {"code": 4}, DIGITS),
+    "dfc": ("dfc_vae", {"code": 4}, DIGITS),
+    "pixels-of-a-code": ("pixelcnn_decoder", {"code": 2, "maps": 8, "layers": 2}, DIGITS),
+    "gmvae": ("gmvae", {"code": 4}, DIGITS),
+    "dcec": ("dcec", {"code": 4}, DIGITS),
 }
 
 
-ONLY_DRAWS = {"gan": ("wgan", {"code": 4, "critic_steps": 1}, DIGITS)}
+ONLY_DRAWS = {
+    "gan": ("wgan", {"code": 4, "critic_steps": 1}, DIGITS),
+    "pixels": ("pixelcnn", {"layers": 2, "classes": 10}, DIGITS),
+}
 
 
 @pytest.fixture(scope="session")
@@ -259,3 +274,17 @@ def test_tables_cannot_smuggle_formulas():
 def test_class_names_with_markdown_stay_text():
     assert re.sub(r"\\(.)", r"\1", looks.plain("*a* [b](c) $d$ <i>")) == "*a* [b](c) $d$ <i>"
     assert "\\*a\\*" in looks.plain("*a*")
+
+
+def test_runs_of_one_name_are_told_apart_in_the_box(trained, monkeypatch, tmp_path):
+    import shutil
+
+    for name in ("vae-2", "deep-40"):
+        shutil.copytree(trained / name, tmp_path / "twins" / name)
+        Run.open(tmp_path / "twins" / name).save(title="The same name")
+    monkeypatch.setenv("AECORE_RUNS", str(tmp_path / "twins"))
+    at = sound(opened("reconstruct", run="deep-40"))
+    box = at.selectbox(key="run-box")
+    assert len(set(box.options)) == len(box.options)
+    assert {"The same name · vae-2", "The same name · deep-40"} <= set(box.options)
+    assert at.session_state["run"] == box.value == "deep-40"
