@@ -35,7 +35,7 @@ def same(run: Run, recipe: dict[str, Any]) -> bool:
     info = run.info
     return (
         info.model == recipe["model"]
-        and info.params == run.entry.check(recipe["params"])
+        and run.entry.check(info.params) == run.entry.check(recipe["params"])
         and info.data == DataSpec(**recipe["data"])
         and info.plan == Plan(**recipe["plan"])
     )

@@ -216,8 +216,9 @@ def terms(entry: Entry, values: Mapping[str, float]) -> list[tuple[str, str, str
 def equation(run: Run) -> None:
     """The model's objective, each term in its colour, with the values of the letters that weigh them."""
     entry = run.entry
+    params = entry.check(run.info.params)  # an older run may lack a parameter that came later
     letters = [
-        f"{param.symbol} = {run.info.params[name]:g}"
+        f"{param.symbol} = {params[name]:g}"
         for name, param in entry.params.items()
         if param.symbol.startswith("\\") and param.symbol in entry.equation and param.type in (int, float)
     ]

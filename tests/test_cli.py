@@ -152,13 +152,13 @@ def test_ctrl_c_pauses_and_resume_goes_on(tmp_path, say):
 
 
 def test_help_and_bad_input_from_a_shell():
-    helped, bad = shell("--help"), shell("train", "vae", "beta=4")
+    helped, bad = shell("--help"), shell("train", "vae", "gamma=4")
     out, err = helped.communicate(timeout=60)
     assert helped.returncode == 0 and not err
     for command in ("models", "train", "resume", "evaluate", "sample", "encode", "traverse", "export", "bench"):
         assert command in out
     out, err = bad.communicate(timeout=60)
-    assert (bad.returncode, out, len(err.splitlines())) == (2, "", 1) and err.startswith("beta: ")
+    assert (bad.returncode, out, len(err.splitlines())) == (2, "", 1) and err.startswith("gamma: ")
 
 
 # --- bad input ------------------------------------------------------------------------------------------------

@@ -17,18 +17,14 @@ from ..nets import Shape
 from .base import Player, Stochastic
 
 
-class VAE(Stochastic):
-    """Variational autoencoder with a Gaussian posterior, reparameterised (Algorithm 1).
+class Variational(Stochastic):
+    """What the family shares: a Gaussian posterior, reparameterised, and the terms of the bound.
 
-    −L(θ, φ; x) = (1/L) Σ_l −log p(x|z_l) + KL(q(z|x) ‖ N(0, I)),  z_l = μ + σ ⊙ ξ_l  (Eq. 9, 14, 15).
+    recon = (1/L) Σ_l −log p(x|z_l),  kl = KL(q(z|x) ‖ N(0, I)),  z_l = μ + σ ⊙ ξ_l  (Eq. 9, 14, 15).
 
     likelihood: p(x|z), "bernoulli", or "gaussian" with weight c, i.e. variance 1/2c (Eq. 15).
-    samples: L.  warmup: share of the training in which the KL's weight rises from 0.
-
-    Source: Kingma & Welling (2013), arXiv:1312.6114. Departures: none.
+    samples: L.  warmup: share of the training in which the weights of all but `recon` rise from 0.
     """
-
-    beta = 1.0
 
     def __init__(
         self,
@@ -48,7 +44,7 @@ class VAE(Stochastic):
 
     def weights(self) -> dict[str, float]:
         """Of the terms beside `recon`, after the warm-up."""
-        return {"kl": self.beta}
+        return {"kl": 1.0}
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         warm = min(1.0, progress / self.warmup if self.warmup else 1.0)
@@ -70,20 +66,35 @@ class VAE(Stochastic):
         return self.bound(batch.x)[0]
 
 
+class VAE(Variational):
+    """Variational autoencoder (Algorithm 1): −L(θ, φ; x) = recon + β kl, with β = 1 (Eq. 9).
+
+    beta: β; another value makes it a β-VAE.  family: the parameters of `Variational`.
+
+    Source: Kingma & Welling (2013), arXiv:1312.6114. Departures: the weight β, which is 1 in the paper and by default.
+    """
+
+    def __init__(self, shape: Shape, beta: float = 1.0, **family):
+        super().__init__(shape, **family)
+        self.beta = beta
+
+    def weights(self) -> dict[str, float]:
+        return {"kl": self.beta}
+
+
 class BetaVAE(VAE):
     """A VAE whose KL weighs β: −L = E[−log p(x|z)] + β KL(q(z|x) ‖ N(0, I)) (Eq. 16).
 
-    beta: β; 1 is the VAE.  vae: the VAE's own parameters.
+    beta: β; 1 is the VAE.  family: the parameters of `Variational`.
 
     Source: Higgins et al. (2017), openreview Sy2fzU9gl. Departures: none.
     """
 
-    def __init__(self, shape: Shape, beta: float = 4.0, **vae):
-        super().__init__(shape, **vae)
-        self.beta = beta
+    def __init__(self, shape: Shape, beta: float = 4.0, **family):
+        super().__init__(shape, beta, **family)
 
 
-class IWAE(VAE):
+class IWAE(Variational):
     """Importance weighted autoencoder: a tighter bound on log p(x) from K draws of q(z|x).
 
     −L_K = −log (1/K) Σ_k w_k = recon + kl − gain,  w_k = p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x)  (Eq. 13),
@@ -125,20 +136,20 @@ class IWAE(VAE):
         return {"recon": -log_px_z.mean(0), "kl": log_ratio.mean(0), "gain": gain}
 
 
-class InfoVAE(VAE):
+class InfoVAE(Variational):
     """A VAE that holds all codes together to the prior, rather than each image's: more of the image stays in the code.
 
     loss = recon + (1 − α) KL(q(z|x) ‖ N(0, I)) + (α + λ − 1) MMD²(q(z), N(0, I)).
 
-    alpha: α; 0 keeps the whole KL, at 1 only the MMD is left.  lam: λ.  vae: the VAE's own parameters.
+    alpha: α; 0 keeps the whole KL, at 1 only the MMD is left.  lam: λ.  family: the parameters of `Variational`.
 
     Source: Zhao et al. (2017), the InfoVAE objective with MMD, arXiv:1706.02262.
     Departures: the kernel is `mmd2`'s inverse multiquadratic sum over seven scales, not one Gaussian, so the same λ
     weighs more; from about 100 the codes of a minibatch are held to the prior at the price of what they say.
     """
 
-    def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **vae):
-        super().__init__(shape, **vae)
+    def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **family):
+        super().__init__(shape, **family)
         self.alpha, self.lam = alpha, lam
 
     def weights(self) -> dict[str, float]:
@@ -149,20 +160,20 @@ class InfoVAE(VAE):
         return {**terms, "mmd": mmd2(z[0], self.prior.sample(len(batch.x), z))}
 
 
-class BetaTCVAE(VAE):
+class BetaTCVAE(Variational):
     """A VAE whose KL is taken apart, so that only the dependence between units weighs more.
 
     loss = recon + α mi + β tc + γ dw_kl;  mi = log q(z|x) / q(z),  tc = log q(z) / Π_j q(z_j),
     dw_kl = Σ_j log q(z_j) / p(z_j),  z ~ q(z|x),  q(z) = (1/N) Σ_n q(z|x_n): with all weights 1 the KL, hence the VAE.
 
-    alpha, beta, gamma: α, β, γ.  vae: the VAE's own parameters.
+    alpha, beta, gamma: α, β, γ.  family: the parameters of `Variational`.
 
     Source: Chen et al. (2018), Eq. 2 and 4, arXiv:1802.04942.
     Departures: q(z) is estimated as `log_aggregate` says. N is the number of training examples for held-out ones too.
     """
 
-    def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **vae):
-        super().__init__(shape, **vae)
+    def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **family):
+        super().__init__(shape, **family)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
         self.register_buffer("examples", torch.zeros((), dtype=torch.long))  # N
 
@@ -201,12 +212,17 @@ ENTRIES = (
         year=2013,
         section="§3",
         idea="Each image becomes a small cloud of codes; all clouds together fill a known prior.",
-        equation=r"-\mathcal{L} = " + DISTORTION + " + " + RATE,
+        equation=r"-\mathcal{L} = " + DISTORTION + r" + \beta\, " + RATE,
         terms={"recon": RECON, "kl": KL},
         source="Kingma & Welling (2013), arXiv:1312.6114; chapter Eq. 7–12, 14, 15",
         build=VAE,
-        params=PARAMS,
+        params={
+            "code": CODE,
+            "beta": Param(1.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the KL; 1 is the bound"),
+            **PARAMS,
+        },
         abilities=VARIATIONAL,
+        departures="the weight β, which is 1 in the paper and by default",
     ),
     Entry(
         key="beta_vae",
