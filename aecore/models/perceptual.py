@@ -221,7 +221,7 @@ ENTRIES = (
         year=2017,
         section="§5.4",
         idea="A network that has learned to see compares the images in place of their pixels.",
-        equation=r"\min_{\Phi}\; \term{label}{-\log p_{\Phi}(y|x)},\ \text{then}\ \min_{A,B}\;"
+        equation=r"\min_{\Phi}\; \term{label}{-\log p_{\Phi}(y|x)},\quad\text{then}\ \min_{A,B}\;"
         r" \alpha\, \term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
         r" + \beta\, \term{features}{\textstyle\sum_l \tfrac{1}{2 C_l H_l W_l s_l}"
         r"\lVert \Phi_l(x) - \Phi_l(\hat{x}) \rVert^2}",
