@@ -198,14 +198,15 @@ def sample(
     out: Annotated[Path, typer.Option(help="a PNG file")] = Path("grid.png"),
     temperature: Annotated[float, typer.Option(min=0, max=10, help="scale of the prior's spread")] = 1.0,
     seed: Annotated[int, typer.Option(min=0, max=2**31 - 1)] = 0,
+    label: Annotated[int | None, typer.Option(min=0, help="of all images; by default the classes in turn")] = None,
 ) -> None:
-    """Draw images from the prior, as one picture."""
+    """Draw images from the prior, or of one label where the model was told of labels, as one picture."""
     from .explore.generate import generate
     from .explore.pictures import grid, png, to_uint8
 
     _suffix(out, ".png")
     opened = _able(run, "sample")
-    images, _ = generate(opened.model(), n, temperature, seed)
+    images, _ = generate(opened.model(), n, temperature, seed, label)
     _write(out, png(grid(to_uint8(images), math.ceil(math.sqrt(n)))))
 
 

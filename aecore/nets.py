@@ -9,7 +9,6 @@ import itertools
 import math
 
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
 
 from .entry import FieldError
 
@@ -90,21 +89,17 @@ def trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
     return nn.Sequential(*layers, nn.Flatten()), counts[-1] * math.prod(sizes[-1])
 
 
-def critic_trunk(net: str, shape: Shape, width: int, spectral: bool = True) -> tuple[nn.Sequential, int]:
-    """(B, *shape) → (B, F) features, and F: a critic's `trunk`, whose slope is bounded.
+def critic_trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
+    """(B, *shape) → (B, F) features, and F: a critic's `trunk`, whose slope a penalty or clipped weights must bound.
 
-    Leaky ReLUs (a unit that is off for all fakes would leave the generator without a direction) and spectral
-    normalisation of every layer in place of normalised activations, which would hide how far fakes are from the data.
-
-    spectral: off where something else bounds the slope (a penalty, clipped weights).
-    Source: Miyato et al. (2018), arXiv:1802.05957.
+    Leaky ReLUs: a unit that is off for all fakes would leave the generator without a direction. No normalised
+    activations, which would hide how far fakes are from the data.
     """
-    bounded = spectral_norm if spectral else lambda layer: layer
     if net == "dense":
         sizes = [math.prod(shape), width, width]
         layers: list[nn.Module] = [nn.Flatten()]
         for inputs, outputs in itertools.pairwise(sizes):
-            layers += [bounded(nn.Linear(inputs, outputs)), nn.LeakyReLU(0.2)]
+            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
         return nn.Sequential(*layers), width
     if len(shape) != 3:
         raise FieldError("net", "convolutions need images; these data are vectors: give dense")
@@ -112,7 +107,7 @@ def critic_trunk(net: str, shape: Shape, width: int, spectral: bool = True) -> t
     counts = [shape[0], *channels(width, len(sides) - 1)]
     layers = []
     for inputs, outputs in itertools.pairwise(counts):
-        layers += [bounded(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+        layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Flatten()), counts[-1] * math.prod(sides[-1])
 
 

@@ -213,18 +213,6 @@ def terms(entry: Entry, values: Mapping[str, float]) -> list[tuple[str, str, str
     return rows
 
 
-def equation(run: Run) -> None:
-    """The model's objective, each term in its colour, with the values of the letters that weigh them."""
-    entry = run.entry
-    params = entry.check(run.info.params)  # an older run may lack a parameter that came later
-    letters = [
-        f"{param.symbol} = {params[name]:g}"
-        for name, param in entry.params.items()
-        if param.symbol.startswith("\\") and param.symbol in entry.equation and param.type in (int, float)
-    ]
-    st.latex(r",\qquad ".join([plots.equation(entry.equation), *letters]))
-
-
 def npz(**arrays: np.ndarray) -> bytes:
     out = io.BytesIO()
     np.savez_compressed(out, allow_pickle=False, **arrays)

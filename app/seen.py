@@ -146,19 +146,21 @@ def latent_map(
 
 
 @remember(max_entries=32)
-def generated(run: Run, n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray | None]:
+def generated(
+    run: Run, n: int, temperature: float, seed: int, label: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """(images float (n, C, H, W), codes (n, D) or None); for a model without a prior: what N(0, T²I) decodes to."""
     model = shelf.model(run)
     if "sample" in run.entry.abilities:
-        return generate.generate(model, n, temperature, seed)
+        return generate.generate(model, n, temperature, seed, label)
     z = temperature * np.random.default_rng(seed).standard_normal((n, len(units(run).mean)))
     return passing.decode(model, z), z.astype(np.float32)
 
 
 @remember(max_entries=32, show_spinner="Looking for the nearest training images …")
-def nearest(run: Run, n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def nearest(run: Run, n: int, temperature: float, seed: int, label: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(ids, squared distances) of the training images that are closest to the generated ones."""
-    return generate.nearest(generated(run, n, temperature, seed)[0], shelf.data(run).train, COMPARED)
+    return generate.nearest(generated(run, n, temperature, seed, label)[0], shelf.data(run).train, COMPARED)
 
 
 @remember(max_entries=32)

@@ -6,6 +6,7 @@ import html
 import io
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -156,10 +157,24 @@ def badges(run: Run) -> str:
     return ":green-badge[yours]" if shelf.mine(run) else ""
 
 
-def equation(entry: Entry) -> None:
-    """The objective, each term in its colour; one line for each player."""
+def equation(entry: Entry, params: Mapping[str, Any] | None = None) -> None:
+    """The objective, each term in its colour; one line for each player.
+
+    params: those of a run, for the values of the equation's letters, and what was chosen where it is no number.
+    """
     lines = plots.equation(entry.equation).split(r",\quad")
+    known = entry.check(params) if params is not None else {}  # an older run may lack a parameter that came later
+    letters = {name: entry.params[name] for name in known if entry.params[name].symbol in entry.equation}
+    values = [
+        rf"{param.symbol} = {known[name]:g}"
+        for name, param in letters.items()
+        if param.symbol.startswith("\\") and param.type in (int, float)
+    ]
+    lines += [r",\qquad ".join(values)] if values else []
     st.latex(lines[0] if len(lines) == 1 else r"\begin{gathered}" + r" \\[.4em] ".join(lines) + r"\end{gathered}")
+    for name, param in letters.items():
+        if param.symbol and param.choices:
+            st.caption(f"${param.symbol}$ is **{plain(str(known[name]))}**: {plain(param.help)}")
 
 
 def legend(terms: Mapping[str, tuple[str, str]], values: Mapping[str, tuple[str, str]] | None = None) -> None:

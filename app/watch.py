@@ -178,7 +178,7 @@ def terms(identity: str) -> None:
     with st.container(key="halves"):
         left, right = st.columns(2, gap="large")
     with left:
-        standing.equation(run.entry)
+        standing.equation(run.entry, run.info.params)
         standing.legend(
             named, {name: (value(last.get(name)), value(held.get(name))) for name in named} if rows else None
         )

@@ -46,11 +46,9 @@ def test_components_of_a_gmm_gans_mixture_line_up_with_classes():
     x, labels = pixels(DIGITS, "test"), data.test.labels
     blank = float((x - pixels(DIGITS, "train").mean(0)).square().flatten(1).sum(1).mean())
     for seed in (0, 1, 2):
-        model = trained("gmm_gan", seed=seed, epochs=20, batch=64, width=256)
-        assert accuracy(model.assign(x).numpy(), labels) > 0.42  # 0.65, 0.63, 0.55; by chance 0.1
-        assert (
-            error(model, x) < 0.8 * blank
-        )  # 7.7 or less : 11.1; codes are those from which the generator makes such an image
+        model = trained("gmm_gan", seed=seed, epochs=10, batch=32, width=256)
+        assert accuracy(model.assign(x).numpy(), labels) > 0.42  # 0.62, 0.64, 0.54; by chance 0.1
+        assert error(model, x) < 0.8 * blank  # 7.9 or less : 11.1: from its code the generator makes such an image
 
 
 def test_a_fitted_mixtures_density_is_that_of_its_draws():

@@ -314,6 +314,25 @@ def test_generated_images_are_their_decoded_codes_and_widen_with_temperature():
         generate.generate(vae(key="deep"), 3)
 
 
+@pytest.mark.parametrize(
+    ("key", "params"), [("ali", {"code": 3, "width": 16}), ("pixelcnn", {"width": 8, "layers": 1})]
+)
+def test_a_model_of_labels_draws_them_in_turn_or_one_alone(key, params):
+    model = aecore.build(key, (1, 8, 8), classes=3, **params).eval().requires_grad_(False)
+    in_turn, codes = generate.generate(model, 6, seed=1)
+    assert (codes is None) == (key == "pixelcnn")
+    for label in range(3):
+        alone, same = generate.generate(model, 6, seed=1, label=label)
+        np.testing.assert_allclose(alone[label::3], in_turn[label::3], atol=1e-6)  # the same noise, the same label
+        assert np.abs(alone - in_turn).max() > 1e-3
+        if codes is not None:
+            np.testing.assert_array_equal(codes, same)
+    with pytest.raises(aecore.DataError, match="from 0 to 2"):
+        generate.generate(model, 2, label=3)
+    with pytest.raises(aecore.DataError, match="draw without"):
+        generate.generate(vae(), 2, label=0)
+
+
 def test_nearest_finds_planted_copies_and_agrees_with_all_pairs():
     data = numbered(1500, 3, 10)  # more than go through at once
     x = data.train.batch(torch.arange(1500)).x.numpy()

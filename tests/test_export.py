@@ -126,6 +126,14 @@ def test_the_snippet_runs_and_trains_the_same_model(key, run, tmp_path, monkeypa
         assert torch.equal(value, expected[name]), name
 
 
+def test_a_decoder_that_draws_pixel_after_pixel_says_why_it_has_no_onnx(tmp_path):
+    params = {"code": 2, "width": 16, "maps": 8, "layers": 1}
+    run = trained(tmp_path / "run", "pixelcnn_decoder", **params)
+    with pytest.raises(aecore.RunError, match=r"pixel after pixel.*CSV"):
+        export.onnx(run, tmp_path / "onnx")
+    assert not (tmp_path / "onnx").exists()
+
+
 def test_exports_to_a_place_that_cannot_be_made_say_so(run, tmp_path):
     (tmp_path / "taken").write_text("a file")
     for write in (export.onnx, export.tensorboard):

@@ -41,9 +41,15 @@ class _Call(nn.Module):
 def onnx(run: Run, folder: str | Path) -> list[Path]:
     """encoder.onnx ("x" (B, *shape) → "code" (B, D)) and decoder.onnx ("code" → "x_hat"), for any batch size B.
 
-    The posterior's mean is the code where there is a posterior. RunError where the folder cannot be written.
+    The posterior's mean is the code where there is a posterior. RunError where the folder cannot be written, or the
+    model cannot be held by a graph.
     """
     model = require(copy.deepcopy(run.model()), "encode", "decode")
+    if model.loops:
+        raise RunError(
+            f"{run.entry.name} draws pixel after pixel, each from those before it; ONNX holds graphs without such a "
+            "loop. Export the codes as CSV or NPZ, or use the weights from Python: aecore.load(…).model()."
+        )
     _free_the_batch(model)
     folder = _made(folder)
     x = torch.zeros(2, *model.shape)

@@ -10,20 +10,27 @@ from ..measure.passing import decode, first, generator, inputs, require, still
 from ..models.base import Decoding, Model
 
 
-def generate(model: Model, n: int, temperature: float = 1.0, seed: int = 0) -> tuple[np.ndarray, np.ndarray | None]:
+def generate(
+    model: Model, n: int, temperature: float = 1.0, seed: int = 0, label: int | None = None
+) -> tuple[np.ndarray, np.ndarray | None]:
     """n draws: (images float32 (n, C, H, W) in [0, 1], codes (n, D)); codes is None where images come without one.
 
     temperature: on the prior's standard deviation; 0 gives its mean n times.
+    label: of all images, for a model that is conditioned on labels; by default the classes in turn.
     The first k of n images are those of k draws with the same seed only where the model's own `sample` makes it so.
+    DataError for a label that the model does not know.
     """
     able = require(model, "sample")
+    if label is not None and not 0 <= label < model.classes:
+        known = f"give one from 0 to {model.classes - 1}" if model.classes else "draw without one"
+        raise DataError(f"This model was not told of label {label}: {known}.")
+    labels = model.told(n, None if label is None else torch.full((n,), label))
     with still(model, seed) as device:
         draws = generator(device, seed)
-        if not isinstance(model, Decoding) or type(model).sample is not Decoding.sample:
-            images = able.sample(n, temperature, draws).float().clamp(0, 1).cpu().numpy()
-            return images, None
+        if not isinstance(model, Decoding):
+            return able.sample(n, temperature, draws, *labels).float().clamp(0, 1).cpu().numpy(), None
         codes = model.prior.sample(n, next(model.parameters()), temperature, draws).float().cpu().numpy()
-    return decode(model, codes).clip(0, 1), codes
+    return decode(model, codes, *labels).clip(0, 1), codes
 
 
 def nearest(images: np.ndarray, split: Split, limit: int = 10_000) -> tuple[np.ndarray, np.ndarray]:

@@ -110,14 +110,19 @@ def autoencode(model: Model, split: Split, ids: np.ndarray) -> np.ndarray:
     return over(model, split, ids, lambda x: able.decode(able.encode(x)))
 
 
-def decode(model: Model, codes: np.ndarray) -> np.ndarray:
-    """Codes (n, D) → (n, *shape) float32."""
+def decode(model: Model, codes: np.ndarray, *labels: Tensor) -> np.ndarray:
+    """Codes (n, D) → (n, *shape) float32.  labels: (n,), for a model that is conditioned on them (`Model.told`)."""
     able = require(model, "decode")
     codes = np.ascontiguousarray(codes, dtype=np.float32)
     size = batch_size(model.shape)
     with still(model) as device:
         parts = [
-            able.decode(torch.from_numpy(codes[start : start + size]).to(device)).float().cpu().numpy()
+            able.decode(
+                torch.from_numpy(codes[start : start + size]).to(device), *(y[start : start + size] for y in labels)
+            )
+            .float()
+            .cpu()
+            .numpy()
             for start in range(0, len(codes), size)
         ]
     return np.concatenate(parts) if parts else np.zeros((0, *model.shape), np.float32)

@@ -31,6 +31,7 @@ class PixelByPixel(Model):
     binary: how grey values become 0 and 1, "drawn" x ~ Ber(x) anew at each step, or at the "threshold" ½.
     """
 
+    loops = True
     network: GatedStacks | RowLSTM
     head: nn.Sequential
 
@@ -122,7 +123,7 @@ class ImageDensity(PixelByPixel):
         if not self.classes:
             return None
         like = next(self.parameters())
-        y = torch.arange(n) % self.classes if y is None else torch.as_tensor(y)
+        (y,) = self.told(n, y)
         return F.one_hot(y.to(like.device), self.classes).to(like.dtype)[..., None, None]
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:

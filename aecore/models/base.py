@@ -34,9 +34,11 @@ class Model(nn.Module):
 
     shape: of one example, (C, H, W) or (D,).
     classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
+    loops: whether it draws pixel after pixel, which no graph of fixed operations (ONNX) can hold.
     """
 
     classes: int = 0
+    loops: bool = False
 
     def __init__(self, shape: Shape):
         super().__init__()
@@ -76,6 +78,12 @@ class Model(nn.Module):
         split: the training examples.  What is found is kept in buffers, so that a run that is resumed has it too.
         """
 
+    def told(self, n: int, y: Tensor | None = None) -> tuple[Tensor, ...]:
+        """What `decode` of n codes is given beside them: nothing, or labels (n,), by default the classes in turn."""
+        if not self.classes:
+            return ()
+        return (torch.arange(n) % self.classes if y is None else torch.as_tensor(y),)
+
     def check(self, data: Data) -> None:
         """Called before a training: FieldError where the data lack what this model needs."""
         if self.classes and data.train.labels is None:
@@ -103,10 +111,15 @@ class Decoding(Model):
         """z (B, D) → mean of p(x|z), (B, *shape) in [0, 1]."""
         return self.decoder(z).float().sigmoid()
 
-    def sample(self, n: int, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
-        """n decoded draws from the prior: (n, *shape) in [0, 1]."""
-        like = next(self.parameters())
-        return self.decode(self.prior.sample(n, like, temperature, generator))
+    def sample(
+        self, n: int, temperature: float = 1.0, generator: Generator | None = None, y: Tensor | None = None
+    ) -> Tensor:
+        """n decoded draws from the prior: (n, *shape) in [0, 1].
+
+        y: labels (n,) for a model that is conditioned on them; by default the classes in turn.
+        """
+        z = self.prior.sample(n, next(self.parameters()), temperature, generator)
+        return self.decode(z, *self.told(n, y))
 
 
 class Autoencoder(Decoding):

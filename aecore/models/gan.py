@@ -33,7 +33,7 @@ class Critic(nn.Module):
 
     def __init__(self, shape: Shape, net: str = "dense", width: int = 512):
         super().__init__()
-        self.features, size = nets.critic_trunk(net, shape, width, spectral=False)
+        self.features, size = nets.critic_trunk(net, shape, width)
         self.head = nn.Linear(size, 1)
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -152,7 +152,7 @@ class WGAN(GAN):
         penalty = {"penalty": self.lam} if self.lipschitz == "penalty" else {}
         return {
             "critic": Player((self.critic,), {"wasserstein": -1.0, **penalty}, betas=(0.0, 0.9)),
-            "generator": Player((self.decoder,), {"wasserstein": 1.0}, betas=(0.0, 0.9)),
+            "generator": Player((self.decoder,), {"adv": 1.0}, betas=(0.0, 0.9)),
         }
 
     def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
@@ -166,8 +166,10 @@ class WGAN(GAN):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x, x_tilde = batch.x, self.fakes(len(batch.x), players)
-        terms = {"wasserstein": self.critic(x).float() - self.critic(x_tilde).float()}
+        fake = self.critic(x_tilde).float()
+        terms = {"adv": -fake} if "generator" in players else {}
         if "critic" in players:
+            terms["wasserstein"] = self.critic(x).float() - fake
             with torch.set_grad_enabled(torch.is_grad_enabled() and self.lipschitz == "penalty"):
                 terms["penalty"] = gradient_penalty(self.critic, x, x_tilde)
         return terms
@@ -206,11 +208,13 @@ ENTRIES = (
         year=2017,
         section="§5.3",
         idea="The critic measures how far the generated images are from the data, instead of telling them apart.",
-        equation=r"\min_{G} \max_{f}\; \term{wasserstein}{f(x) - f(G(z))}"
-        r" - \lambda\, \term{penalty}{\left(\lVert \nabla f(\hat{x}) \rVert - 1\right)^2}",
+        equation=r"\max_{f}\; \term{wasserstein}{f(x) - f(G(z))}"
+        r" - \lambda\, \term{penalty}{\left(\lVert \nabla f(\hat{x}) \rVert - 1\right)^2},\quad"
+        r"\min_{G}\; \term{adv}{-f(G(z))},\quad z \sim \mathcal{N}(0, I)",
         terms={
             "wasserstein": Term("critic units", "f(x) − f(x̃): the critic's estimate of W₁ times its slope"),
             "penalty": Term("slope squared", "how far the critic's slope is from 1, between data and generated"),
+            "adv": Term("critic units", "minus the critic's score of generated images; its zero means nothing"),
         },
         source="Arjovsky et al. (2017), arXiv:1701.07875; Gulrajani et al. (2017), arXiv:1704.00028; chapter Eq. 20",
         build=WGAN,

@@ -72,8 +72,8 @@ class PairCritic(nn.Module):
 
     def __init__(self, shape: Shape, code: int, net: str = "dense", width: int = 512, given: int = 0):
         super().__init__()
-        self.of_x, size = nets.critic_trunk(net, shape, width, spectral=False)
-        self.of_z, size_z = nets.critic_trunk("dense", (code + given,), width, spectral=False)
+        self.of_x, size = nets.critic_trunk(net, shape, width)
+        self.of_z, size_z = nets.critic_trunk("dense", (code + given,), width)
         self.head = nn.Sequential(nn.Linear(size + size_z, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))
 
     def forward(self, x: Tensor, z: Tensor, c: Tensor | None = None) -> Tensor:
@@ -166,14 +166,6 @@ class ALI(Stochastic):
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """B(z, c), (B, *shape) in [0, 1].  y: labels (B,), or None where unknown."""
         return self.decoder(told(z, self.condition(y, len(z)))).float().sigmoid()
-
-    def sample(
-        self, n: int, temperature: float = 1.0, generator: Generator | None = None, y: Tensor | None = None
-    ) -> Tensor:
-        """n decoded draws from the prior, (n, *shape) in [0, 1].  y: labels (n,); by default the classes in turn."""
-        if self.classes and y is None:
-            y = torch.arange(n) % self.classes
-        return self.decode(self.prior.sample(n, next(self.parameters()), temperature, generator), y)
 
     def withhold(self, c: Tensor | None) -> Tensor | None:
         """The conditions of a minibatch, (B, C), some of them made unknown while the model trains."""

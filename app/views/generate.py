@@ -34,10 +34,15 @@ with beside:
     temperature = st.slider(
         "Temperature $T$", 0.0, 2.0, 1.0, 0.05, key="generate.temperature", help=meaning, **looks.LINKED
     )
+    label = None
+    if conditioned := looks.model(run).classes:
+        names = looks.classes(run)[:conditioned] or [str(c) for c in range(conditioned)]
+        wanted = st.selectbox("Class", ["all in turn", *names], key="generate.class", **looks.LINKED)
+        label = names.index(wanted) if wanted in names else None
     seed = looks.number("Seed", 9999, "generate.seed")
     st.button("Draw again", type="primary", key="generate.again", on_click=again, width="stretch")
 
-images, codes = seen.generated(run, n, temperature, seed)
+images, codes = seen.generated(run, n, temperature, seed, label)
 made = seen.small(images)
 real = seen.images(run, tuple(seen.choice(run, n, seed).tolist()))
 with pictures:
@@ -51,7 +56,8 @@ with pictures:
     spread = "I" if temperature == 1 else rf"{temperature:g}^2 I"
     law = rf"\mathcal{{N}}(0,\, {spread})" if looks.gaussian(run) else rf"p_{{T = {temperature:g}}}(z)"
     if codes is not None:
-        st.latex(rf"z \sim {law},\qquad x = B(z),\qquad d = {codes.shape[1]}")
+        decoder = "B(z, y)" if conditioned else "B(z)"
+        st.latex(rf"z \sim {law},\qquad x = {decoder},\qquad d = {codes.shape[1]}")
 
 with st.container(horizontal=True):
     name = f"{run.info.id}-generated-{seed}"
@@ -72,7 +78,7 @@ with st.container(horizontal=True):
 st.header("Copies?", anchor=False)
 st.markdown("Under each generated image the training image that is nearest to it, pixel by pixel.")
 shown = min(n, 18)
-ids, distances = seen.nearest(run, n, temperature, seed)
+ids, distances = seen.nearest(run, n, temperature, seed, label)
 contact(
     [("generated", made[:shown]), ("nearest training image", seen.images(run, tuple(ids[:shown].tolist()), "train"))],
     key="generate.nearest",

@@ -7,7 +7,7 @@ import streamlit as st
 
 from aecore import DataError
 from aecore.data import image as read_picture
-from app import looks, plots, seen
+from app import looks, plots, seen, standing
 from app.browser import pad
 from app.browser.contact import contact
 
@@ -72,7 +72,7 @@ with sheet:
                    f"{run.info.id}-reconstructions.png", "image/png", "reconstruct.png")  # fmt: skip
 
 st.header("A picture passes through", anchor=False)
-looks.equation(run)
+standing.equation(run.entry, run.info.params)
 
 
 @st.fragment
