@@ -79,7 +79,7 @@ class GAN(Decoding):
 
     def __init__(self, shape: Shape, code: int = 32, gamma: float = 10.0, net: str = "dense", width: int = 512):
         super().__init__(shape, code)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.decoder = nets.decoder(net, code, self.shape, width, nets.linear)
         self.critic = Critic(self.shape, net, width)
         self.gamma = gamma
 

@@ -52,7 +52,7 @@ class VAEGAN(Stochastic):
     ):
         super().__init__(shape, code)
         self.encoder = nets.encoder(net, self.shape, 2 * code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.decoder = nets.decoder(net, code, self.shape, width, nets.linear)
         self.critic = Critic(self.shape, net, width)
         self.c, self.gamma, self.lam = c, gamma, lam
 
@@ -152,7 +152,7 @@ class GMMGAN(Decoding):
         width: int = 512,
     ):
         super().__init__(shape, code, FittedMixture(code, components))
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.decoder = nets.decoder(net, code, self.shape, width, nets.linear)
         self.critic = Critic(self.shape, net, width)
         self.encoder = nn.Sequential(
             nn.Linear(self.critic.head.in_features, width), nn.LeakyReLU(0.2), nn.Linear(width, code)

@@ -128,7 +128,7 @@ class ALI(Stochastic):
         super().__init__(shape, code)
         self.gamma, self.classes = gamma, classes
         self.encoder = Encoder(net, self.shape, code, width, classes)
-        self.decoder = batch_normalised(nets.decoder(net, code + classes, self.shape, width))
+        self.decoder = batch_normalised(nets.decoder(net, code + classes, self.shape, width, nets.linear))
         self.critic = PairCritic(self.shape, self.seen, net, width, classes)
 
     @property

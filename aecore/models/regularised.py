@@ -84,7 +84,10 @@ class SparseKL(Autoencoder):
     p: the target activation.  lam: λ.
 
     Source: Ng (2011), CS294A lecture notes, Sparse autoencoder; chapter Eq. 3.
-    Departures: Eq. 3 has no λ (it is 1); with a reconstruction summed over pixels p̂ needs a heavier weight.
+    Departures: Eq. 3 has no λ (it is 1); with a reconstruction summed over pixels p̂ needs a heavier weight. No decay of
+    weights, so that only the mean of a unit is held: it need not be silent for most images. Units begin at p, and the
+    decoder's first weights are those of units that are 0 or 1: from ½, and with common weights, the error of digits
+    after 5 epochs was 0.91 of their variance in place of 0.4.
     """
 
     def __init__(
@@ -101,6 +104,11 @@ class SparseKL(Autoencoder):
         self.encoder = nn.Sequential(nets.encoder(net, self.shape, code, width), nn.Sigmoid())
         self.decoder = nets.decoder(net, code, self.shape, width)
         self.p, self.lam, self.distance = p, lam, distance
+        last = [layer for layer in self.encoder.modules() if isinstance(layer, nn.Linear)][-1]
+        first = next(layer for layer in self.decoder.modules() if isinstance(layer, nn.Linear))
+        with torch.no_grad():
+            last.bias.fill_(math.log(p / (1 - p)))
+            first.weight /= math.sqrt(p * (1 - p))
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "sparsity": self.lam})}
