@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
 import os
 import re
@@ -22,6 +23,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
+from aecore import CATALOG
 from app import plots
 from app.browser import atlas, pack, rasterise, unpack
 from app.browser.pack import DTYPES, LARGEST_SIDE, Memo, digest, fit_atlas
@@ -150,6 +152,10 @@ def test_every_term_colour_reads_on_both_backgrounds_and_is_its_own():
         colour = plots.term_colour(term)
         assert contrast(colour, theme()["light"]["backgroundColor"]) >= 3, term
         assert contrast(colour, theme()["dark"]["backgroundColor"]) >= 3, term
+    for entry in CATALOG.values():  # two terms of one equation must be told apart
+        for one, other in itertools.combinations(entry.terms, 2):
+            parts = [np.array(Image.new("RGB", (1, 1), plots.term_colour(term))) / 255 for term in (one, other)]
+            assert np.abs(parts[0] - parts[1]).max() > 0.15, (entry.key, one, other)
     assert plots.term_colour("autoencoder/recon") == plots.TERM_COLOURS["recon"]
     assert plots.term_colour("critic/loss") == plots.TERM_COLOURS["critic"]
     assert plots.term_colour("something_new") == plots.term_colour("something_new")
