@@ -75,21 +75,21 @@ def bare(model: Model, data: Data, precision: str) -> Stepper:
     model = model.to(device, memory_format=layout).train()
     data = data.to(device)
     players, turns = model.players(PROGRESS), model.turns(PROGRESS)
-    with torch.no_grad():
-        model.refresh(data.train, PROGRESS)
     optimisers = {}
     for name, player in players.items():
         own = [p for network in player.networks for p in network.parameters()]
         fused = device.type in ("cpu", "cuda")
         optimisers[name] = (own, torch.optim.Adam(own, lr=1e-3, betas=player.betas, fused=fused))
     order = torch.randperm(len(data.train), device=device)
-    position = 0
+    position = len(order)
 
     def steps(n: int) -> None:
         nonlocal order, position
         for turn in turns * n:
             if position + BATCH > len(order):
                 order, position = torch.randperm(len(order), device=device), 0
+                with torch.no_grad():
+                    model.refresh(data.train, PROGRESS)
             batch = data.train.batch(order[position : position + BATCH])
             batch = batch._replace(x=batch.x.contiguous(memory_format=layout))
             position += BATCH

@@ -30,6 +30,7 @@ FIGURES = {
     "pca mse": ("PCA's error", "{:.4f}", "squared error per pixel of PCA with as many components"),
     "denoised mse": ("denoised", "{:.4f}", "squared error per pixel where the input was damaged"),
     "active units": ("active units", "{:.0f}", "of the code: those that move with the image"),
+    "test/nll": ("−log p(x)", "{:.1f} nats", "of a held-out image, exactly; lower is better"),
     "code kl": ("KL of the code", "{:.1f} nats", "how much a code says about its image"),
 }
 """Held-out figures: name, format, what it means. Others of `Info.metrics` follow under their own names."""
@@ -107,7 +108,7 @@ def facts(run: Run) -> str:
         parts.append(f"d = {info.params['code']}")
     seconds = run.heartbeat().get("seconds")
     if seconds and info.status not in ("queued", "running"):
-        parts.append(f"trained in {duration(float(seconds))}")
+        parts.append(f"trained in {duration(float(seconds))}".replace(" ", "\u00a0"))
     return " · ".join(parts)
 
 
