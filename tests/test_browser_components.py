@@ -259,7 +259,7 @@ APP = """
 import sys
 sys.path.insert(0, ROOT)
 import numpy as np, streamlit as st
-from app.browser import identity, latent_map, pad, scrubber, film
+from app.browser import Pane, identity, latent_map, pad, planes, scrubber, film
 
 N, S = 300, 21
 page = st.query_params.get("page")
@@ -288,6 +288,17 @@ if page == "scrub":
         st.session_state.z[move["unit"]] = move["value"]
         st.rerun()
     st.text(f"moves {st.session_state.get('moves', 0)} z {[round(float(v), 2) for v in st.session_state.z]}")
+if page == "planes":
+    # Pane p at step s: tile k of a 5 x 5 plane is all of one grey that spells p, s and k.
+    greys = (np.arange(4)[:, None, None] * 60 + np.arange(2)[:, None] * 30 + np.arange(25)).astype(np.uint8)
+    tiles = np.tile(greys.reshape(4, 2, 5, 5, 1, 1), (1, 1, 1, 1, 6, 6))
+    points = np.array([[-1, -1], [0, 0], [1, 1]], np.float32)
+    made = [Pane(f"model {p}", tiles[p] if p else tiles[p, :1], (-1 - p, 1 + p, -1, 1), points, np.arange(3),
+                 rings=(1,), marks=[(0, 0, "A")]) for p in range(3)]
+    made.append(Pane("<i>strip</i>", tiles[3, :, :1], (-1, 1, 0, 0)))
+    view = planes(made, key="planes", steps=["epoch 1", "epoch 2"], alt="Four models.",
+        state={"at": [1, 0]} if "corner" in st.query_params else None)
+    st.text(f"at {[round(float(v), 2) for v in view['at']]} step {view['step']}")
 if page == "rest":
     st.text(f"who {identity()}")
     drawn = pad("pad")
@@ -473,6 +484,64 @@ def test_a_drag_moves_the_picture_before_release_and_python_hears_after_it(addre
     page.get_by_text(re.compile(r"moves \d z \[0.0, 0.0, 0.0\]")).wait_for(timeout=10_000)
 
 
+def greys_of(page) -> list[int]:
+    return [int(pixels_of(canvas)[0, 0]) for canvas in page.locator(".planes figure canvas").all()]
+
+
+@browser_only
+def test_one_pointer_drives_all_decoders_in_a_frame(address, page):
+    open_page(page, address, "planes")
+    assert greys_of(page) == [
+        12,
+        102,
+        162,
+        212,
+    ]  # the middle tile; the first pane has one step
+    field = page.get_by_role("application").nth(1)
+    box = field.bounding_box()
+    page.evaluate(
+        """() => { window.spent = []; let at = 0;
+        addEventListener('pointermove', () => { at = performance.now(); }, true);
+        addEventListener('pointermove', () => spent.push(performance.now() - at)); }"""
+    )
+    page.mouse.move(box["x"] + 4, box["y"] + box["height"] - 4)
+    page.mouse.down()
+    for j in range(5):
+        page.mouse.move(box["x"] + 4 + (box["width"] - 8) * j / 4, box["y"] + box["height"] - 4)
+        assert greys_of(page) == [j, 90 + j, 150 + j, 210 + j]  # before the hand lets go
+    assert page.get_by_text("at [0.5, 0.5] step 1").is_visible()
+    spent = page.evaluate("() => spent")
+    assert sorted(spent)[len(spent) // 2] < 16
+    page.mouse.up()
+    page.get_by_text(re.compile(r"at \[(0.99|1.0), 0.0\d?\] step 1")).wait_for(timeout=10_000)
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 3)
+    assert greys_of(page) == [22, 112, 172, 212]  # the strip has one row: it follows across alone
+    page.mouse.move(5, 5)
+    assert greys_of(page) == [4, 94, 154, 214]  # back to where it was pinned
+    captions = page.locator(".planes figcaption").all_inner_texts()
+    assert captions[0].startswith(("z1 = 0.9", "z1 = 1.0")) and captions[2].startswith("z1 = 2.9")  # each its own
+
+
+@browser_only
+def test_the_track_steps_through_a_training_and_keys_move_the_pointer(address, page):
+    open_page(page, address, "planes", "&corner=1")
+    assert greys_of(page) == [4, 94, 154, 214]
+    assert page.locator(".planes .title").nth(3).inner_text() == "<i>strip</i>"  # text, never markup
+    track = page.get_by_role("slider", name="Step")
+    track.focus()
+    page.keyboard.press("Home")
+    assert greys_of(page) == [4, 64, 124, 184] and track.get_attribute("aria-valuetext") == "epoch 1"
+    page.get_by_text("at [1.0, 0.0] step 0").wait_for(timeout=10_000)
+    page.get_by_role("application").first.focus()
+    page.keyboard.press("ArrowUp")
+    page.keyboard.press("ArrowLeft")
+    assert greys_of(page) == [8, 68, 128, 183]
+    page.get_by_text("at [0.75, 0.25] step 0").wait_for(timeout=10_000)
+    page.get_by_role("button", name="Play").click()
+    page.get_by_text("at [0.75, 0.25] step 1").wait_for(timeout=10_000)
+    assert greys_of(page) == [8, 98, 158, 213]
+
+
 @browser_only
 def test_the_scrubber_answers_keys_and_keeps_the_focus_when_a_new_sheet_arrives(address, page):
     open_page(page, address, "scrub")
@@ -490,7 +559,7 @@ def test_the_scrubber_answers_keys_and_keeps_the_focus_when_a_new_sheet_arrives(
 
 
 @browser_only
-@pytest.mark.parametrize("name", ["map", "scrub", "rest"])
+@pytest.mark.parametrize("name", ["map", "scrub", "planes", "rest"])
 def test_nothing_is_wider_than_a_phone(address, page, name):
     page.set_viewport_size({"width": 360, "height": 780})
     open_page(page, address, name)

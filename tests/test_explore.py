@@ -15,7 +15,7 @@ import aecore
 from aecore import runs
 from aecore.data import load
 from aecore.data.base import Data, DataSpec, Images
-from aecore.explore import codes, generate, maps, passage, pictures, traverse
+from aecore.explore import codes, generate, maps, passage, pictures, planes, traverse
 from aecore.explore.preview import preview_png
 from aecore.measure import passing, statistics
 
@@ -295,6 +295,33 @@ def test_interpolation_ends_at_both_codes_and_keeps_its_length_on_the_sphere():
     np.testing.assert_allclose(turns, turns[0], rtol=1e-2)
     for other in (-a, np.zeros(4), a):
         assert np.isfinite(traverse.path(a, other, 5, "spherical")).all()
+
+
+# --- planes ---------------------------------------------------------------------------------------------------
+
+
+def test_a_planes_tiles_are_decoded_where_they_lie():
+    model = vae(code=3)
+    origin, across, up = np.array([-1, 0, 0.5]), np.array([2, 0, 0]), np.array([0, 1, 1])
+    tiles = planes.plane(model, origin, across, up, grid=5)
+    assert tiles.shape == (5, 5, 8, 8)
+    for i, j in ((0, 0), (4, 1), (2, 3)):
+        code = origin + across * j / 4 + up * i / 4
+        np.testing.assert_array_equal(tiles[i, j], traverse.picture(model, code))
+    np.testing.assert_array_equal(planes.plane(model, origin, across, grid=5)[0], tiles[0])
+
+
+def test_a_plane_through_three_codes_shows_each_where_it_says():
+    model, codes = vae(code=3), np.random.default_rng(0).normal(size=(3, 3))
+    origin, across, up, places = planes.through(codes)
+    for code, (s, t) in zip(codes, places, strict=True):
+        np.testing.assert_allclose(origin + s * across + t * up, code, atol=1e-5)
+    tiles = planes.plane(model, origin, across, up, grid=9)
+    shown = [tiles[round(8 * t), round(8 * s)].astype(int) for s, t in places]
+    for tile, code in zip(shown, codes, strict=True):
+        assert np.abs(tile - traverse.picture(model, code)).max() <= 1
+    with pytest.raises(aecore.DataError, match="three different"):
+        planes.through(codes[[0, 1, 1]])
 
 
 # --- generated and reconstructed images ---------------------------------------------------------------------

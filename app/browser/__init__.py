@@ -10,11 +10,13 @@ from .identity import identity
 from .latent_map import MapView, latent_map
 from .pack import atlas, pack, unpack
 from .pad import pad, rasterise
+from .planes import Pane, planes
 from .scrubber import Move, scrubber
 
 __all__ = [
     "MapView",
     "Move",
+    "Pane",
     "atlas",
     "copy_link",
     "film",
@@ -22,6 +24,7 @@ __all__ = [
     "latent_map",
     "pack",
     "pad",
+    "planes",
     "rasterise",
     "scrubber",
     "unpack",

@@ -1,0 +1,47 @@
+"""Flat pieces of a latent space, decoded as a grid of pictures: for one model, or the same place in several."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..data.base import DataError
+from ..measure.passing import require_images
+from ..models.base import Model
+from .maps import tiles_of
+
+
+def plane(
+    model: Model, origin: np.ndarray, across: np.ndarray, up: np.ndarray | None = None, grid: int = 21, side: int = 64
+) -> np.ndarray:
+    """Tiles uint8 (n, m, H, W[, 3]) of the codes z(s, t) = origin + s · across + t · up, s and t from 0 to 1.
+
+    Row i has t = i / (n − 1), column j has s = j / (m − 1); n = 1 without `up`: a line.
+    origin, across, up: (D,).  grid: tiles a side.  side: the longest side of a tile in pixels.
+    """
+    require_images(model.shape)
+    origin, across = (np.asarray(v, np.float32).reshape(-1) for v in (origin, across))
+    s = np.linspace(0, 1, grid, dtype=np.float32)
+    line = origin + s[:, None] * across  # (m, D)
+    t = s[:1] * 0 if up is None else s
+    up = np.zeros_like(across) if up is None else np.asarray(up, np.float32).reshape(-1)
+    codes = line[None] + t[:, None, None] * up  # (n, m, D)
+    tiles = tiles_of(model, codes.reshape(-1, codes.shape[-1]), side)
+    return tiles.reshape(*codes.shape[:2], *tiles.shape[1:])
+
+
+def through(
+    codes: np.ndarray, margin: float = 0.25
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[float, float]]]:
+    """(origin, across, up) of the plane through three codes, and where each of the three lies on it, from 0 to 1.
+
+    codes: (3, D). The first lies at the lower left, the second at the lower right, the third at the upper left, each
+    `margin` of the way inside. DataError where two of them are one.
+    """
+    a, b, c = (np.asarray(code, np.float32) for code in codes)
+    for one, other in ((a, b), (a, c), (b, c)):
+        if np.allclose(one, other):
+            raise DataError("Two of the three images have the same code: choose three different images.")
+    stretch = 1 / (1 - 2 * margin)
+    across, up = stretch * (b - a), stretch * (c - a)
+    origin = a - margin * across - margin * up
+    return origin, across, up, [(margin, margin), (1 - margin, margin), (margin, 1 - margin)]
