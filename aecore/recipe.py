@@ -1,4 +1,4 @@
-"""The trained examples: `python -m aecore.recipe` trains what `pretrained/recipe.toml` lists and is not there yet.
+"""The trained examples and sweeps: `python -m aecore.recipe` trains what `pretrained/recipe.toml` lists and lacks.
 
 Training happens in a work folder, resumable like any run; what is finished is published to pretrained/ without
 its resume state and snapshots, in half precision where the pictures agree.
@@ -7,6 +7,7 @@ its resume state and snapshots, in half precision where the pictures agree.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
@@ -14,19 +15,25 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
 from . import data as datasets
+from . import sweeps
 from .data.base import DataSpec
+from .measure import disentanglement
+from .measure.passing import encode, first
 from .runs import PRETRAINED, Run, write_text
 from .train import Plan
 
 KEPT_PREVIEWS = 8
 KEPT_ROWS = 200
+FACTORED = 5000  # examples whose codes are scored against their known factors
 
 
 def recipes(file: Path = PRETRAINED / "recipe.toml") -> list[dict[str, Any]]:
+    """The [[run]]s."""
     return tomllib.loads(file.read_text(encoding="utf-8"))["run"]
 
 
@@ -62,9 +69,10 @@ def train(recipe: dict[str, Any], work: Path) -> Run:
 
 
 def halves_agree(run: Run, half: Path) -> bool:
-    """Whether the 16-bit weights give the same pictures: within two grey levels of 255 in all of 500 test images."""
+    """Whether the 16-bit weights give the same pictures: within two grey levels of 255 in 500 test images."""
     model = run.model()
-    x = run.data().test.batch(torch.arange(500)).x
+    test = run.data().test
+    x = test.batch(torch.arange(min(500, len(test)))).x
 
     def look() -> torch.Tensor:
         if "encode" in run.entry.abilities:
@@ -91,7 +99,7 @@ def card(run: Run) -> str:
     return "\n".join([*lines, *(f"| {name} | {value:.4g} |" for name, value in info.metrics.items())]) + "\n"
 
 
-def publish(run: Run, recipe: dict[str, Any], place: int, target: Path) -> None:
+def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews: int = KEPT_PREVIEWS) -> None:
     """Copy what people look at into pretrained/: configuration, thinned rows, weights, some previews, the card."""
     if target.exists():
         shutil.rmtree(target)
@@ -110,17 +118,57 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path) -> None:
     kept = [row for index, row in enumerate(rows) if index % stride == 0 or "test" in row]
     write_text(target / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
     steps = run.steps("preview")
-    for index in {round(k * (len(steps) - 1) / (KEPT_PREVIEWS - 1)) for k in range(KEPT_PREVIEWS)}:
+    for index in {round(k * (len(steps) - 1) / (previews - 1)) for k in range(previews)} if previews > 1 else {-1}:
         shutil.copy(run.path / f"preview/{steps[index]}.png", target / "preview")
     shutil.copy(run.path / "heartbeat.json", target / "heartbeat.json")
     write_text(target / "card.md", card(run))
 
 
+def measured(run: Run) -> dict[str, float]:
+    """A trained run's held-out figures, with disentanglement scores where the data have known factors."""
+    found = dict(run.info.metrics)
+    data = datasets.load(run.info.data)
+    if data.factors and "encode" in run.entry.abilities:
+        ids = first(data.test, FACTORED)
+        factors = data.test.factors(torch.from_numpy(ids)).numpy()
+        named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, data.test.labels[ids]))
+        found |= disentanglement.scores(encode(run.model(), data.test, ids), factors, named).numbers()
+    return found
+
+
+def train_sweep(recipe: dict[str, Any], place: int, work: Path) -> None:
+    """Train what a sweep lacks: a run of the first seed is published, of all others the figures are kept."""
+    known = {(row["value"], row["seed"]): row for row in sweeps.figures(recipe["id"])}
+    for value, seed, single in sweeps.expand(recipe):
+        target = sweeps.SWEEPS / recipe["id"] / single["id"]
+        there = (value, seed) in known and known[value, seed]["recipe"] == digest(single)
+        if there and (seed or ((target / "run.json").exists() and same(Run.open(target), single))):
+            continue
+        run = train(single, work)
+        found = {"value": value, "seed": seed, "recipe": digest(single)}
+        known[value, seed] = found | {name: round(number, 5) for name, number in measured(run).items()}
+        if seed == 0:
+            publish(run, single, place, target, previews=1)
+        shutil.rmtree(run.path)
+        lines = (json.dumps(known[row], ensure_ascii=False) for row in sorted(known, key=lambda row: row[::-1]))
+        write_text(sweeps.SWEEPS / recipe["id"] / "figures.jsonl", "".join(f"{line}\n" for line in lines))
+        print(f"{recipe['id']}: {recipe['vary']} = {value}, seed {seed}")
+
+
+def digest(recipe: dict[str, Any]) -> str:
+    """Tells a recipe from every other: figures of an earlier one are measured anew."""
+    parts = {key: recipe[key] for key in ("model", "data", "params", "plan")}
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("ids", nargs="*", help="only these runs")
+    parser.add_argument("ids", nargs="*", help="only these runs and sweeps")
     parser.add_argument("--work", type=Path, default=Path("build/pretrained"), help="where training happens")
     options = parser.parse_args()
+    for place, recipe in enumerate(sweeps.recipes(), len(recipes())):
+        if not options.ids or recipe["id"] in options.ids:
+            train_sweep(recipe, place, options.work)
     for place, recipe in enumerate(recipes()):
         target = PRETRAINED / recipe["id"]
         if options.ids and recipe["id"] not in options.ids:

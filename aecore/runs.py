@@ -297,7 +297,7 @@ class Run:
 
     @property
     def pretrained(self) -> bool:
-        return self.path.resolve().parent == PRETRAINED
+        return PRETRAINED in self.path.resolve().parents
 
     # --- what was written -------------------------------------------------------------------------------
 
@@ -567,7 +567,7 @@ def broken(folder: Path) -> Iterator[tuple[Path, str]]:
 def find(identity: str) -> Run:
     """A run by its id, among the user's and the pretrained."""
     if re.fullmatch(r"[\w-]+", identity):  # an id may come from a link: it must not walk through the disk
-        for path in (root() / identity, PRETRAINED / identity):
+        for path in (root() / identity, PRETRAINED / identity, *PRETRAINED.glob(f"sweeps/*/{identity}")):
             if (path / "run.json").exists():
                 return Run.open(path)
     raise RunError(f"There is no run {identity!r} here. It may have been deleted, or lie elsewhere.")
