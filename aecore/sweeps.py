@@ -1,4 +1,4 @@
-"""Sweeps: one recipe trained with several values of one parameter and several seeds, for the exhibits.
+"""Sweeps: one recipe trained with several values of one parameter, or as several models, and with several seeds.
 
 `pretrained/sweeps/ID/` holds one run for each value, of the first seed, and figures.jsonl with the held-out figures of
 all values and seeds. `python -m aecore.recipe` trains them.
@@ -60,16 +60,29 @@ def run_id(sweep: str, place: int) -> str:
 
 
 def expand(recipe: dict[str, Any], seeds: int | None = None) -> Iterator[tuple[Value, int, dict[str, Any]]]:
-    """(value, seed, recipe of that run) of a [[sweep]] in recipe.toml, seed by seed: the first is whole first."""
+    """(value, seed, recipe of that run) of a [[sweep]] in recipe.toml, seed by seed: the first is whole first.
+
+    What varies is the parameter `vary`, or, where that is "model", the model and the parameters that [[sweep.models]]
+    names; a value is then its title.
+    """
+    shown = {"shown": recipe["shown"]} if "shown" in recipe else {}
     for seed in range(recipe["seeds"] if seeds is None else seeds):
-        for place, value in enumerate(recipe["values"]):
+        for place, value in enumerate(values(recipe)):
+            if recipe["vary"] == "model":
+                single = recipe["models"][place]
+                title, model, params = f"{recipe['title']}: {value}", single["model"], single.get("params", {})
+            else:
+                title = f"{recipe['title']}, {recipe.get('symbol', recipe['vary'])} = {value}"
+                model, params = recipe["model"], {recipe["vary"]: value}
             yield value, seed, {
-                "id": run_id(recipe["id"], place) + (f"-seed-{seed}" if seed else ""),
-                "title": f"{recipe['title']}, {recipe.get('symbol', recipe['vary'])} = {value}",
-                "model": recipe["model"], "data": recipe["data"], "params": {**recipe["params"], recipe["vary"]: value},
-                "plan": {**recipe["plan"], "seed": seed},
-                **({"shown": recipe["shown"]} if "shown" in recipe else {}),
+                "id": run_id(recipe["id"], place) + (f"-seed-{seed}" if seed else ""), "title": title, "model": model,
+                "data": recipe["data"], "params": {**recipe["params"], **params},
+                "plan": {**recipe["plan"], "seed": seed}, **shown,
             }  # fmt: skip
+
+
+def values(recipe: dict[str, Any]) -> list[Value]:
+    return [single["title"] for single in recipe["models"]] if recipe["vary"] == "model" else recipe["values"]
 
 
 def figures(identity: str) -> list[dict[str, Any]]:
@@ -83,10 +96,10 @@ def sweep(identity: str) -> Sweep:
     recipe = next((found for found in recipes() if found["id"] == identity), None)
     if recipe is None:
         raise RunError(f"There is no sweep {identity!r} in pretrained/recipe.toml.")
-    folders = [SWEEPS / identity / run_id(identity, place) for place in range(len(recipe["values"]))]
+    folders = [SWEEPS / identity / run_id(identity, place) for place in range(len(values(recipe)))]
     if missing := [folder.name for folder in folders if not (folder / "weights.safetensors").exists()]:
         raise RunError(f"{', '.join(missing)} of the sweep {identity!r} are not trained. Run make pretrained.")
     return Sweep(
-        identity, recipe["title"], recipe["vary"], tuple(recipe["values"]),
+        identity, recipe["title"], recipe["vary"], tuple(values(recipe)),
         tuple(Run.open(folder) for folder in folders), tuple(figures(identity)),
     )  # fmt: skip

@@ -26,7 +26,8 @@ VERBS = {"encode": "no encoder", "decode": "no decoder", "sample": "no prior to 
 def opening(title: str, idea: str, *needs: str) -> Run:
     """Title, one sentence, the box to choose the run, its link; the model and the data are loaded when this returns.
 
-    needs: abilities; a run that lacks one, or is not about images, is named and the page stops.
+    needs: abilities, "sample|decode" for one of two; a run that lacks one, or is not about images, is named and the
+    page stops.
     """
     words, box = st.columns([3, 2], vertical_alignment="bottom")
     with words:
@@ -36,7 +37,7 @@ def opening(title: str, idea: str, *needs: str) -> Run:
         run = shelf.choose(needs[0])
         shelf.share()
     for ability in needs:
-        if ability not in run.entry.abilities:
+        if run.entry.abilities.isdisjoint(ability.split("|")):
             st.info(f"{run.info.title} has {VERBS[ability]}. Choose another autoencoder above.", icon=":material/info:")
             st.stop()
     if len(run.info.shape) != 3:

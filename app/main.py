@@ -23,6 +23,9 @@ PAGES = {
         ("train", "Train", "model_training", "Choose an autoencoder and data, set the knobs"),
         ("run", "Watch", "show_chart", "See a training: every term of the loss, pictures sharpening, time left"),
     ],
+    "Exhibits": [
+        ("wasserstein", "VAE against WAE", "bubble_chart", "Must each image's cloud fill the prior, or all together?"),
+    ],
     "See inside": [
         ("reconstruct", "Reconstruct", "compare", "Encoder, code, decoder: what comes back, and what is lost"),
         ("traverse", "Traverse", "tune", "Turn one unit of the code and see what it means"),

@@ -42,7 +42,13 @@ class Way(NamedTuple):
 
 @remember(max_entries=16)
 def units(run: Run) -> Units:
-    return statistics(shelf.model(run), shelf.data(run).test)
+    """Over held-out images; of a model without an encoder, over draws from its prior."""
+    model = shelf.model(run)
+    if "encode" in run.entry.abilities:
+        return statistics(model, shelf.data(run).test)
+    z = generate.generate(model, 2000)[1]
+    assert z is not None
+    return Units(z.mean(0), z.std(0), None, np.arange(z.shape[1]), np.ones(z.shape[1], bool), 0, None)
 
 
 @remember(max_entries=16)
@@ -124,10 +130,17 @@ def base(run: Run, kind: str, example: int = 0, seed: int = 0) -> np.ndarray:
     )
 
 
+def ends_of(run: Run, a: int, b: int) -> np.ndarray:
+    """Codes (2, D) of held-out images a and b; of draws a and b, where nothing is encoded."""
+    if "encode" in run.entry.abilities:
+        return code_of(run, (a, b))
+    return np.stack([base(run, "random draw", seed=seed) for seed in (a, b)])
+
+
 @remember(max_entries=32)
 def between(run: Run, a: int, b: int, how: Literal["linear", "spherical"], steps: int = 24) -> np.ndarray:
-    """Frames uint8 (steps, H, W[, 3]) from held-out image a to b."""
-    ends = code_of(run, (a, b))
+    """Frames uint8 (steps, H, W[, 3]) between the two `ends`."""
+    ends = ends_of(run, a, b)
     return traverse.interpolate(shelf.model(run), ends[0], ends[1], steps, how)
 
 

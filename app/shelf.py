@@ -180,9 +180,10 @@ def settle(identity: str) -> None:
 def choose(needs: str = "encode", label: str = "Autoencoder") -> Run:
     """The run this page is about: a box to choose it, `run` in the link. Stops the page where there is none.
 
-    needs: an ability ("encode", "decode", "sample", …) that the model must have.
+    needs: an ability ("encode", "decode", "sample", …) that the model must have, "sample|decode" for one of two.
     """
-    able = {run.info.id: run for run in all_runs() if needs in run.entry.abilities and has_weights(run)}
+    wanted_abilities = set(needs.split("|"))
+    able = {run.info.id: run for run in all_runs() if wanted_abilities & run.entry.abilities and has_weights(run)}
     if not able:
         st.info("Nothing is trained yet for this page. Train an autoencoder first: it takes a moment.")
         st.page_link("views/train.py", label="Go to Train", icon=":material/model_training:")

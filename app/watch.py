@@ -203,7 +203,8 @@ def alt(run: Run) -> str:
     rows = ["held-out images"]
     rows += ["damaged"] if "corrupt" in run.entry.abilities else []
     rows += ["reconstructions"] if {"encode", "decode"} <= run.entry.abilities else []
-    rows += ["two rows of samples from the prior"] if "sample" in run.entry.abilities else []
+    if "sample" in run.entry.abilities:
+        rows += ["two rows of samples from the prior" if "decode" in run.entry.abilities else "samples"]
     return "From the top: " + ", ".join(rows) + "."
 
 

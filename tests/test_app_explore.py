@@ -234,9 +234,17 @@ def test_a_model_without_a_prior_says_so_and_decodes_random_codes():
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_model_without_an_encoder_generates_and_other_pages_say_that_they_cannot_show_it(view):
+def test_a_model_without_an_encoder_generates_and_is_traversed_and_other_pages_say_that_they_cannot(view):
     at = sound(opened(view, run="gan"))
-    assert ("cannot be shown on this page" in texts(at)) == (view != "generate")
+    assert ("cannot be shown on this page" in texts(at)) == (view in ("reconstruct", "map"))
+
+
+def test_a_traversal_without_an_encoder_goes_between_draws():
+    at = sound(opened("traverse", run="gan", traverse__a="3"))
+    assert "image" not in at.segmented_control[0].options and "Without an encoder" in texts(at)
+    run = runs.find("gan")
+    first = seen.between(run, 3, 7, "linear")[0]
+    np.testing.assert_array_equal(first, seen.decoded(run, tuple(seen.base(run, "random draw", seed=3).tolist())))
 
 
 def test_draw_again_takes_the_next_seed_and_the_same_seed_gives_the_same_images():
@@ -253,7 +261,7 @@ def test_a_model_that_cannot_decode_or_is_no_image_model_says_so(monkeypatch, tr
     run = Run.open(trained / "vae-2")
     lame = type("Entry", (), {"abilities": frozenset({"encode"}), "key": "lame"})()
     monkeypatch.setattr(Run, "entry", property(lambda self: lame))
-    assert "no decoder" in texts(sound(opened("traverse", run=run.info.id)))
+    assert "no decoder" in texts(sound(opened("reconstruct", run=run.info.id)))
 
 
 def test_damaged_weights_are_a_sentence(trained, monkeypatch, tmp_path):

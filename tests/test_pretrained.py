@@ -39,7 +39,7 @@ def test_all_together_stay_small():
 
 def test_each_comes_from_its_recipe_and_tells_its_figures(run):
     assert same(run, RECIPES[run.info.id]), "the recipe has changed: make pretrained"
-    assert run.info.status == "done" and run.rows()[0][-1]["epoch"] == run.info.plan.epochs
+    assert run.info.status == "done" and run.rows()[0][-1]["epoch"] == pytest.approx(run.info.plan.epochs, abs=0.01)
     assert (run.path / "card.md").read_text(encoding="utf-8") == card(run)
     assert run.steps("preview") and not (run.path / "resume").exists()
     for file in run.path.glob("*.*"):

@@ -48,6 +48,21 @@ def test_a_sweep_is_trained_once_and_goes_on_where_it_was_cut_off(places, capsys
     assert np.isnan(found.spread("no such figure")[0]).all()
 
 
+def test_a_sweep_of_models_is_named_by_them(places, monkeypatch):
+    several = {
+        **RECIPE, "vary": "model", "seeds": 1, "params": {"code": 2, "width": 16}, "models": [
+            {"title": "plain", "model": "deep"}, {"title": "heavy", "model": "beta_vae", "params": {"beta": 9.0}},
+        ],
+    }  # fmt: skip
+    monkeypatch.setattr(sweeps, "recipes", lambda: [several])
+    recipe.train_sweep(several, 0, places / "work")
+    found = sweeps.sweep("tiny")
+    assert found.values == ("plain", "heavy") and found.vary == "model"
+    assert [run.info.model for run in found.runs] == ["deep", "beta_vae"]
+    assert found.runs[1].info.params["beta"] == 9.0 and found.runs[1].info.title == "Tiny: heavy"
+    assert np.isfinite(found.spread("elbo")[0]).tolist() == [False, True]
+
+
 def test_an_unknown_sweep_is_named():
     with pytest.raises(RunError, match="no sweep 'nothing'"):
         sweeps.sweep("nothing")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import torch
 from scipy.spatial import KDTree
 
 from ..data.base import Split
-from ..distributions import Normal
+from ..distributions import Normal, StandardNormal
 from ..divergences import bhattacharyya, mmd2, mmd2_quantile
 from ..models.base import Model
 from .passing import abilities, encode, first, generator, over, require, still
@@ -40,7 +41,7 @@ def clouds(model: Model, split: Split, ids: np.ndarray) -> tuple[np.ndarray, np.
     return both[:, 0], both[:, 1]
 
 
-def aggregate(model: Model, split: Split, limit: int = 1000, seed: int = 0) -> Aggregate:
+def aggregate(model: Model, split: Split, limit: int = 500, seed: int = 0) -> Aggregate:
     """How well the codes of (the first `limit` of) a split fill the prior, and how much they overlap."""
     able = require(model, "encode", "sample")
     ids = first(split, limit)
@@ -51,10 +52,30 @@ def aggregate(model: Model, split: Split, limit: int = 1000, seed: int = 0) -> A
         noise = generator(device, seed)
         draw = lambda n: able.prior.sample(n, next(able.parameters()), 1.0, noise).float().cpu()  # noqa: E731
         prior = draw(len(z))
-        chance = mmd2_quantile(draw, len(z))
+        chance = (
+            by_chance(z.shape[1], len(z)) if isinstance(able.prior, StandardNormal) else mmd2_quantile(draw, len(z))
+        )
     return Aggregate(
         len(z), float(mmd2(z, prior)), chance, kl_of_neighbours(z.numpy(), prior.numpy()), overlap(mu, std)
     )
+
+
+@lru_cache(maxsize=64)
+def by_chance(size: int, n: int) -> float:
+    """The 95 % quantile of MMD² between two samples of n draws from N(0, I) of `size` units."""
+    draws = torch.Generator().manual_seed(0)
+    return mmd2_quantile(lambda n: torch.randn(n, size, generator=draws), n)
+
+
+def hole(codes: np.ndarray, draws: np.ndarray) -> np.ndarray:
+    """(D,) a place that the prior calls likely and no code is near to.
+
+    codes: (n, D).  draws: (m, D) from N(0, I). Of the half of the draws that are nearest to 0 (all within the radius
+    that half of the prior's mass has), the one whose nearest code is farthest.
+    """
+    length = np.linalg.norm(draws, axis=1)
+    inner = draws[length <= np.median(length)]
+    return inner[KDTree(codes).query(inner)[0].argmax()]
 
 
 def overlap(mu: np.ndarray, std: np.ndarray) -> float:

@@ -10,9 +10,9 @@ from app.browser.contact import contact
 
 run = looks.opening(
     "Generate",
-    "Draw a code at random, decode it: an image that nobody has drawn. Good models make them look like the originals "
-    "without copying any.",
-    "decode",
+    "Let chance choose, and the model draw: an image that nobody has drawn. Good models make them look like the "
+    "originals without copying any.",
+    "sample|decode",
 )
 prior = "sample" in run.entry.abilities
 if not prior:
@@ -31,6 +31,8 @@ pictures, beside = st.columns([7, 2], gap="large")
 with beside:
     n = st.select_slider("Images", [16, 36, 64, 100], 36, key="generate.n", **looks.LINKED)
     meaning = "On the prior's standard deviation: 0 is its mean, 1 the prior itself"
+    if "density" in run.entry.abilities:
+        meaning = "Divides the logit of each pixel: at 0 the likelier value wins, 1 is the model itself"
     temperature = st.slider(
         "Temperature $T$", 0.0, 2.0, 1.0, 0.05, key="generate.temperature", help=meaning, **looks.LINKED
     )
@@ -58,13 +60,16 @@ with pictures:
     if codes is not None:
         decoder = "B(z, y)" if conditioned else "B(z)"
         st.latex(rf"z \sim {law},\qquad x = {decoder},\qquad d = {codes.shape[1]}")
+    elif "density" in run.entry.abilities:
+        told = ", y" if conditioned else ""
+        st.latex(rf"x_i \sim p(x_i \mid x_1, \ldots, x_{{i-1}}{told}),\qquad i = 1, \ldots, {images[0].size}")
 
 with st.container(horizontal=True):
     name = f"{run.info.id}-generated-{seed}"
     looks.download("Generated as PNG", lambda: plots.png(looks.sheet(made)), f"{name}.png", "image/png", "generate.png")
     arrays = {"images": images} | ({} if codes is None else {"codes": codes})
     looks.download(
-        "Images and codes as NPZ",
+        "Images as NPZ" if codes is None else "Images and codes as NPZ",
         lambda: looks.npz(**arrays),
         f"{name}.npz",
         "application/octet-stream",

@@ -20,9 +20,9 @@ WAYS = {
 run = looks.opening(
     "Traverse",
     "Drag a strip: one number of the code changes, all others stay, and the picture shows what that number stands for.",
-    "encode",
     "decode",
 )
+encoded = "encode" in run.entry.abilities  # without an encoder, draws stand where images would
 split, model, units = looks.split(run), looks.model(run), seen.units(run)
 size = len(units.mean)
 prior = has_prior(model)
@@ -33,7 +33,8 @@ def forget() -> None:
 
 
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-    kind = looks.option("Start from", ["mean", "image", "random draw"], "traverse.from", "image", on_change=forget)
+    kinds = ["mean", "image", "random draw"] if encoded else ["mean", "random draw"]
+    kind = looks.option("Start from", kinds, "traverse.from", kinds[1], on_change=forget)
     example, seed, page, sheets = 0, 0, 1, math.ceil(size / MOST_UNITS)
     if kind == "image":
         example = looks.number("Number of the image", len(split) - 1, "traverse.image", on_change=forget, width=200)
@@ -75,7 +76,7 @@ def scrub() -> None:
         values,
         z[which],
         key="traverse.scrub",
-        importance=measure[1][which],
+        importance=measure[1][which] if encoded else None,
         importance_label=measure[0],
         home=np.clip(base[which], values[:, 0], values[:, -1]),
         picture=seen.decoded(run, code),
@@ -117,7 +118,9 @@ def tell(z: np.ndarray, moved: dict[int, float], tiles: np.ndarray, values: np.n
         looks.download("Code as CSV", table, f"{file}.csv", "text/csv", "traverse.csv")
     ordered = "the KL of each unit" if units.kl is not None else "how much each unit varies"
     notes = [
-        f"Units are sorted by {ordered} over {units.examples:,} held-out images; the bars show it.",
+        f"Units are sorted by {ordered} over {units.examples:,} held-out images; the bars show it."
+        if encoded
+        else "Without an encoder nothing tells which units matter: they stand in their own order.",
         units.collapsed,
         shrunk(model, tiles),
     ]
@@ -126,11 +129,12 @@ def tell(z: np.ndarray, moved: dict[int, float], tiles: np.ndarray, values: np.n
 
 scrub()
 
-st.header("From one image to another", anchor=False)
+thing = "image" if encoded else "draw"
+st.header(f"From one {thing} to another", anchor=False)
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-    a = looks.number("From image", len(split) - 1, "traverse.a", width=170)
+    a = looks.number(f"From {thing}", len(split) - 1, "traverse.a", width=170)
     far = min(7, len(split) - 1)
-    b = int(st.number_input("To image", 0, len(split) - 1, far, key="traverse.b", width=170, **looks.LINKED))
+    b = int(st.number_input(f"To {thing}", 0, len(split) - 1, far, key="traverse.b", width=170, **looks.LINKED))
     how = looks.option("Way", list(WAYS), "traverse.way")
 frames = seen.between(run, a, b, how)
 labels = [f"{100 * k / (len(frames) - 1):.0f} %" for k in range(len(frames))]
@@ -140,12 +144,13 @@ with left:
         frames,
         labels,
         key="traverse.film",
-        alt=f"From {looks.titled(run, a)} to {looks.titled(run, b)}, {how}",
+        alt=f"From {looks.titled(run, a) if encoded else f'draw {a}'} to "
+        f"{looks.titled(run, b) if encoded else f'draw {b}'}, {how}",
         fps=10,
     )
 with right:
     st.image(looks.sheet(frames, 8), alt="The same way as a strip, read by rows", output_format="PNG", width="stretch")
-    ends = seen.code_of(run, (a, b))
+    ends = seen.ends_of(run, a, b)
     lengths = np.linalg.norm(path(ends[0], ends[1], len(frames), how), axis=1)
     st.latex(WAYS[how])
     st.caption(

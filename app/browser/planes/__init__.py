@@ -25,6 +25,8 @@ class Pane:
     x = linspace(x0, x1, m), y = linspace(y0, y1, n), the first row being the lowest y; n = 1 for a single unit.
     extent: (x0, x1, y0, y1).  points: (N, 2) or (S, N, 2) codes of images, drawn in their classes' colours, or None:
     then the tiles themselves are the ground.  labels: (N,) int from 0 (−1: none).
+    clouds: (M, 4) Gaussians of chosen images, x, y and their standard deviations, drawn at two of them; 0: a point.
+    cloud_colours: (M,) class of each.
     rings: radii around 0 at which the prior's contours are drawn.  marks: (x, y, text) that name places.
     note: a quiet line below the picture.
     """
@@ -34,6 +36,8 @@ class Pane:
     extent: tuple[float, float, float, float]
     points: np.ndarray | None = None
     labels: np.ndarray | None = None
+    clouds: np.ndarray | None = None
+    cloud_colours: Sequence[int] = ()
     rings: Sequence[float] = ()
     marks: Sequence[tuple[float, float, str]] = ()
     note: str = ""
@@ -91,7 +95,10 @@ def planes(
         labels = None if pane.labels is None else np.ascontiguousarray(pane.labels, np.int32)
         if labels is not None and (points is None or len(labels) != points.shape[1]):
             raise ValueError(f"{pane.title}: {len(labels)} labels do not belong to its points")
-        kept.append((tiles, points, labels))
+        clouds = None if pane.clouds is None else np.ascontiguousarray(pane.clouds, np.float32)
+        if clouds is not None and clouds.shape != (len(pane.cloud_colours), 4):
+            raise ValueError(f"{pane.title}: clouds {clouds.shape} must be (M, 4), with a colour for each")
+        kept.append((tiles, points, labels, clouds))
         metas.append(
             {
                 "title": pane.title,
@@ -100,6 +107,7 @@ def planes(
                 "grid": [int(v) for v in tiles.shape[1:3]],
                 "steps": len(tiles),
                 "steps_of_points": 1 if points is None else len(points),
+                "cloud_colours": [int(c) for c in pane.cloud_colours],
                 "rings": [float(r) for r in pane.rings],
                 "marks": [{"at": [float(x), float(y)], "text": text} for x, y, text in pane.marks],
             }
@@ -117,13 +125,15 @@ def planes(
 
     def build() -> bytes:
         sections: dict[str, np.ndarray | bytes] = {}
-        for i, (tiles, points, labels) in enumerate(kept):
+        for i, (tiles, points, labels, clouds) in enumerate(kept):
             flat = pictures(tiles.reshape(-1, *tiles.shape[3:]), "tiles")
             sections[f"atlas_{i}"], metas[i]["atlas"] = atlas(fit_atlas(flat, budget=BUDGET // len(kept)))
             if points is not None:
                 sections[f"points_{i}"] = points
             if labels is not None:
                 sections[f"labels_{i}"] = labels
+            if clouds is not None:
+                sections[f"clouds_{i}"] = clouds
         return pack({**settings, "panes": metas, "digest": name, **sent}, **sections)
 
     result = _mount(

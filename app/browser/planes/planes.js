@@ -163,6 +163,18 @@ function makePlanes() {
       }
       ctx.globalAlpha = 1;
     }
+    const { clouds } = parts; // x, y and their standard deviations: an ellipse at two of them, a ring where there are none
+    for (let k = 0; clouds && k < clouds.length / 4; k++) {
+      const [x, y, sx, sy] = clouds.subarray(4 * k, 4 * k + 4), c = pane.meta.cloud_colours[k];
+      ctx.fillStyle = ctx.strokeStyle = c < 0 ? style.primary : style.classes[c % style.classes.length];
+      ctx.lineWidth = 2.5;
+      ctx.beginPath();
+      ctx.ellipse(X(x), Y(y), Math.max(5, (2 * sx / (x1 - x0)) * w), Math.max(5, (2 * sy / (y1 - y0)) * h), 0, 0, 7);
+      ctx.globalAlpha = 0.28;
+      if (sx > 0) ctx.fill();
+      ctx.globalAlpha = 1;
+      ctx.stroke();
+    }
     for (const { at, text } of pane.meta.marks) {
       const x = X(at[0]), y = Y(at[1]);
       ctx.font = `600 17px ${style.font}`;
@@ -224,7 +236,7 @@ function makePlanes() {
       panes.forEach((pane, i) => {
         pane.meta = meta.panes[i];
         pane.atlas = decoded[i];
-        pane.parts = { points: value.parts[`points_${i}`], labels: value.parts[`labels_${i}`] };
+        pane.parts = { points: value.parts[`points_${i}`], labels: value.parts[`labels_${i}`], clouds: value.parts[`clouds_${i}`] };
         pane.title.textContent = pane.meta.title;
         pane.note.textContent = pane.meta.note;
         pane.note.hidden = !pane.meta.note;

@@ -1,0 +1,113 @@
+"""What the exhibits share: how they open, and numbers of a sweep's runs, remembered."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import streamlit as st
+
+from aecore import Run, RunError, sweeps
+from aecore.explore import codes
+from aecore.explore.pictures import to_uint8
+from aecore.explore.planes import plane
+from aecore.measure import aggregate, passing
+from app import looks, shelf
+from app.seen import remember
+
+POINTS = 1500
+GRID = 25  # tiles a side
+REACH = 3.2  # standard deviations of the prior that a plane shows
+
+
+def opening(title: str, question: str, identity: str) -> sweeps.Sweep:
+    """Title, the question in a sentence or two, the link; the page stops in words where the sweep is not trained."""
+    words, side = st.columns([4, 1], vertical_alignment="bottom")
+    with words:
+        st.title(title, anchor=False)
+        st.markdown(question)
+    with side:
+        shelf.share()
+    try:
+        found = sweeps.sweep(identity)
+    except RunError as error:
+        st.info(f"{error}", icon=":material/info:")
+        st.stop()
+    info = found.runs[0].info
+    if info.shown:
+        where = looks.plain(shelf.data(found.runs[0]).title)
+        st.caption(f"Trained on {shelf.data_title(info.data)}; shown here on {where}.")
+    return found
+
+
+class Square(NamedTuple):
+    """A two-unit code: decoded tiles (1, n, n, H, W[, 3]), extent, codes (N, 2) and labels (N,) of held-out images."""
+
+    tiles: np.ndarray
+    extent: tuple[float, float, float, float]
+    codes: np.ndarray
+    labels: np.ndarray | None
+
+
+@remember(max_entries=32)
+def square(run: Run) -> Square:
+    """The plane of a two-unit code: ± REACH where there is a prior N(0, I), else around all but the outermost codes."""
+    model, test = shelf.model(run), shelf.data(run).test
+    ids = codes.choose(test, POINTS)
+    z = codes.codes(model, test, ids)
+    low, high = np.full(2, -REACH), np.full(2, REACH)
+    if not ("sample" in run.entry.abilities and looks.gaussian(run)):
+        low, high = np.quantile(z, 0.005, 0), np.quantile(z, 0.995, 0)
+    across, up = np.array([high[0] - low[0], 0.0]), np.array([0.0, high[1] - low[1]])
+    tiles = plane(model, low, across, up, GRID)[None]
+    labels = None if test.labels is None else test.labels[ids]
+    return Square(tiles, (float(low[0]), float(high[0]), float(low[1]), float(high[1])), z, labels)
+
+
+@remember(max_entries=64)
+def clouds(run: Run, ids: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and standard deviation of Q(z|x) of held-out images, each (n, D)."""
+    return aggregate.clouds(shelf.model(run), shelf.data(run).test, np.array(ids))
+
+
+@remember(max_entries=64)
+def against_prior(run: Run) -> aggregate.Aggregate | None:
+    """None for a model without a prior."""
+    if "sample" not in run.entry.abilities:
+        return None
+    return aggregate.aggregate(shelf.model(run), shelf.data(run).test)
+
+
+@remember(max_entries=64)
+def in_the_hole(run: Run, n: int) -> np.ndarray:
+    """n pictures (n, H, W[, 3]) decoded on a circle of radius 0.1 around the largest hole of the codes."""
+    model, test = shelf.model(run), shelf.data(run).test
+    z = passing.encode(model, test, passing.first(test, POINTS))
+    draws = np.random.default_rng(0).standard_normal((4000, z.shape[1]))
+    centre, angle = aggregate.hole(z, draws), 2 * np.pi * np.arange(n) / n
+    around = np.tile(centre, (n, 1))
+    around[:, 0] += 0.1 * np.cos(angle)
+    around[:, 1] += 0.1 * np.sin(angle)
+    return to_uint8(passing.decode(model, around))
+
+
+# --- what the browser holds, in the session and in the link ---------------------------------------------------
+
+
+def recall(name: str) -> dict[str, Any] | None:
+    """{"at": [u, v], "step": k} as the link has it."""
+    said = st.query_params.get(name, "")
+    parts = said.split(",")
+    try:
+        u, v, step = float(parts[0]), float(parts[1]), int(parts[2])
+    except (ValueError, IndexError):
+        return None
+    return {"at": [min(1.0, max(0.0, u)), min(1.0, max(0.0, v))], "step": max(0, step)}
+
+
+def keep(name: str, state: Any) -> None:
+    """Put the pointer's place into the link."""
+    (u, v), step = state["at"], state["step"]
+    said = f"{u:.3f},{v:.3f},{step}"
+    if said != "0.500,0.500,0" and st.query_params.get(name) != said:
+        st.query_params[name] = said

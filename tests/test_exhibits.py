@@ -1,0 +1,135 @@
+"""The exhibits: each opens with its picture, answers to the hand, and keeps its state in the link."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from streamlit.testing.v1 import AppTest
+
+from aecore import jobs
+from app import exhibits
+from tests.chromium import CHROMIUM, ROOT, app, chromium, pixels
+
+browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+PATIENCE = 60_000  # ms; CI machines are slow
+
+
+def opened(view: str, /, **link: str) -> AppTest:
+    at = AppTest.from_file(str(ROOT / "app/main.py"), default_timeout=60)
+    for name, value in link.items():
+        at.query_params[name.replace("__", ".")] = value
+    at.switch_page(f"views/{view}.py").run()
+    assert not at.exception and not at.error and not at.warning
+    return at
+
+
+@pytest.fixture(autouse=True)
+def idle(monkeypatch):
+    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("exhibits") / "runs"
+    folder.mkdir()
+    with app(folder) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    yield page
+    context.close()
+
+
+def settled(tab) -> None:
+    tab.wait_for_selector("h1")
+    tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    assert tab.locator("[data-testid=stException]").count() == 0
+
+
+# --- VAE against WAE ------------------------------------------------------------------------------------------
+
+
+def test_vae_against_wae_shows_what_the_claim_says():
+    """Clouds of a WAE overlap less than a VAE's, while all codes together are about as near to the prior."""
+    at = opened("wasserstein")
+    table = at.dataframe[0].value.set_index("model")
+    assert list(table.index) == ["VAE", "WAE-MMD, Gaussian", "WAE-MMD, points", "AAE"]
+    overlaps = [float(text.split()[0]) for text in table["overlap of two clouds"]]
+    assert overlaps[1] < overlaps[0] / 2 and overlaps[2] == overlaps[3] == 0
+    distances = table["MMD² of all codes and prior"].astype(float)
+    assert (distances < 0.05).all() and (table["by chance, up to"].astype(float) > 0).all()
+    errors = [float(text.split()[0]) for text in table["squared error per pixel"]]
+    assert errors[1] < errors[0]
+
+
+def test_vae_against_wae_can_be_chosen_by_link_and_refuses_nothing():
+    at = opened("wasserstein", wasserstein__models="Autoencoder,VAE", wasserstein__n="5", wasserstein__seed="3")
+    table = at.dataframe[0].value
+    assert list(table["model"]) == ["Autoencoder", "VAE"]
+    assert table["MMD² of all codes and prior"][0] == ""  # it has no prior
+    at = opened("wasserstein", wasserstein__at="nonsense,1,2")
+    assert len(at.dataframe[0].value) == 4
+
+
+@browser_only
+@pytest.mark.timeout(300)
+def test_one_pointer_moves_all_pictures_of_vae_and_wae_and_the_link_keeps_its_place(address, tab):
+    tab.goto(f"{address}/wasserstein")
+    field = tab.get_by_role("application").first
+    field.wait_for()
+    settled(tab)
+    pictures = tab.locator(".planes figure canvas")
+    assert pictures.count() == 4
+
+    def seen() -> list[np.ndarray]:
+        return [pixels(canvas)[..., 0].astype(int) for canvas in pictures.all()]
+
+    field.scroll_into_view_if_needed()
+    box = field.bounding_box()
+    at = lambda u, v: (box["x"] + u * box["width"], box["y"] + v * box["height"])  # noqa: E731
+    tab.mouse.move(*at(0.2, 0.2))
+    tab.mouse.down()
+    first, places = seen(), tab.locator(".planes figcaption").all_inner_texts()
+    tab.mouse.move(*at(0.7, 0.6), steps=5)
+    second = seen()
+    assert all(np.abs(a - b).mean() > 3 for a, b in zip(first, second, strict=True))  # the hand still down
+    assert all(a != b for a, b in zip(places, tab.locator(".planes figcaption").all_inner_texts(), strict=True))
+    tab.mouse.up()
+    tab.wait_for_url("**wasserstein.at=0.7**")
+    tab.mouse.move(5, 5)
+    link = tab.url
+    settled(tab)
+    tab.goto(link)
+    tab.get_by_role("application").first.wait_for()
+    settled(tab)
+    tab.wait_for_function("() => true")
+    assert all(np.abs(a - b).max() <= 1 for a, b in zip(second, seen(), strict=True))
+
+
+# --- what they share --------------------------------------------------------------------------------------------
+
+
+def test_a_place_in_the_link_is_read_and_nonsense_is_left_aside(monkeypatch):
+    said: dict[str, str] = {}
+    monkeypatch.setattr(exhibits.st, "query_params", said)
+    for text, expected in (
+        ("0.25,0.5,2", {"at": [0.25, 0.5], "step": 2}),
+        ("7,-1,-3", {"at": [1.0, 0.0], "step": 0}),
+        ("a,b,c", None),
+        ("", None),
+    ):
+        said["x"] = text
+        assert exhibits.recall("x") == expected
+    exhibits.keep("x", {"at": [0.1, 0.9], "step": 1})
+    assert said["x"] == "0.100,0.900,1"
