@@ -62,22 +62,23 @@ def run_id(sweep: str, place: int) -> str:
 def expand(recipe: dict[str, Any], seeds: int | None = None) -> Iterator[tuple[Value, int, dict[str, Any]]]:
     """(value, seed, recipe of that run) of a [[sweep]] in recipe.toml, seed by seed: the first is whole first.
 
-    What varies is the parameter `vary`, or, where that is "model", the model and the parameters that [[sweep.models]]
-    names; a value is then its title.
+    What varies is the parameter `vary`, or, where that is "model", what [[sweep.models]] says: model, params and plan;
+    a value is then its title.
     """
     shown = {"shown": recipe["shown"]} if "shown" in recipe else {}
     for seed in range(recipe["seeds"] if seeds is None else seeds):
         for place, value in enumerate(values(recipe)):
             if recipe["vary"] == "model":
                 single = recipe["models"][place]
-                title, model, params = f"{recipe['title']}: {value}", single["model"], single.get("params", {})
+                title, model = f"{recipe['title']}: {value}", single["model"]
+                params, plan = single.get("params", {}), single.get("plan", {})
             else:
                 title = f"{recipe['title']}, {recipe.get('symbol', recipe['vary'])} = {value}"
-                model, params = recipe["model"], {recipe["vary"]: value}
+                model, params, plan = recipe["model"], {recipe["vary"]: value}, {}
             yield value, seed, {
                 "id": run_id(recipe["id"], place) + (f"-seed-{seed}" if seed else ""), "title": title, "model": model,
                 "data": recipe["data"], "params": {**recipe["params"], **params},
-                "plan": {**recipe["plan"], "seed": seed}, **shown,
+                "plan": {**recipe["plan"], **plan, "seed": seed}, **shown,
             }  # fmt: skip
 
 

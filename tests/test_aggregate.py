@@ -11,7 +11,7 @@ import torch
 import aecore
 from aecore.data import load
 from aecore.data.base import DataSpec
-from aecore.measure.aggregate import aggregate, clouds, hole, kl_of_neighbours, overlap
+from aecore.measure.aggregate import aggregate, clouds, holes, kl_of_neighbours, overlap
 
 DATA = load(DataSpec(name="digits8"))
 
@@ -65,12 +65,15 @@ def test_every_model_gives_the_clouds_it_draws_from(key, params, wide):
     assert found.mmd2 > found.chance > 0 and found.kl > 0.3  # untrained: codes do not fill the prior
 
 
-def test_a_hole_lies_where_the_prior_is_likely_and_no_code_is():
+def test_holes_lie_where_the_prior_is_likely_and_no_code_is():
     random = np.random.default_rng(0)
     draws, codes = random.normal(size=(4000, 2)), random.normal(size=(3000, 2))
     centre = np.array([0.5, -0.4])
     codes = codes[np.linalg.norm(codes - centre, axis=1) > 0.4]
-    assert np.linalg.norm(hole(codes, draws) - centre) < 0.2
+    codes = codes[np.linalg.norm(codes + centre, axis=1) > 0.3]
+    first, second, third = holes(codes, draws, 3)
+    assert np.linalg.norm(first - centre) < 0.2 and np.linalg.norm(second + centre) < 0.2
+    assert min(np.linalg.norm(third - centre), np.linalg.norm(third + centre)) > 0.1  # a place of its own
 
 
 def test_a_code_that_is_the_prior_is_within_chance():

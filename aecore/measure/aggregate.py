@@ -67,15 +67,19 @@ def by_chance(size: int, n: int) -> float:
     return mmd2_quantile(lambda n: torch.randn(n, size, generator=draws), n)
 
 
-def hole(codes: np.ndarray, draws: np.ndarray) -> np.ndarray:
-    """(D,) a place that the prior calls likely and no code is near to.
+def holes(codes: np.ndarray, draws: np.ndarray, count: int) -> np.ndarray:
+    """(count, D) places that the prior calls likely and no code is near to, the emptiest first.
 
-    codes: (n, D).  draws: (m, D) from N(0, I). Of the half of the draws that are nearest to 0 (all within the radius
-    that half of the prior's mass has), the one whose nearest code is farthest.
+    codes: (n, D).  draws: (m, D) from N(0, I). Of the half of the draws that are nearest to 0, the one whose nearest
+    code is farthest; then the one that is farthest from all codes and from those found already.
     """
     length = np.linalg.norm(draws, axis=1)
     inner = draws[length <= np.median(length)]
-    return inner[KDTree(codes).query(inner)[0].argmax()]
+    away, found = KDTree(codes).query(inner)[0], []
+    for _ in range(count):
+        found.append(inner[away.argmax()])
+        away = np.minimum(away, np.linalg.norm(inner - found[-1], axis=1))
+    return np.stack(found)
 
 
 def overlap(mu: np.ndarray, std: np.ndarray) -> float:

@@ -21,15 +21,14 @@ sweep = exhibits.opening(
     SWEEP,
 )
 runs = dict(zip(sweep.values, sweep.runs, strict=True))
-whole, beside = st.columns([7, 2], gap="large")
-with beside:
-    names = st.pills("Models", list(runs), selection_mode="multi", default=list(FIRST), key="wasserstein.models",
-                     **looks.LINKED)  # fmt: skip
-    if len(names) > MOST:
-        st.info(f"The first {MOST} are shown: more would be too small.", icon=":material/info:")
-    n = st.slider("Chosen images", 4, 16, 8, key="wasserstein.n", **looks.LINKED)
-    seed = looks.number("Seed of the choice", 9999, "wasserstein.seed")
+names = st.pills("Models", list(runs), selection_mode="multi", default=list(FIRST), key="wasserstein.models",
+                 **looks.LINKED)  # fmt: skip
+with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    n = st.slider("Chosen images", 4, 16, 8, key="wasserstein.n", width=260, **looks.LINKED)
+    seed = looks.number("Seed of the choice", 9999, "wasserstein.seed", width=200)
     all_codes = st.toggle("All codes", True, key="wasserstein.all", help="of 1,500 held-out images", **looks.LINKED)
+if len(names) > MOST:
+    st.info(f"The first {MOST} are shown: more would be too small.", icon=":material/info:")
 names = [name for name in runs if name in names][:MOST]
 if not names:
     st.info("Choose one model or more.", icon=":material/info:")
@@ -52,19 +51,18 @@ def pane(name: str) -> Pane:
     )  # fmt: skip
 
 
-with whole:
-    state = planes(
-        [pane(name) for name in names], key="wasserstein.planes",
-        alt="Clouds of the chosen images over the prior's contours at one and two standard deviations.",
-        state=exhibits.recall("wasserstein.at"),
-    )  # fmt: skip
-    exhibits.keep("wasserstein.at", state)
-    st.caption(
-        f"Ellipses hold two standard deviations of Q(z|x) of {n} held-out images, in the colour of their class; a "
-        f"ring is "
-        "a code without spread. Thin circles: the prior N(0, I) at one and two standard deviations. Below, what each "
-        "decoder paints under the pointer."
-    )
+state = planes(
+    [pane(name) for name in names], key="wasserstein.planes",
+    alt="Clouds of the chosen images over the prior's contours at one and two standard deviations.",
+    state=exhibits.recall("wasserstein.at"),
+)  # fmt: skip
+exhibits.keep("wasserstein.at", state)
+st.caption(
+    f"Ellipses hold two standard deviations of Q(z|x) of {n} held-out images, in the colour of their class; a "
+    f"ring is "
+    "a code without spread. Thin circles: the prior N(0, I) at one and two standard deviations. Below, what each "
+    "decoder paints under the pointer."
+)
 
 st.header("Each cloud, or all together", anchor=False)
 st.latex(
@@ -81,16 +79,15 @@ table = {
     "MMD² of all codes and prior": [f"{row.mmd2:.4f}" if row else "" for row in rows],
     "by chance, up to": [f"{row.chance:.4f}" if row else "" for row in rows],
     "KL(Q_Z ‖ P_Z), nats": [f"{row.kl:.2f}" if row else "" for row in rows],
-    "squared error per pixel": [f"{mse[name][0]:.4f} ± {mse[name][1]:.4f}" for name in names],
+    "squared error per pixel": [exhibits.spread(*mse[name]) for name in names],
 }
 st.dataframe(table, hide_index=True, width="stretch")
 seeds = int(min(mse[name][2] for name in names))
 st.caption(
-    f"Overlap: mean Bhattacharyya coefficient of two different images, 1 for equal clouds. MMD² and KL: one draw of "
-    f"Q(z|x) for each of 500 held-out images against 500 draws of the prior; below “by chance” (95 % of samples of the "
-    f"prior against each other) nothing can be told apart. KL by nearest neighbours. Error: of held-out MNIST, mean "
-    f"and "
-    f"standard deviation over {seeds} seeds; all else of the first seed."
+    "Overlap: mean Bhattacharyya coefficient of two different images, 1 for equal clouds. MMD² and KL: one draw of "
+    "Q(z|x) for each of 500 held-out images against 500 draws of the prior; below “by chance” (95 % of samples of the "
+    "prior against each other) nothing can be told apart. KL by nearest neighbours. Error: of held-out MNIST"
+    + (f", mean and standard deviation over {seeds} seeds; all else of the first seed." if seeds > 1 else "; one seed.")
 )
 
 st.header("Exactly these images", anchor=False)
@@ -98,17 +95,16 @@ sheets = [("original", seen.images(some, ids)), *((name, seen.reconstructions(ru
 contact(sheets, key="wasserstein.sheet", alt=f"{n} images above their reconstructions by {', '.join(names)}",
         captions=[looks.label_of(some, i) for i in ids])  # fmt: skip
 
-st.header("Draws from the prior, and from its largest hole", anchor=False)
+st.header("Draws from the prior, and from its holes", anchor=False)
 able = [name for name in names if "sample" in runs[name].entry.abilities]
 drawn = [(f"{name}: draws", seen.small(seen.generated(runs[name], n, 1.0, seed)[0])) for name in able]
-holes = [(f"{name}: in the hole", exhibits.in_the_hole(runs[name], n)) for name in able]
+holes = [(f"{name}: in its holes", exhibits.in_holes(runs[name], n)) for name in able]
 if able:
     both = [row for pair in zip(drawn, holes, strict=True) for row in pair]
     contact(both, key="wasserstein.holes", alt="Draws of each model, and what it paints where no code is near")
     st.caption(
-        "The hole: the place within half of the prior's mass that is farthest from all codes; pictures on a small "
-        "circle "
-        "around it. What no image was encoded to, the decoder has never been asked for."
+        "Holes: places within half of the prior's mass that are farthest from all codes, the emptiest first. What no "
+        "image was encoded to, the decoder has never been asked for."
     )
 with st.container(horizontal=True):
     looks.download("Numbers as CSV", looks.table(list(table), *table.values()), "vae-against-wae.csv", "text/csv",
