@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import html
 from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
+import torch
 
 from aecore import Run, RunError, sweeps
-from aecore.explore import codes
+from aecore.explore import codes, importance
 from aecore.explore.pictures import to_uint8
 from aecore.explore.planes import plane
 from aecore.measure import aggregate, passing
-from app import looks, shelf
+from app import looks, plots, shelf
 from app.seen import remember
 
 POINTS = 1500
@@ -85,6 +87,32 @@ def in_holes(run: Run, n: int) -> np.ndarray:
     z = passing.encode(model, test, passing.first(test, POINTS))
     draws = np.random.default_rng(0).standard_normal((4000, z.shape[1]))
     return to_uint8(passing.decode(model, aggregate.holes(z, draws, n)))
+
+
+@remember(max_entries=64)
+def weighed(run: Run, example: int, k: int, seed: int) -> importance.Draws:
+    """k weighed draws of a held-out image's posterior."""
+    return importance.draws(shelf.model(run), shelf.data(run).test.batch(torch.tensor([example])).x[0], k, seed)
+
+
+@remember(max_entries=64)
+def curve_of(run: Run, ids: tuple[int, ...], ks: tuple[int, ...], seed: int) -> np.ndarray:
+    """The bound of held-out images for each number of draws, (n, len(ks))."""
+    return importance.bounds(shelf.model(run), shelf.data(run).test, np.array(ids), ks, seed)
+
+
+def bars(shares: np.ndarray, alt: str, height: int = 90) -> None:
+    """Shares as bars side by side, the largest at full height."""
+    most = float(max(shares.max(), 1e-9))
+    cells = "".join(
+        f'<div title="{100 * share:.2f} %" style="flex:1;height:{max(1.0, 100 * share / most):.1f}%;'
+        f'background:{plots.term_colour("elbo")};border-radius:3px 3px 0 0"></div>'
+        for share in shares
+    )
+    st.html(
+        f'<div role="img" aria-label="{html.escape(alt)}" style="display:flex;align-items:flex-end;gap:4px;'
+        f'height:{height}px;border-bottom:1px solid rgba(128,135,144,.6)">{cells}</div>'
+    )
 
 
 def spread(mean: float, deviation: float, seeds: int) -> str:

@@ -15,9 +15,9 @@ import aecore
 from aecore import runs
 from aecore.data import load
 from aecore.data.base import Data, DataSpec, Images
-from aecore.explore import codes, generate, maps, passage, pictures, planes, traverse
+from aecore.explore import codes, generate, importance, maps, passage, pictures, planes, traverse
 from aecore.explore.preview import preview_png
-from aecore.measure import passing, statistics
+from aecore.measure import likelihood, passing, statistics
 
 torch.set_num_threads(1)
 
@@ -307,7 +307,7 @@ def test_a_planes_tiles_are_decoded_where_they_lie():
     assert tiles.shape == (5, 5, 8, 8)
     for i, j in ((0, 0), (4, 1), (2, 3)):
         code = origin + across * j / 4 + up * i / 4
-        np.testing.assert_array_equal(tiles[i, j], traverse.picture(model, code))
+        assert close(tiles[i, j], decoded(model, code))
     np.testing.assert_array_equal(planes.plane(model, origin, across, grid=5)[0], tiles[0])
 
 
@@ -322,6 +322,38 @@ def test_a_plane_through_three_codes_shows_each_where_it_says():
         assert np.abs(tile - traverse.picture(model, code)).max() <= 1
     with pytest.raises(aecore.DataError, match="three different"):
         planes.through(codes[[0, 1, 1]])
+
+
+# --- importance weights ---------------------------------------------------------------------------------------
+
+
+def test_draws_are_weighed_as_their_definition_says(digits):
+    model, x = vae(code=3), digits.test.batch(torch.tensor([4])).x[0]
+    found = importance.draws(model, x, 30, seed=2)
+    assert (np.diff(found.log_w) <= 0).all() and found.weights.sum() == pytest.approx(1)
+    z = torch.from_numpy(found.z)
+    qz_x, one = model.posterior(x[None]), torch.distributions.Normal(0.0, 1.0)
+    log_p = model.p_x(z).log_prob(x.expand(30, *x.shape)) + one.log_prob(z).sum(1)
+    log_q = torch.distributions.Normal(qz_x.mu, qz_x.std).log_prob(z).sum(1)
+    np.testing.assert_allclose(found.log_w, (log_p - log_q).detach().numpy(), rtol=1e-4)
+    assert close(found.tiles[0], decoded(model, found.z[0]))
+    assert 1 <= found.effective <= 30
+    expected = float(torch.tensor(found.log_w).logsumexp(0)) - np.log(30)
+    assert found.bound == pytest.approx(expected)
+
+
+def test_the_bound_grows_with_the_draws_from_the_elbo_towards_the_likelihood(digits):
+    model, data = vae(code=3), digits
+    ks, ids = (1, 4, 16, 64), np.arange(20)
+    found = importance.bounds(model, data.test, ids, ks).mean(0)
+    assert (np.diff(found) > 0).all()
+    x = data.test.batch(torch.from_numpy(ids)).x
+    assert found[0] == pytest.approx(likelihood.bound(model, x, 64)["elbo"].mean(), rel=0.03)
+    assert found[-1] == pytest.approx(likelihood.log_likelihood(model, x, 64).mean(), rel=0.03)
+    with pytest.raises(aecore.DataError, match="at least 1"):
+        importance.bounds(model, data.test, ids, (0, 1))
+    with pytest.raises(aecore.DataError, match="no likelihood"):
+        importance.draws(aecore.build("ali", (1, 8, 8), code=2, width=16).eval(), x[0], 3)
 
 
 # --- generated and reconstructed images ---------------------------------------------------------------------

@@ -66,11 +66,13 @@ st.caption(
 
 st.header("Each cloud, or all together", anchor=False)
 st.latex(
-    r"\text{VAE: } \min\; " + plots.equation(r"\term{recon}{\mathbb{E}\, \Delta(x, \hat{x})}")
-    + plots.equation(r" + \term{kl}{\mathbb{E}_x\, D_{KL}\left(q(z|x)\,\Vert\,P_Z\right)}")
-    + r"\qquad\quad \text{WAE: } \min\; " + plots.equation(r"\term{recon}{\mathbb{E}\, c(x, G(z))}")
-    + plots.equation(r" + \lambda\, \term{mmd}{\mathcal{D}\left(Q_Z,\, P_Z\right)}")
-)  # fmt: skip
+    plots.equation(
+        r"\begin{gathered} \text{VAE: } \min\; \term{recon}{\mathbb{E}\, \Delta(x, \hat{x})}"
+        r" + \term{kl}{\mathbb{E}_x\, D_{KL}\left(q(z|x)\,\Vert\,P_Z\right)} \\[.4em]"
+        r" \text{WAE: } \min\; \term{recon}{\mathbb{E}\, c(x, G(z))}"
+        r" + \lambda\, \term{mmd}{\mathcal{D}\left(Q_Z,\, P_Z\right)} \end{gathered}"
+    )
+)
 rows = [exhibits.against_prior(runs[name]) for name in names]
 mse = dict(zip(sweep.values, zip(*sweep.spread("mse"), strict=True), strict=True))
 table = {

@@ -1,0 +1,84 @@
+"""What several draws of one image's posterior are worth: importance weights, and the bound against their number."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..data.base import DataError, Split
+from ..measure.passing import checked, decode, generator, require, still
+from ..models.base import Model
+from .pictures import to_uint8
+
+PIECE = 500  # draws at once
+
+
+class Draws(NamedTuple):
+    """k draws z_i ~ q(z|x) of one image, the likeliest first.
+
+    z: (k, D).  log_w: (k,) log p(x|z) + log p(z) − log q(z|x), nats.  weights: (k,) w_i / Σ w.
+    tiles: uint8 (k, H, W[, 3]), what each decodes to.
+    """
+
+    z: np.ndarray
+    log_w: np.ndarray
+    weights: np.ndarray
+    tiles: np.ndarray
+
+    @property
+    def bound(self) -> float:
+        """log (1/k) Σ w_i, nats: L_k of these draws."""
+        return float(np.logaddexp.reduce(self.log_w) - np.log(len(self.log_w)))
+
+    @property
+    def effective(self) -> float:
+        """(Σ w)² / Σ w²: how many equal draws would weigh as much, from 1 to k."""
+        return float(1 / (self.weights**2).sum())
+
+
+def draws(model: Model, x: torch.Tensor, k: int, seed: int = 0) -> Draws:
+    """k draws for one image x (*shape). The first k draws of more are the same, before they are sorted."""
+    z, log_w = (part[:, 0] for part in _weigh(model, x[None], k, seed))
+    order = np.argsort(-log_w, kind="stable")
+    z, log_w = z[order], log_w[order]
+    weights = np.exp(log_w - np.logaddexp.reduce(log_w))
+    return Draws(z, log_w, weights, to_uint8(decode(model, z)))
+
+
+def bounds(model: Model, split: Split, ids: np.ndarray, ks: tuple[int, ...], seed: int = 0) -> np.ndarray:
+    """L_k of examples for each k, (n, len(ks)) nats: means over as many groups of k as the largest k holds.
+
+    L_k = E log (1/k) Σ_i w_i (chapter Eq. 13): L_1 is the evidence lower bound; it grows with k towards log p(x).
+    Source: Burda et al. (2015), Theorem 1, arXiv:1509.00519.
+    """
+    ids = checked(split, ids)
+    most = max(ks)
+    if min(ks) < 1:
+        raise DataError("A bound needs one draw or more: give k of at least 1.")
+    _, log_w = _weigh(model, split.batch(torch.from_numpy(ids)).x, most, seed)  # (K, n)
+    found = []
+    for k in ks:
+        groups = log_w[: most // k * k].reshape(-1, k, len(ids))
+        found.append((np.logaddexp.reduce(groups, axis=1) - np.log(k)).mean(0))
+    return np.stack(found, 1)
+
+
+def _weigh(model: Model, x: torch.Tensor, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Draws (k, B, D) and their log weights (k, B)."""
+    able = require(model, "posterior")
+    if not hasattr(model, "p_x"):
+        raise DataError(f"{type(model).__name__} has no likelihood p(x|z), which the weights need. Choose a VAE.")
+    zs, ws = [], []
+    with still(model, seed) as device:
+        noise = generator(device, seed)
+        x = x.to(device)
+        qz_x = able.posterior(x)
+        piece = max(1, PIECE // len(x))
+        for start in range(0, k, piece):
+            z = qz_x.rsample(min(piece, k - start), noise)
+            log_w = able.p_x(z).log_prob(x) + able.prior.log_prob(z) - qz_x.log_prob(z)
+            zs.append(z.float().cpu().numpy())
+            ws.append(log_w.double().cpu().numpy())
+    return np.concatenate(zs), np.concatenate(ws)
