@@ -25,6 +25,9 @@ FLAGS = [
 ]  # fmt: skip
 
 
+PATIENCE = 60_000  # ms; CI machines are slow
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -70,3 +73,10 @@ def pixels(canvas) -> np.ndarray:
     """What a canvas shows: (H, W, 4) uint8."""
     data = canvas.evaluate("c => [c.width, c.height, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]")
     return np.array(data[2:], np.uint8).reshape(data[1], data[0], 4)
+
+
+def settled(tab) -> None:
+    """No script runs any more, and no traceback stands on the page."""
+    tab.wait_for_selector("h1, h2")
+    tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    assert tab.locator("[data-testid=stException]").count() == 0

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from aecore.data.base import Batch, Data, DataSpec, Images
+from tests.chromium import PATIENCE, chromium
 
 torch.set_num_threads(1)
 
@@ -34,6 +35,21 @@ def no_downloads(monkeypatch):
         "vgg19_bn": lambda: models.vgg.make_layers(models.vgg.cfgs["E"], batch_norm=True),
     }
     monkeypatch.setattr(models, "get_model", lambda name, weights: SimpleNamespace(features=layers[name]()))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with chromium() as found:
+        yield found
+
+
+@pytest.fixture
+def tab(browser):
+    context = browser.new_context(viewport={"width": 1440, "height": 1000})
+    context.set_default_timeout(PATIENCE)
+    page = context.new_page()
+    yield page
+    context.close()
 
 
 class Table:

@@ -10,10 +10,9 @@ from streamlit.testing.v1 import AppTest
 
 from aecore import jobs
 from app import exhibits
-from tests.chromium import CHROMIUM, ROOT, app, chromium, pixels
+from tests.chromium import CHROMIUM, ROOT, app, pixels, settled
 
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
-PATIENCE = 60_000  # ms; CI machines are slow
 
 
 def opened(view: str, /, **link: str | list[str]) -> AppTest:
@@ -36,27 +35,6 @@ def address(tmp_path_factory):
     folder.mkdir()
     with app(folder) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def tab(browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    yield page
-    context.close()
-
-
-def settled(tab) -> None:
-    tab.wait_for_selector("h1")
-    tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
-    assert tab.locator("[data-testid=stException]").count() == 0
 
 
 # --- VAE against WAE ------------------------------------------------------------------------------------------

@@ -14,11 +14,10 @@ from PIL import Image
 
 from aecore import DataSpec, Plan, Run, jobs
 from aecore.runs import pretrained
-from tests.chromium import CHROMIUM, app, chromium, pixels
+from tests.chromium import CHROMIUM, PATIENCE, app, pixels, settled
 
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
 pytestmark = [browser_only, pytest.mark.timeout(300)]
-PATIENCE = 60_000  # ms; CI machines are slow
 
 
 @pytest.fixture(scope="module")
@@ -32,28 +31,6 @@ def runs(tmp_path_factory):
 def address(runs):
     with app(runs) as found:
         yield found
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with chromium() as found:
-        yield found
-
-
-@pytest.fixture
-def tab(browser):
-    context = browser.new_context(viewport={"width": 1440, "height": 1000})
-    context.set_default_timeout(PATIENCE)
-    page = context.new_page()
-    yield page
-    context.close()
-
-
-def settled(tab) -> None:
-    """No script runs any more, and no traceback stands on the page."""
-    tab.wait_for_selector("h1, h2")
-    tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
-    assert tab.locator("[data-testid=stException]").count() == 0
 
 
 def wait(condition, what: str, seconds: float = 90):
