@@ -24,6 +24,7 @@ PAGES = {
         ("run", "Watch", "show_chart", "See a training: every term of the loss, pictures sharpening, time left"),
     ],
     "Exhibits": [
+        ("chapter", "The chapter", "menu_book", "Its sections, equations and figures, and where each is alive"),
         ("importance", "Importance weights", "balance", "Several draws of a code, the likelier counting more: IWAE"),
         ("wasserstein", "VAE against WAE", "bubble_chart", "Must each image's cloud fill the prior, or all together?"),
     ],

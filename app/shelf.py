@@ -59,8 +59,9 @@ LOOK = """<style>
 /* Cards in as many columns as fit, and the two halves of a page side by side only where both have room. */
 .st-key-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.2rem; }
 .st-key-cards > div, .st-key-cards > div > div { width: 100%; height: 100%; }
-.st-key-halves > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"],
-.st-key-halves > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: min(100%, 25rem); }
+[class*="st-key-halves"] > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] >
+  [data-testid="stColumn"],
+[class*="st-key-halves"] > [data-testid="stHorizontalBlock"] > [data-testid="stColumn"] { min-width: min(100%, 25rem); }
 [data-testid="stLatex"] .katex-display { overflow-x: auto; overflow-y: hidden; padding: .2rem 0; }
 </style>"""
 

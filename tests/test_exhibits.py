@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import urllib.parse
 
 import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from aecore import jobs
-from app import exhibits
+from aecore import CATALOG, jobs, runs
+from app import exhibits, standing
 from tests.chromium import CHROMIUM, ROOT, app, pixels, settled
 
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
@@ -126,6 +127,39 @@ def test_more_draws_change_the_pictures_and_the_bound(address, tab):
     assert bars.count() == 24 and number.inner_text() != said and "24" in number.inner_text()
     tab.reload()
     tab.get_by_text("All 24 draws").wait_for()
+
+
+# --- the chapter ------------------------------------------------------------------------------------------------
+
+
+def test_the_chapter_has_all_its_equations_figures_and_errata():
+    at = opened("chapter")
+    numbers = [int(n) for latex in at.latex for n in re.findall(r"\\qquad \((\d+)\)", latex.value)]
+    assert numbers == list(range(1, 22))
+    said = " ".join(markdown.value for markdown in at.markdown)
+    text = (ROOT / "docs/errata.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip() for line in text.splitlines() if line.startswith("| ")][1:]
+    assert len(rows) >= 8 and all(f"**{where}**" in said for where in rows)
+    assert all(" ".join(item.split())[:30] in said for item in re.split(r"\n- (?=§)", text)[1:])
+
+
+def test_every_link_of_the_chapter_leads_to_a_run_and_a_page_that_can_show_it():
+    at = opened("chapter")
+    links = at.get("page_link")
+    figures = set()
+    for link in links:
+        query = dict(urllib.parse.parse_qsl(link.proto.query_string))
+        figures |= set(re.findall(r"Fig\. (\d)", link.proto.label))
+        page = link.proto.page
+        if "run" in query:
+            run = runs.find(query["run"])
+            needs = next((needs for view, _, _, needs in standing.LINKS if view == page), set())
+            assert needs <= run.entry.abilities, (page, query)
+        if "model" in query:
+            assert query["model"] in CATALOG
+    assert figures == {"1", "2", "3", "4", "7", "8"}  # 5 and 6 come with their tasks
+    models = {dict(urllib.parse.parse_qsl(link.proto.query_string)).get("model") for link in links}
+    assert models - {None} == set(CATALOG)
 
 
 # --- what they share --------------------------------------------------------------------------------------------
