@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import streamlit as st
-import torch
 
 from aecore import Run, RunError, sweeps
 from aecore.explore import codes, importance
@@ -92,7 +91,7 @@ def in_holes(run: Run, n: int) -> np.ndarray:
 @remember(max_entries=64)
 def weighed(run: Run, example: int, k: int, seed: int) -> importance.Draws:
     """k weighed draws of a held-out image's posterior."""
-    return importance.draws(shelf.model(run), shelf.data(run).test.batch(torch.tensor([example])).x[0], k, seed)
+    return importance.draws(shelf.model(run), shelf.data(run).test, example, k, seed)
 
 
 @remember(max_entries=64)

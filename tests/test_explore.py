@@ -329,7 +329,7 @@ def test_a_plane_through_three_codes_shows_each_where_it_says():
 
 def test_draws_are_weighed_as_their_definition_says(digits):
     model, x = vae(code=3), digits.test.batch(torch.tensor([4])).x[0]
-    found = importance.draws(model, x, 30, seed=2)
+    found = importance.draws(model, digits.test, 4, 30, seed=2)
     assert (np.diff(found.log_w) <= 0).all() and found.weights.sum() == pytest.approx(1)
     z = torch.from_numpy(found.z)
     qz_x, one = model.posterior(x[None]), torch.distributions.Normal(0.0, 1.0)
@@ -353,7 +353,7 @@ def test_the_bound_grows_with_the_draws_from_the_elbo_towards_the_likelihood(dig
     with pytest.raises(aecore.DataError, match="at least 1"):
         importance.bounds(model, data.test, ids, (0, 1))
     with pytest.raises(aecore.DataError, match="no likelihood"):
-        importance.draws(aecore.build("ali", (1, 8, 8), code=2, width=16).eval(), x[0], 3)
+        importance.draws(aecore.build("ali", (1, 8, 8), code=2, width=16).eval(), data.test, 0, 3)
 
 
 # --- generated and reconstructed images ---------------------------------------------------------------------

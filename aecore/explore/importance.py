@@ -38,9 +38,10 @@ class Draws(NamedTuple):
         return float(1 / (self.weights**2).sum())
 
 
-def draws(model: Model, x: torch.Tensor, k: int, seed: int = 0) -> Draws:
-    """k draws for one image x (*shape). The first k draws of more are the same, before they are sorted."""
-    z, log_w = (part[:, 0] for part in _weigh(model, x[None], k, seed))
+def draws(model: Model, split: Split, example: int, k: int, seed: int = 0) -> Draws:
+    """k draws for one example of a split. The first k draws of more are the same, before they are sorted."""
+    x = split.batch(torch.from_numpy(checked(split, [example]))).x
+    z, log_w = (part[:, 0] for part in _weigh(model, x, k, seed))
     order = np.argsort(-log_w, kind="stable")
     z, log_w = z[order], log_w[order]
     weights = np.exp(log_w - np.logaddexp.reduce(log_w))
