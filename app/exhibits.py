@@ -137,5 +137,7 @@ def keep(name: str, state: Any) -> None:
     """Put the pointer's place into the link."""
     (u, v), step = state["at"], state["step"]
     said = f"{u:.3f},{v:.3f},{step}"
-    if said != "0.500,0.500,0" and st.query_params.get(name) != said:
+    if said == "0.500,0.500,0":  # where it begins: a link need not say it
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != said:
         st.query_params[name] = said

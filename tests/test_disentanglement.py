@@ -110,6 +110,13 @@ def test_a_factor_that_never_changes_is_left_out():
     assert (found.information[:, 3] == 0).all() and (found.importance[:, 3] == 0).all()
 
 
+def test_a_single_factor_and_values_that_nobody_shares_are_no_trouble():
+    alone = measure.scores(IDEAL[:, [1]], FACTORS[:, [1]])
+    assert alone.beta == alone.factor == 1.0 and alone.mig > 0.95
+    unique = np.stack([FACTORS[:, 1], np.arange(3000)], 1)  # no two examples share the second
+    assert measure.factor_vae(IDEAL, unique) == measure.beta_vae(IDEAL, unique) == 1.0
+
+
 def test_what_does_not_fit_together_is_refused():
     with pytest.raises(ValueError, match="same N"):
         measure.scores(IDEAL[:10], FACTORS)

@@ -178,3 +178,5 @@ def test_a_place_in_the_link_is_read_and_nonsense_is_left_aside(monkeypatch):
         assert exhibits.recall("x") == expected
     exhibits.keep("x", {"at": [0.1, 0.9], "step": 1})
     assert said["x"] == "0.100,0.900,1"
+    exhibits.keep("x", {"at": [0.5, 0.5], "step": 0})
+    assert "x" not in said  # back at the middle, an old place must not come again with a reload

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from ..data.base import DataError, Split
+from ..measure.likelihood import log_weights
 from ..measure.passing import checked, decode, generator, require, still
 from ..models.base import Model
 from .pictures import to_uint8
@@ -79,7 +80,7 @@ def _weigh(model: Model, x: torch.Tensor, k: int, seed: int) -> tuple[np.ndarray
         piece = max(1, PIECE // len(x))
         for start in range(0, k, piece):
             z = qz_x.rsample(min(piece, k - start), noise)
-            log_w = able.p_x(z).log_prob(x) + able.prior.log_prob(z) - qz_x.log_prob(z)
+            log_w = log_weights(able, x, qz_x, z)
             zs.append(z.float().cpu().numpy())
             ws.append(log_w.double().cpu().numpy())
     return np.concatenate(zs), np.concatenate(ws)

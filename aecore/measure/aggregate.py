@@ -34,7 +34,7 @@ class Aggregate:
 def clouds(model: Model, split: Split, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of Q(z|x) of these examples, each (n, D) float32; 0 for a deterministic encoder."""
     gaussian = model.posterior if "posterior" in abilities(model) else getattr(model, "cloud", None)
-    if gaussian is None or getattr(model, "encoding", "gaussian") == "deterministic":
+    if gaussian is None:
         mu = encode(model, split, ids)
         return mu, np.zeros_like(mu)
     both = over(model, split, ids, lambda x: torch.stack([gaussian(x).mu, gaussian(x).std], 1))

@@ -192,8 +192,9 @@ class _Sharing:
         for factor in v.T:
             order = np.argsort(factor, kind="stable")
             parts = np.split(order, np.flatnonzero(np.diff(factor[order])) + 1)
-            if len(parts) > 1:
-                self.groups.append([part for part in parts if len(part) > 1])
+            shared = [part for part in parts if len(part) > 1]
+            if len(parts) > 1 and shared:
+                self.groups.append(shared)
 
     def draw(self) -> tuple[int, np.ndarray]:
         """A factor's number, and BATCH examples with one value of it."""
@@ -210,8 +211,8 @@ def beta_vae(z: np.ndarray, v: np.ndarray, seed: int = 0) -> float:
     """
     z, v = _checked(z, v)
     sharing = _Sharing(v, seed)
-    if not sharing.groups:
-        return 0.0
+    if len(sharing.groups) < 2:
+        return float(len(sharing.groups))  # the only factor is always the one that is shared
     spread = z.std(0)
     u = z / np.where(spread > 1e-9, spread, np.inf)
     seen, named = np.empty((VOTES + VOTES // 2, z.shape[1])), np.empty(VOTES + VOTES // 2, int)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from ..distributions import StandardNormal
+from ..distributions import Normal, StandardNormal
 from ..divergences import kl_standard
 from ..models.base import Model
 from .passing import batch_size, device_of, generator, require, still
@@ -34,6 +35,11 @@ def bound(model: Model, x: Tensor, samples: int = 1, seed: int = 0) -> dict[str,
     return {"elbo": -(recon + kl), "recon": recon, "kl": kl}
 
 
+def log_weights(able: Any, x: Tensor, qz_x: Normal, z: Tensor) -> Tensor:
+    """log p(x|z) + log p(z) − log q(z|x), (L, B) nats, of draws z (L, B, D) for examples x (B, …)."""
+    return able.p_x(z).log_prob(x) + able.prior.log_prob(z) - qz_x.log_prob(z)
+
+
 def log_likelihood(model: Model, x: Tensor, samples: int = 100, seed: int = 0) -> np.ndarray:
     """Importance-sampled log p(x), (B,) nats: below the truth on average, and closer with more samples.
 
@@ -55,7 +61,7 @@ def log_likelihood(model: Model, x: Tensor, samples: int = 100, seed: int = 0) -
             total = part.new_full((len(part),), -math.inf, dtype=torch.float64)
             for start in range(0, samples, chunk):
                 z = qz_x.rsample(min(chunk, samples - start), noise)  # (K', B, D)
-                log_w = able.p_x(z).log_prob(part) + able.prior.log_prob(z) - qz_x.log_prob(z)
+                log_w = log_weights(able, part, qz_x, z)
                 total = torch.logaddexp(total, log_w.double().logsumexp(0))
             found.append(total - math.log(samples))
     return torch.cat(found).cpu().numpy() if found else np.zeros(0)

@@ -299,7 +299,8 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        departures="the weight λ, which Eq. 3 does not have, since the reconstruction is a sum over pixels",
+        departures="the weight λ, which Eq. 3 does not have, since the reconstruction is a sum over pixels; no decay of"
+        " weights, so that a unit's mean is held and not its silence",
     ),
     Entry(
         key="denoising",

@@ -33,14 +33,15 @@ class WAE(Autoencoder):
         self.lam, self.encoding, self.distance = lam, encoding, distance
 
     def cloud(self, x: Tensor) -> Normal:
-        """Q(z|x), each of μ and log σ² (B, D); AttributeError for a deterministic encoder, which has no variance."""
+        """Q(z|x), each of μ and log σ² (B, D); σ = 0 for a deterministic encoder."""
         if self.encoding != "gaussian":
-            raise AttributeError("a deterministic encoder gives points; build it with encoding='gaussian'")
+            mu = self.encoder(x).float()
+            return Normal(mu, torch.full_like(mu, -torch.inf))
         return Normal(*self.encoder(x).float().chunk(2, -1))
 
     def encode(self, x: Tensor) -> Tensor:
         """μ(x), (B, D)."""
-        return self.cloud(x).mu if self.encoding == "gaussian" else self.encoder(x).float()
+        return self.cloud(x).mu
 
     def draw(self, x: Tensor) -> Tensor:
         """z̃ ~ Q(z|x), (B, D)."""

@@ -41,8 +41,8 @@ with sheet:
     )  # fmt: skip
     exhibits.bars(found.weights[:some], "Weights of the draws, the heaviest first")
     st.caption(
-        f"{f'The {some} heaviest of {k} draws' if some < k else f'All {k} draws'} of q(z|x), what each decodes to, and "
-        "its share of all weights."
+        f"{f'The {some} heaviest of {k} draws' if some < k else f'All {k} draws'} of q(z|x), what each decodes to, "
+        "and its share of all weights."
     )
 st.latex(
     r"\begin{gathered} \mathcal{L}_k = \mathbb{E}\, \log \tfrac{1}{k} \textstyle\sum_{i=1}^{k} w_i,\qquad "
@@ -78,26 +78,23 @@ with st.container(horizontal=True):
     weights = looks.table(["draw", "log weight", "weight", *(f"z{j + 1}" for j in range(found.z.shape[1]))],
                           range(1, k + 1), found.log_w, found.weights, *found.z.T)  # fmt: skip
     looks.download("Draws as CSV", weights, f"{run.info.id}-draws.csv", "text/csv", "importance.draws")
-    looks.download("Figure as PNG", lambda: plots.png(looks.sheet(found.tiles[:some])), f"{run.info.id}-draws.png",
+    looks.download("Draws as PNG", lambda: plots.png(looks.sheet(found.tiles[:some])), f"{run.info.id}-draws.png",
                    "image/png", "importance.png")  # fmt: skip
     st.page_link("views/train.py", label="Train an IWAE with another k", icon=":material/model_training:",
                  query_params={"model": "iwae", "v": "1"})  # fmt: skip
 with st.expander("What to look for"):
     st.markdown(
         "- **Few draws carry the weight**: most of a posterior’s draws decode to nearly the same image, yet pixels "
-        "decide "
-        "by nats, so that one or two of ten have nearly all.\n"
-        "- **The gap between k = 1 and k = 500** is what the ELBO leaves on the table: large where the true "
-        "posterior is "
-        "no Gaussian with independent units.\n"
+        "decide by nats, so that one or two of ten have nearly all.\n"
+        "- **The gap between k = 1 and k = 500** is what the ELBO leaves on the table: large where the true posterior "
+        "is no Gaussian with independent units.\n"
         "- **VAE beside IWAE** (box above): trained with several draws, a posterior may spread wider, since one good "
         "draw is enough. Its ELBO can be worse and its bound better."
     )
 with st.expander("Why"):
     st.markdown(
         "By Jensen’s inequality the logarithm of a mean is at least the mean of logarithms: averaging weights before "
-        "the "
-        "logarithm can only raise the bound, and with ever more draws it reaches log p(x). The text after Eq. 13 calls "
-        "the weights likelihoods q(z|x); they are the normalised p(x, z) / q(z|x). Section 3.1; Burda et al. (2015), "
-        "arXiv:1509.00519."
+        "the logarithm can only raise the bound, and with ever more draws it reaches log p(x). The text after Eq. 13 "
+        "calls the weights likelihoods q(z|x); they are the normalised p(x, z) / q(z|x). Section 3.1; Burda et al. "
+        "(2015), arXiv:1509.00519."
     )
