@@ -98,7 +98,33 @@ class RingMixture:
         return each.logsumexp(-1) - math.log(self.components)
 
 
-PRIORS = {"normal": StandardNormal, "mixture": RingMixture}
+@dataclass(frozen=True)
+class Ring(RingMixture):
+    """A closed ring: so many components on the circle that none stands out."""
+
+    components: int = 100
+    std: float = 0.2
+
+
+@dataclass(frozen=True)
+class SwissRoll(RingMixture):
+    """Components along a spiral of one and a half turns, from 2.2 π to 5.2 π, `radius` at its outer end."""
+
+    components: int = 150
+    std: float = 0.12
+
+    def means(self, like: Tensor) -> Tensor:
+        # equal steps of arc length, which grows as the square of the angle: equal density along the roll
+        first, last = 2.2 * math.pi, 5.2 * math.pi
+        share = torch.arange(self.components, device=like.device) / (self.components - 1)
+        angle = (first**2 + share * (last**2 - first**2)).sqrt()
+        means = like.new_zeros(self.components, self.size)
+        means[:, 0] = self.radius * angle / last * angle.cos()
+        means[:, 1 % self.size] = self.radius * angle / last * (angle.sin() if self.size > 1 else angle.cos())
+        return means
+
+
+PRIORS = {"normal": StandardNormal, "mixture": RingMixture, "ring": Ring, "swiss roll": SwissRoll}
 Prior = StandardNormal | RingMixture
 
 

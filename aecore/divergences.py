@@ -62,12 +62,25 @@ def squared_distances(a: Tensor, b: Tensor) -> Tensor:
     return (a.pow(2).sum(-1)[:, None] + b.pow(2).sum(-1)[None] - 2 * a @ b.T).clamp_min(0)
 
 
-def mmd2(a: Tensor, b: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)) -> Tensor:
+KERNELS = {
+    "inverse multiquadratic": lambda squared, c: c / (c + squared),
+    "gaussian": lambda squared, c: (-squared / c).exp(),
+}
+"""k(x, y) from ‖x − y‖² and the scale C."""
+
+
+def mmd2(
+    a: Tensor,
+    b: Tensor,
+    scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
+    kernel: str = "inverse multiquadratic",
+) -> Tensor:
     """Unbiased squared maximum mean discrepancy between samples a (n, D) and b (m, D), a number.
 
     MMD² = mean_{i≠j} k(a_i, a_j) + mean_{i≠j} k(b_i, b_j) − 2 mean_{ij} k(a_i, b_j), with the inverse
     multiquadratic kernel k(x, y) = Σ_s C_s / (C_s + ‖x − y‖²), C_s = 2 D s: the sum over scales of
-    Tolstikhin et al. (2017), arXiv:1711.01558, for a prior of unit variance. May be slightly negative.
+    Tolstikhin et al. (2017), arXiv:1711.01558, for a prior of unit variance; or with the Gaussian one,
+    Σ_s exp(−‖x − y‖² / C_s), whose tails are thinner. May be slightly negative.
     One example alone has no pairs: their mean is taken as 0.
     """
     n, m, dims = len(a), len(b), a.shape[1]
@@ -75,7 +88,7 @@ def mmd2(a: Tensor, b: Tensor, scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 
     total = a.new_zeros(())
     for scale in scales:
         c = 2 * dims * scale
-        kaa, kbb, kab = c / (c + aa), c / (c + bb), c / (c + ab)
+        kaa, kbb, kab = (KERNELS[kernel](squared, c) for squared in (aa, bb, ab))
         total = total + (kaa.sum() - kaa.diagonal().sum()) / max(n * (n - 1), 1)
         total = total + (kbb.sum() - kbb.diagonal().sum()) / max(m * (m - 1), 1) - 2 * kab.mean()
     return total

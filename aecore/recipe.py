@@ -99,8 +99,18 @@ def card(run: Run) -> str:
     return "\n".join([*lines, *(f"| {name} | {value:.4g} |" for name, value in info.metrics.items())]) + "\n"
 
 
+def spaced(steps: list[int], count: int) -> list[int]:
+    """`count` of these, the first and the last among them; the last alone for 1."""
+    if count == 1:
+        return steps[-1:]
+    return sorted({steps[round(k * (len(steps) - 1) / (count - 1))] for k in range(count)})
+
+
 def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews: int = KEPT_PREVIEWS) -> None:
-    """Copy what people look at into pretrained/: configuration, thinned rows, weights, some previews, the card."""
+    """Copy what people look at into pretrained/: configuration, thinned rows, weights, some previews, the card.
+
+    recipe: with "snapshots", so many of these are kept, too.
+    """
     if target.exists():
         shutil.rmtree(target)
     (target / "preview").mkdir(parents=True)
@@ -117,9 +127,12 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
     stride = max(1, len(rows) // KEPT_ROWS)
     kept = [row for index, row in enumerate(rows) if index % stride == 0 or "test" in row]
     write_text(target / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
-    steps = run.steps("preview")
-    for index in {round(k * (len(steps) - 1) / (previews - 1)) for k in range(previews)} if previews > 1 else {-1}:
-        shutil.copy(run.path / f"preview/{steps[index]}.png", target / "preview")
+    for step in spaced(run.steps("preview"), previews):
+        shutil.copy(run.path / f"preview/{step}.png", target / "preview")
+    if "snapshots" in recipe:
+        (target / "snapshots").mkdir()
+        for step in spaced(run.steps("snapshots"), recipe["snapshots"]):
+            shutil.copy(run.path / f"snapshots/{step}.safetensors", target / "snapshots")
     shutil.copy(run.path / "heartbeat.json", target / "heartbeat.json")
     write_text(target / "card.md", card(run))
 

@@ -84,6 +84,7 @@ class Info(BaseModel):
     classes: tuple[str, ...] | None = None
     source: str = ""
     owner: str = Field("", description="digest of its owner's token; empty: nobody's")
+    group: str = Field("", description="the comparison it was queued with (`sweeps.submit`)")
     status: Status = "queued"
     reason: str = ""
     created: float = 0.0
@@ -188,6 +189,7 @@ class Run:
         path: Path | None = None,
         title: str = "",
         owner: str = "",
+        group: str = "",
         status: Status = "queued",
     ) -> Run:
         """A new folder; a queue that watches it takes up what is queued. FieldError for bad settings, before
@@ -201,7 +203,7 @@ class Run:
         now = time.time()
         info = Info(
             id=identity, title=title or which.name, model=model, params=checked, data=data,
-            plan=plan or Plan(**which.plan), owner=owner, status=status,
+            plan=plan or Plan(**which.plan), owner=owner, group=group, status=status,
             created=now, order=now,
         )  # fmt: skip
         try:

@@ -1,21 +1,25 @@
 """Sweeps: one recipe trained with several values of one parameter, or as several models, and with several seeds.
 
 `pretrained/sweeps/ID/` holds one run for each value, of the first seed, and figures.jsonl with the held-out figures of
-all values and seeds. `python -m aecore.recipe` trains them.
+all values and seeds. `python -m aecore.recipe` trains them. `submit` queues a variant of one as runs of a user's own,
+which `gathered` reads as a sweep as far as they are trained.
 """
 
 from __future__ import annotations
 
 import json
+import secrets
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .runs import PRETRAINED, Run, RunError
+from .data.base import DataSpec
+from .jobs import Queue
+from .runs import PRETRAINED, Plan, Run, RunError, new_id
 
 SWEEPS = PRETRAINED / "sweeps"
 Value = int | float | str
@@ -62,22 +66,22 @@ def run_id(sweep: str, place: int) -> str:
 def expand(recipe: dict[str, Any], seeds: int | None = None) -> Iterator[tuple[Value, int, dict[str, Any]]]:
     """(value, seed, recipe of that run) of a [[sweep]] in recipe.toml, seed by seed: the first is whole first.
 
-    What varies is the parameter `vary`, or, where that is "model", what [[sweep.models]] says: model, params and plan;
-    a value is then its title.
+    What varies is the parameter `vary`, or, where that is "model", what [[sweep.models]] says: model, data, params and
+    plan, each beside what is common; a value is then its title.
     """
-    shown = {"shown": recipe["shown"]} if "shown" in recipe else {}
+    shown = {name: recipe[name] for name in ("shown", "snapshots") if name in recipe}
     for seed in range(recipe["seeds"] if seeds is None else seeds):
         for place, value in enumerate(values(recipe)):
             if recipe["vary"] == "model":
                 single = recipe["models"][place]
-                title, model = f"{recipe['title']}: {value}", single["model"]
-                params, plan = single.get("params", {}), single.get("plan", {})
+                title, model = f"{recipe['title']}: {value}", single.get("model", recipe.get("model"))
+                data, params, plan = (single.get(name, {}) for name in ("data", "params", "plan"))
             else:
                 title = f"{recipe['title']}, {recipe.get('symbol', recipe['vary'])} = {value}"
-                model, params, plan = recipe["model"], {recipe["vary"]: value}, {}
+                model, data, params, plan = recipe["model"], {}, {recipe["vary"]: value}, {}
             yield value, seed, {
                 "id": run_id(recipe["id"], place) + (f"-seed-{seed}" if seed else ""), "title": title, "model": model,
-                "data": recipe["data"], "params": {**recipe["params"], **params},
+                "data": {**recipe["data"], **data}, "params": {**recipe["params"], **params},
                 "plan": {**recipe["plan"], **plan, "seed": seed}, **shown,
             }  # fmt: skip
 
@@ -92,15 +96,89 @@ def figures(identity: str) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
 
-def sweep(identity: str) -> Sweep:
-    """A trained sweep by its id; RunError where it is not there, or not whole."""
+def named(identity: str) -> dict[str, Any]:
+    """The [[sweep]] of this id; RunError where there is none."""
     recipe = next((found for found in recipes() if found["id"] == identity), None)
     if recipe is None:
         raise RunError(f"There is no sweep {identity!r} in pretrained/recipe.toml.")
+    return recipe
+
+
+def sweep(identity: str) -> Sweep:
+    """A trained sweep by its id; RunError where it is not there, or not whole."""
+    recipe = named(identity)
     folders = [SWEEPS / identity / run_id(identity, place) for place in range(len(values(recipe)))]
     if missing := [folder.name for folder in folders if not (folder / "weights.safetensors").exists()]:
         raise RunError(f"{', '.join(missing)} of the sweep {identity!r} are not trained. Run make pretrained.")
     return Sweep(
         identity, recipe["title"], recipe["vary"], tuple(values(recipe)),
         tuple(Run.open(folder) for folder in folders), tuple(figures(identity)),
+    )  # fmt: skip
+
+
+# --- of a user's own ----------------------------------------------------------------------------------------
+
+
+def varied(
+    recipe: dict[str, Any],
+    chosen: Sequence[Value],
+    data: Mapping[str, Any],
+    plan: Mapping[str, Any],
+    seeds: int = 1,
+) -> dict[str, Any]:
+    """This sweep with other values (or fewer models), other data and other settings of training.
+
+    data, plan: beside what the recipe says; of a sweep of models, settings of a single model go before them.
+    """
+    found = {**recipe, "data": dict(data), "plan": {**recipe["plan"], **plan}, "seeds": seeds}
+    found.pop("shown", None)
+    if recipe["vary"] == "model":
+        found["models"] = [single for single in recipe["models"] if single["title"] in chosen]
+    else:
+        found["values"] = list(chosen)
+    return found
+
+
+def submit(recipe: dict[str, Any], queue: Queue, owner: str) -> str:
+    """Queue all runs of a sweep at once; the name of the group they are, "ID.xxxxxx".
+
+    FieldError for bad settings, before anything is written.
+    """
+    group = f"{recipe['id']}.{secrets.token_hex(3)}"
+    singles = [single for _, _, single in expand(recipe)]
+    checked = [(DataSpec(**single["data"]), Plan(**single["plan"])) for single in singles]
+    for single, (data, plan) in zip(singles, checked, strict=True):
+        run = Run.create(
+            single["model"], data, single["params"], plan, path=queue.folder / new_id(single["model"]),
+            title=single["title"], owner=owner, group=group,
+        )  # fmt: skip
+        queue.submit(run)
+    return group
+
+
+def members(group: str, everyone: Iterable[Run]) -> list[Run]:
+    """The runs of a group, in the order in which they were queued."""
+    return sorted((run for run in everyone if run.info.group == group), key=lambda run: run.info.created)
+
+
+def gathered(group: str, everyone: Iterable[Run]) -> Sweep:
+    """A user's own sweep, as far as it is trained: values of which no seed is done yet are left out.
+
+    RunError where no run of that group is there.
+    """
+    recipe, own = named(group.partition(".")[0]), members(group, everyone)
+    if not own:
+        raise RunError("The runs of this comparison are not here any more. Train it again.")
+
+    def value_of(run: Run) -> Value:
+        if recipe["vary"] == "model":
+            return run.info.title.removeprefix(f"{recipe['title']}: ")
+        return run.info.params[recipe["vary"]]
+
+    done = [run for run in own if run.info.status == "done"]
+    firsts = {value_of(run): run for run in reversed(done)}
+    order = [value for value in dict.fromkeys(map(value_of, own)) if value in firsts]
+    return Sweep(
+        group, recipe["title"], recipe["vary"], tuple(order), tuple(firsts[value] for value in order),
+        tuple({"value": value_of(run), "seed": run.info.plan.seed, **run.info.metrics} for run in done),
     )  # fmt: skip

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from aecore import Run, RunError, sweeps
@@ -13,7 +15,7 @@ from aecore.explore import codes, importance
 from aecore.explore.pictures import to_uint8
 from aecore.explore.planes import plane
 from aecore.measure import aggregate, passing
-from app import looks, plots, shelf
+from app import comparison, looks, plots, shelf
 from app.seen import remember
 
 POINTS = 1500
@@ -21,24 +23,34 @@ GRID = 25  # tiles a side
 REACH = 3.2  # standard deviations of the prior that a plane shows
 
 
-def opening(title: str, question: str, identity: str) -> sweeps.Sweep:
-    """Title, the question in a sentence or two, the link; the page stops in words where the sweep is not trained."""
+def heading(title: str, question: str) -> None:
+    """Title, the question in a sentence or two, the link."""
     words, side = st.columns([4, 1], vertical_alignment="bottom")
     with words:
         st.title(title, anchor=False)
         st.markdown(question)
     with side:
         shelf.share()
-    try:
-        found = sweeps.sweep(identity)
-    except RunError as error:
-        st.info(f"{error}", icon=":material/info:")
-        st.stop()
+
+
+def opening(title: str, question: str, identity: str) -> sweeps.Sweep:
+    """The heading, and the sweep that the page shows first."""
+    heading(title, question)
+    found = trained(identity)
     info = found.runs[0].info
     if info.shown:
         where = looks.plain(shelf.data(found.runs[0]).title)
         st.caption(f"Trained on {shelf.data_title(info.data)}; shown here on {where}.")
     return found
+
+
+def trained(identity: str) -> sweeps.Sweep:
+    """Trained examples, or a visitor's own (`comparison`); the page stops in words where there are none."""
+    try:
+        return comparison.chosen(identity)
+    except RunError as error:
+        st.info(f"{error}", icon=":material/info:")
+        st.stop()
 
 
 class Square(NamedTuple):
@@ -133,11 +145,69 @@ def recall(name: str) -> dict[str, Any] | None:
     return {"at": [min(1.0, max(0.0, u)), min(1.0, max(0.0, v))], "step": max(0, step)}
 
 
-def keep(name: str, state: Any) -> None:
-    """Put the pointer's place into the link."""
+def keep(name: str, state: Any, start: int = 0) -> None:
+    """Put the pointer's place into the link. start: the step at which the view begins."""
     (u, v), step = state["at"], state["step"]
     said = f"{u:.3f},{v:.3f},{step}"
-    if said == "0.500,0.500,0":  # where it begins: a link need not say it
+    if said == f"0.500,0.500,{start}":  # where it begins: a link need not say it
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != said:
         st.query_params[name] = said
+
+
+# --- figures of one look ------------------------------------------------------------------------------------------
+
+LINES = ("#2f7de1", "#d9631e", "#1f9a6d", "#b453c9", "#8d8a1b", "#0f93a8", "#d6457a")
+"""Models side by side in one figure; none of them is a term of an objective."""
+
+
+def figure(height: int = 380, x: str = "", y: str = "") -> go.Figure:
+    """An empty figure in our look."""
+    made = plots.layout(go.Figure(), height)
+    made.update_xaxes(title=x)
+    made.update_yaxes(title=y)
+    return made
+
+
+def show(made: go.Figure, key: str, alt: str) -> None:
+    st.plotly_chart(made, key=key, config=CONFIG, alt=alt)
+
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": ["zoom2d", "pan2d", "select2d", "lasso2d", "zoomIn2d", "zoomOut2d", "autoScale2d",
+                               "resetScale2d"],
+    "toImageButtonOptions": {"format": "svg"},
+}  # fmt: skip
+"""The one button that stays saves the figure as SVG."""
+
+
+def matrix(values: np.ndarray, rows: Sequence[str], columns: Sequence[str], colours: str, low: float, high: float,
+           height: int = 380) -> go.Figure:  # fmt: skip
+    """A matrix (rows, columns) as coloured squares, the first row on top."""
+    made = figure(height)
+    made.add_heatmap(z=values, x=list(columns), y=list(rows), colorscale=colours, zmin=low, zmax=high,
+                     colorbar={"thickness": 12, "len": 0.9})  # fmt: skip
+    made.update_layout(hovermode="closest")
+    made.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    made.update_xaxes(type="category")
+    return made
+
+
+def signed(weights: np.ndarray) -> np.ndarray:
+    """Weights (N, C, H, W) from −1 to 1 as pictures (N, H, W, 3): red above 0, blue below."""
+    value = weights.mean(1)[..., None]
+    middle, red, blue = (np.array(c, np.float32) for c in ((242, 242, 242), (178, 24, 43), (33, 102, 172)))
+    return np.rint(middle + np.where(value > 0, value * (red - middle), -value * (blue - middle))).astype(np.uint8)
+
+
+def take_home(name: str, table: Mapping[str, Iterable], snippet: str, key: str,
+              picture: Callable[[], bytes] | None = None) -> None:  # fmt: skip
+    """What a view can be taken away as: its numbers, its picture, and the lines that compute them."""
+    with st.container(horizontal=True):
+        looks.download("Numbers as CSV", lambda: looks.table(list(table), *table.values()), f"{name}.csv", "text/csv",
+                       f"{key}.csv")  # fmt: skip
+        if picture:
+            looks.download("Picture as PNG", picture, f"{name}.png", "image/png", f"{key}.png")
+        looks.download("Python", f'"""{name}: made by Autoencoder Explorer."""\n\n{snippet.strip()}\n', f"{name}.py",
+                       "text/x-python", f"{key}.py")  # fmt: skip

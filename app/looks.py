@@ -19,6 +19,8 @@ from app import plots, shelf
 
 LINKED: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
 """Arguments of a widget whose value stands in the link."""
+LETTERS = {"λ": r"\lambda", "β": r"\beta", "σ": r"\sigma", "p": "p", "c": "c", "d": "d"}
+"""Letters of sweeps in LaTeX."""
 CODE_COLOUR = "#5f7691"  # of no term: codes are not part of the objective
 VERBS = {"encode": "no encoder", "decode": "no decoder", "sample": "no prior to draw from"}
 

@@ -25,8 +25,17 @@ PAGES = {
     ],
     "Exhibits": [
         ("chapter", "The chapter", "menu_book", "Its sections, equations and figures, and where each is alive"),
+        ("bottleneck", "Bottleneck", "filter_alt", "How much survives a code of so many numbers; memory and identity"),
+        ("regularizers", "Regularizers", "tune", "Sparse, denoising, contractive: what each does to code and filters"),
+        ("denoising", "Denoising", "healing", "Damaged images restored, beside a plain net and a classical filter"),
+        ("layers", "Layer by layer", "layers", "A stack trained one layer after the other, beside one trained whole"),
+        ("inside", "Inside a VAE", "motion_mode", "One image: its posterior, a draw, its bound; Algorithm 1 line by line"),
         ("importance", "Importance weights", "balance", "Several draws of a code, the likelier counting more: IWAE"),
+        ("beta", "β-disentanglement", "dashboard_customize", "A slider over β: units, rate and distortion, scores"),
         ("wasserstein", "VAE against WAE", "bubble_chart", "Must each image's cloud fill the prior, or all together?"),
+        ("transport", "Transport", "local_shipping", "Moving one cloud into another: plan, cost, and a critic that learns it"),
+        ("features", "Feature loss", "visibility", "Pixels or features of a trained net: who compares decides what is lost"),
+        ("adversarial", "Adversarial codes", "theater_comedy", "Critics of codes, of images, and of both: AAE, VAE/GAN, ALI"),
     ],
     "See inside": [
         ("reconstruct", "Reconstruct", "compare", "Encoder, code, decoder: what comes back, and what is lost"),

@@ -13,7 +13,6 @@ import aecore
 from aecore import Data, DataSpec, Model, Plan, Training
 from aecore.data import load
 from tests import naive
-from tests.conftest import Table
 
 DIGITS = DataSpec(name="digits", limit=4000, size=16)
 SPRITES = DataSpec(name="sprites", limit=4000, size=32)
@@ -78,20 +77,5 @@ def surety(images: Tensor) -> float:
     return float(np.max(classifier().predict_proba(images.flatten(1).numpy()), 1).mean())
 
 
-def gaussians(n: int = 10_000, side: int = 5) -> Data:
-    """side² Gaussians on a grid: vectors of 2 numbers, around `centres`, with `std_of_gaussians`."""
-    generator = torch.Generator().manual_seed(5)
-    points = centres(side)[torch.randint(side**2, (2 * n,), generator=generator)]
-    points = points + std_of_gaussians() * torch.randn(2 * n, 2, generator=generator)
-    return Data(DataSpec(name="digits"), "25 Gaussians", (2,), Table(points[:n]), Table(points[n:]), "made")
-
-
-def centres(side: int = 5) -> Tensor:
-    """(side², 2) from 0.1 to 0.9, since decoders answer from 0 to 1."""
-    line = torch.linspace(0.1, 0.9, side)
-    return torch.cartesian_prod(line, line)
-
-
-def std_of_gaussians() -> float:
-    """0.01, a twentieth of the distance between two of 25 centres: wide empty regions lie between them."""
-    return 0.01
+def gaussians() -> Data:
+    return load("gaussians")

@@ -9,12 +9,15 @@ import torch
 from torch import Tensor
 
 
-def mmd2(a: Tensor, b: Tensor, scales: tuple[float, ...]) -> float:
+def mmd2(a: Tensor, b: Tensor, scales: tuple[float, ...], kernel: str = "inverse multiquadratic") -> float:
     """Unbiased MMD², one pair of points at a time (Tolstikhin et al. 2017, Algorithm 2)."""
 
     def k(x: Tensor, y: Tensor) -> float:
         constants = [2 * len(x) * scale for scale in scales]
-        return sum(c / (c + float(((x - y) ** 2).sum())) for c in constants)
+        squared = float(((x - y) ** 2).sum())
+        if kernel == "gaussian":
+            return sum(math.exp(-squared / c) for c in constants)
+        return sum(c / (c + squared) for c in constants)
 
     n, m = len(a), len(b)
     aa = sum(k(a[i], a[j]) for i in range(n) for j in range(n) if i != j) / (n * (n - 1))

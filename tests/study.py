@@ -27,13 +27,14 @@ from torch import Tensor
 from aecore import CATALOG, Batch, Data, DataSpec, Diverged, Model, Plan, Training
 from aecore import data as datasets
 from aecore.data.base import Images, Split
+from aecore.data.gaussians import STD, centres
 from aecore.entry import Entry
 from aecore.measure import clustering, coverage, likelihood, report
 from aecore.measure.passing import encode, first, over
 from aecore.recipe import recipes, same
 from aecore.runs import find, seeded_build
 from tests.chromium import ROOT
-from tests.claims import centres, gaussians, std_of_gaussians
+from tests.claims import gaussians
 
 RESULTS, PAGE = ROOT / "docs/study.jsonl", ROOT / "docs/study.md"
 KILLS = 20
@@ -173,7 +174,7 @@ def modes(unit: Unit) -> dict[str, Any]:
     settings = MODES[unit.model]
     model, _ = train(unit.model.split(",")[0], data_of(unit.data), unit.seed, settings[1], settings[0])
     draws = model.sample(10_000, generator=torch.Generator().manual_seed(0))
-    found = coverage.modes(draws, centres(), std_of_gaussians())
+    found = coverage.modes(draws, centres(), STD)
     return {"modes": found.covered, "near": found.near, "assigned": found.assigned}
 
 
@@ -226,7 +227,7 @@ def figures(unit: Unit) -> dict[str, Any]:
     if "encode" in entry.abilities and data.test.labels is not None:
         ids = first(data.test, 5000)
         codes = encode(model, data.test, ids)
-        assigned = KMeans(data.classes, n_init=10, random_state=unit.seed).fit_predict(codes)
+        assigned = KMeans(len(data.classes), n_init=10, random_state=unit.seed).fit_predict(codes)
         found["k-means accuracy"] = clustering.accuracy(assigned, data.test.labels[ids])
     if hasattr(model, "assign"):
         ids = first(data.test, 5000)

@@ -15,11 +15,12 @@ from torch import Tensor
 
 import aecore
 from aecore import Data, DataSpec, Plan, Training
+from aecore.data.gaussians import STD, centres
 from aecore.measure.coverage import modes
 from aecore.measure.transport import wasserstein
 from aecore.models.gan import WGAN, Critic, critic_loss, fooling_loss, slope_at
 from tests import naive
-from tests.claims import centres, gaussians, std_of_gaussians
+from tests.claims import gaussians
 from tests.conftest import Table
 
 
@@ -35,16 +36,16 @@ def drawn(key: str, seed: int, **params) -> Tensor:
 
 def test_a_wgan_covers_most_of_25_gaussians():
     """Of uniform draws 0.09 are near a centre, and no mode is covered."""
-    uniform = modes(torch.rand(2500, 2), centres(), std_of_gaussians())
+    uniform = modes(torch.rand(2500, 2), centres(), STD)
     assert uniform.covered <= 1 and uniform.near < 0.12
     for seed in (0, 1):
-        found = modes(drawn("wgan", seed, lam=0.01, critic_steps=2), centres(), std_of_gaussians())
+        found = modes(drawn("wgan", seed, lam=0.01, critic_steps=2), centres(), STD)
         assert found.covered >= 13 and found.near > 0.25  # 19 and 17; 0.43 and 0.48
 
 
 def test_a_gan_covers_some_of_25_gaussians():
     """How many depends on the seed: 8 to 19 were seen."""
-    found = modes(drawn("gan", 0, gamma=3e-4), centres(), std_of_gaussians())
+    found = modes(drawn("gan", 0, gamma=3e-4), centres(), STD)
     assert found.covered >= 5 and found.near > 0.15  # 11, 0.21
 
 

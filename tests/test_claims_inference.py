@@ -15,10 +15,11 @@ import torch
 
 import aecore
 from aecore import Batch, Model
+from aecore.data.gaussians import STD, centres
 from aecore.measure.coverage import modes
 from aecore.models.inference import slope_penalty
 from tests import naive
-from tests.claims import DIGITS, centres, classifier, error, gaussians, pixels, std_of_gaussians, trained
+from tests.claims import DIGITS, classifier, error, gaussians, pixels, trained
 
 KEYS = ("ali", "hali", "alice")
 
@@ -27,7 +28,7 @@ KEYS = ("ali", "hali", "alice")
 
 
 def test_true_draws_cover_every_mode_and_collapsed_ones_a_single_mode():
-    std, points = std_of_gaussians(), centres()
+    std, points = STD, centres()
     true = points.repeat(400, 1) + std * torch.randn(10_000, 2)
     found = modes(true, points, std)
     assert found.covered == found.assigned == 25
@@ -123,7 +124,7 @@ def test_ali_drops_no_more_than_3_of_25_modes_median_of_5_seeds():
     for seed in range(5):
         model = trained("ali", gaussians(), epochs=5, batch=100, seed=seed, code=2, width=64, gamma=5e-4)
         draws = model.sample(10_000, generator=torch.Generator().manual_seed(0))
-        found.append(modes(draws, centres(), std_of_gaussians()).assigned)
+        found.append(modes(draws, centres(), STD).assigned)
     assert np.median(found) >= 22, found  # 22 to 24; untrained 8 to 11; a generator that helps the critic 1 to 7
 
 

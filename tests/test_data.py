@@ -142,7 +142,7 @@ def test_grey_is_pillows():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(DataError, match=r"nothing.*digits, digits8, sprites, mnist.*images"):
+    with pytest.raises(DataError, match=r"nothing.*digits, digits8, sprites, gaussians, mnist.*images"):
         D.load("nothing")
     with pytest.raises(DataError, match="path"):
         D.load("images")
@@ -207,13 +207,15 @@ def test_names_say_what_load_gives():
         if info.here:
             data = D.load(name)
             assert data.title == info.title and data.classes == info.classes
-            assert data.shape == (info.channels, info.size, info.size)
+            assert data.kind == info.kind
+            assert data.shape == ((info.channels, info.size, info.size) if data.kind == "image" else (info.size,))
             assert (len(data.train), len(data.test)) == (info.train, info.test)
             assert data.attribution == info.attribution and data.source
     assert [n for n, i in D.names().items() if i.here] == [
         "digits",
         "digits8",
         "sprites",
+        "gaussians",
     ] or sets.DEBIAN.exists()
 
 

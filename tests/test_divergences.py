@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from aecore.distributions import Bernoulli, Gaussian, Normal, RingMixture, StandardNormal, distance
+from aecore.distributions import Bernoulli, Gaussian, Normal, Ring, RingMixture, StandardNormal, SwissRoll, distance
 from aecore.divergences import kl_per_unit, kl_standard, mmd2, mmd2_quantile, squared_distances
 from tests import naive
 
@@ -67,18 +67,20 @@ def test_draws_have_their_moments_and_follow_their_seed():
     assert cold.std() == pytest.approx(0.5, abs=0.02)
 
 
+@pytest.mark.parametrize("kind", [RingMixture, Ring, SwissRoll])
 @pytest.mark.parametrize("size", [1, 2])
-def test_ring_mixture_integrates_to_one(size):
+def test_ring_mixture_integrates_to_one(size, kind):
     axis = torch.linspace(-7, 7, 561, dtype=torch.float64)
     grid = torch.cartesian_prod(*[axis] * size).view(-1, size)
-    mass = RingMixture(size).log_prob(grid).exp().sum() * (axis[1] - axis[0]) ** size
+    mass = kind(size).log_prob(grid).exp().sum() * (axis[1] - axis[0]) ** size
     assert float(mass) == pytest.approx(1, abs=1e-4)
 
 
+@pytest.mark.parametrize("kind", [RingMixture, Ring, SwissRoll])
 @pytest.mark.parametrize("size", [1, 2, 5])
-def test_ring_mixtures_density_is_that_of_its_draws(size):
+def test_ring_mixtures_density_is_that_of_its_draws(size, kind):
     """E log p under its own draws is the entropy of the naive mixture of its own parts."""
-    ring = RingMixture(size)
+    ring = kind(size)
     z = ring.sample(5000, torch.zeros(1))
     parts = torch.distributions.Independent(
         torch.distributions.Normal(ring.means(z), ring.stds(z).expand(ring.components, size)), 1
@@ -90,9 +92,10 @@ def test_ring_mixtures_density_is_that_of_its_draws(size):
     assert float(mmd2(z[:500], reference.sample((500,)))) < 3 * chance
 
 
-def test_mmd_is_the_naive_one():
+@pytest.mark.parametrize("kernel", ["inverse multiquadratic", "gaussian"])
+def test_mmd_is_the_naive_one(kernel):
     a, b = torch.randn(12, 3).double(), torch.randn(9, 3).double() + 1
-    assert float(mmd2(a, b)) == pytest.approx(naive.mmd2(a, b, SCALES), rel=1e-9)
+    assert float(mmd2(a, b, kernel=kernel)) == pytest.approx(naive.mmd2(a, b, SCALES, kernel), rel=1e-9)
     expected = [[float(((x - y) ** 2).sum()) for y in b] for x in a]
     assert torch.allclose(squared_distances(a, b), torch.tensor(expected).double())
 

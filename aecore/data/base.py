@@ -81,6 +81,24 @@ class Images:
         return Images(self.pixels.to(device), self.labels)
 
 
+class Given:
+    """Examples (N, …) as they are: damaged images may leave [0, 1]."""
+
+    labels: np.ndarray | None = None
+
+    def __init__(self, x: Tensor):
+        self.x = x
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, index: Tensor) -> Batch:
+        return Batch(self.x[index.to(self.x.device)])
+
+    def to(self, device: torch.device | str) -> Given:
+        return Given(self.x.to(device))
+
+
 @dataclass(frozen=True)
 class Data:
     """A loaded data set.

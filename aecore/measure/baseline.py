@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,31 +13,67 @@ from .passing import first, inputs
 FIT_VALUES = 8_000_000  # numbers that PCA is fitted to: 10,000 digits, fewer images where they are larger
 KEEP = 16
 
-_kept: OrderedDict[tuple, float] = OrderedDict()
+_kept: OrderedDict[tuple, float | Principal] = OrderedDict()
+
+
+class Principal(NamedTuple):
+    """The first principal components. mean: (V,).  directions: (K, V), orthonormal, the largest variance first."""
+
+    mean: np.ndarray
+    directions: np.ndarray
+
+    def codes(self, x: np.ndarray, code: int) -> np.ndarray:
+        """(n, code) of examples (n, …)."""
+        return (x.reshape(len(x), -1) - self.mean) @ self.directions[:code].T
+
+    def reconstruct(self, x: np.ndarray, code: int) -> np.ndarray:
+        """x̂ = m + V Vᵀ (x − m) with the first `code` components, in the shape of x (n, …)."""
+        return (self.mean + self.codes(x, code) @ self.directions[:code]).reshape(x.shape)
+
+
+def principal(data: Data, most: int) -> Principal:
+    """The first `most` components of the first training examples (10,000 digits, fewer of larger images).
+
+    Kept in memory per data set. More components than there can be count as all there are.
+    """
+    values = int(np.prod(data.shape))
+    train = first(data.train, max(2, FIT_VALUES // values))
+    most = min(most, len(train) - 1, values)
+    key = ("directions", most, *_named(data, train))
+    if (known := _kept.get(key)) is None:
+        from sklearn.decomposition import PCA
+
+        pca = PCA(most, svd_solver="randomized", random_state=0).fit(_rows(data.train, train, data.shape))
+        known = Principal(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+        _keep(key, known)
+    assert isinstance(known, Principal)
+    return known
 
 
 def pca_mse(data: Data, code: int, limit: int = 2000) -> float:
     """Mean squared error per value of PCA's reconstruction of held-out examples with `code` components.
 
-    Fitted to the first training examples (10,000 digits, fewer of larger images), tested on the first `limit` held out.
-    Kept in memory per data set and code size. A code larger than PCA can have counts as the largest it can.
+    Tested on the first `limit` held-out examples; see `principal`.
     """
-    from sklearn.decomposition import PCA
-
-    values = int(np.prod(data.shape))
-    train = first(data.train, max(2, FIT_VALUES // values))
     test = first(data.test, limit)
-    code = min(code, len(train) - 1, values)
-    sample = _rows(data.train, train[:16], data.shape)
-    key = (data.spec, data.shape, len(data.train), len(data.test), code, limit, sample.tobytes())
-    if key not in _kept:
-        pca = PCA(code, svd_solver="randomized", random_state=0)
-        pca.fit(_rows(data.train, train, data.shape))
+    key = ("error", code, len(data.test), limit, *_named(data, first(data.train, 16)))
+    if (known := _kept.get(key)) is None:
         x = _rows(data.test, test, data.shape)
-        _kept[key] = float(np.square(x - pca.inverse_transform(pca.transform(x))).mean())
-        while len(_kept) > KEEP:
-            _kept.popitem(last=False)
-    return _kept[key]
+        known = float(np.square(x - principal(data, code).reconstruct(x, code)).mean())
+        _keep(key, known)
+    assert isinstance(known, float)
+    return known
+
+
+def _named(data: Data, ids: np.ndarray) -> tuple:
+    """Tells these training examples from all others."""
+    return data.spec, data.shape, len(data.train), _rows(data.train, ids[:16], data.shape).tobytes()
+
+
+def _keep(key: tuple, value: float | Principal) -> None:
+    _kept[key] = value
+    while len(_kept) > KEEP:
+        _kept.popitem(last=False)
 
 
 def _rows(split, ids: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:

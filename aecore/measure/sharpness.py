@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 
@@ -20,3 +21,21 @@ def gradient_energy(images: Tensor) -> float:
     images = images.float()
     down, across = images.diff(dim=2).square().mean(), images.diff(dim=3).square().mean()
     return float((down + across) / 2)
+
+
+def spectrum(images: Tensor) -> Tensor:
+    """Power of images (N, C, H, W) by frequency: (min(H, W) // 2 + 1,), from 0 (the mean) to half a cycle a pixel.
+
+    Each image's |FFT|² over its number of pixels, averaged over images, channels, and all directions of one frequency.
+    A blur lowers the high ones.
+    """
+    if images.ndim != 4 or min(images.shape[2:]) < 2:
+        raise ValueError(f"spectrum looks at images (N, C, H, W) of 2×2 pixels or more, not {tuple(images.shape)}")
+    height, width = images.shape[2:]
+    power = torch.fft.fft2(images.float()).abs().square().mean((0, 1)) / (height * width)
+    down, across = torch.fft.fftfreq(height), torch.fft.fftfreq(width)
+    count = min(height, width) // 2
+    ring = (2 * count * (down[:, None] ** 2 + across[None] ** 2).sqrt()).round().long()
+    inside = ring <= count
+    total = torch.zeros(count + 1).index_add_(0, ring[inside], power[inside])
+    return total / torch.bincount(ring[inside], minlength=count + 1).clamp_min(1)

@@ -87,3 +87,14 @@ def collapse_warning(kl: np.ndarray | None, active: np.ndarray) -> str | None:
             f"{remedy}; or give the code {working} units."
         )
     return None
+
+
+def activity(codes: np.ndarray, rest: float = 0.05) -> np.ndarray:
+    """Share of examples in which a unit is off its resting value: (D,) from 0 to 1, from codes (n, D).
+
+    A unit rests within `rest` of its range (its 0.5 % to 99.5 % quantile) around its median: so the same words hold
+    for units that are zero, that are held at a small probability, and that have any scale.
+    """
+    low, middle, high = np.quantile(codes, [0.005, 0.5, 0.995], axis=0)
+    span = high - low
+    return (np.abs(codes - middle) > rest * np.maximum(span, 1e-12)).mean(0) * (span > 1e-9)

@@ -29,6 +29,7 @@ class Pane:
     cloud_colours: (M,) class of each.
     rings: radii around 0 at which the prior's contours are drawn.  marks: (x, y, text) that name places.
     note: a quiet line below the picture.
+    values: (S, n, m) one number for each tile, not negative, shown as a bar below its picture.  measure: what it is.
     """
 
     title: str
@@ -41,6 +42,8 @@ class Pane:
     rings: Sequence[float] = ()
     marks: Sequence[tuple[float, float, str]] = ()
     note: str = ""
+    values: np.ndarray | None = None
+    measure: str = ""
 
 
 class View(TypedDict):
@@ -98,11 +101,15 @@ def planes(
         clouds = None if pane.clouds is None else np.ascontiguousarray(pane.clouds, np.float32)
         if clouds is not None and clouds.shape != (len(pane.cloud_colours), 4):
             raise ValueError(f"{pane.title}: clouds {clouds.shape} must be (M, 4), with a colour for each")
-        kept.append((tiles, points, labels, clouds))
+        values = None if pane.values is None else np.ascontiguousarray(pane.values, np.float32)
+        if values is not None and values.shape != tiles.shape[:3]:
+            raise ValueError(f"{pane.title}: values {values.shape} must be one for each tile, {tiles.shape[:3]}")
+        kept.append((tiles, points, labels, clouds, values))
         metas.append(
             {
                 "title": pane.title,
                 "note": pane.note,
+                "measure": pane.measure,
                 "extent": [float(v) for v in pane.extent],
                 "grid": [int(v) for v in tiles.shape[1:3]],
                 "steps": len(tiles),
@@ -125,7 +132,7 @@ def planes(
 
     def build() -> bytes:
         sections: dict[str, np.ndarray | bytes] = {}
-        for i, (tiles, points, labels, clouds) in enumerate(kept):
+        for i, (tiles, points, labels, clouds, values) in enumerate(kept):
             flat = pictures(tiles.reshape(-1, *tiles.shape[3:]), "tiles")
             sections[f"atlas_{i}"], metas[i]["atlas"] = atlas(fit_atlas(flat, budget=BUDGET // len(kept)))
             if points is not None:
@@ -134,6 +141,8 @@ def planes(
                 sections[f"labels_{i}"] = labels
             if clouds is not None:
                 sections[f"clouds_{i}"] = clouds
+            if values is not None:
+                sections[f"values_{i}"] = values
         return pack({**settings, "panes": metas, "digest": name, **sent}, **sections)
 
     result = _mount(

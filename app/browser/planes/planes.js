@@ -3,7 +3,7 @@
 
 function makePlanes() {
   let meta = null, digest = null, nonce = 0, style = null, panes = [], report = () => {};
-  let view = { at: [0.5, 0.5], step: 0 }, hover = null, held = false, playing = false;
+  let view = { at: [0.5, 0.5], step: 0 }, hover = null, held = false, playing = false, most = 1;
 
   const list = el("div", { class: "panes" });
   const play = el("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
@@ -35,11 +35,12 @@ function makePlanes() {
     const ground = el("canvas", { "aria-hidden": "true" }), over = el("canvas", { "aria-hidden": "true" });
     const field = el("div", { class: "field", tabindex: 0, role: "application", "aria-roledescription": "latent plane" }, ground, over);
     const title = el("p", { class: "title" }), where = el("figcaption", { class: "quiet number" });
-    const note = el("p", { class: "quiet note" });
+    const note = el("p", { class: "quiet note" }), fill = el("i"), value = el("p", { class: "value number" });
+    const bar = el("div", { class: "amount", hidden: true }, value, el("div", { class: "track" }, fill));
     const shownPicture = picture({});
     const figure = el("figure", {}, shownPicture.canvas, where);
-    const node = el("section", { class: "pane" }, title, field, figure, note);
-    const pane = { node, field, ground, over, title, where, note, picture: shownPicture, meta: null, parts: {}, atlas: null, size: [0, 0] };
+    const node = el("section", { class: "pane" }, title, field, figure, bar, note);
+    const pane = { node, field, ground, over, title, where, note, bar, value, fill, picture: shownPicture, meta: null, parts: {}, atlas: null, size: [0, 0] };
     const local = (event) => {
       const box = field.getBoundingClientRect();
       const v = pane.meta.grid[0] > 1 ? 1 - clamp((event.clientY - box.top) / box.height, 0, 1) : view.at[1];
@@ -97,6 +98,11 @@ function makePlanes() {
       pane.picture.tile(pane.atlas, pane.meta.atlas, tileOf(pane.meta));
       pane.where.textContent = placeOf(pane.meta);
       pane.picture.canvas.setAttribute("aria-label", `Decoded by ${pane.meta.title} at ${pane.where.textContent}`);
+      if (pane.parts.values) {
+        const amount = pane.parts.values[tileOf(pane.meta)];
+        pane.value.textContent = `${pane.meta.measure} ${shown(amount)}`;
+        pane.fill.style.width = `${(100 * Math.max(0, amount)) / most}%`;
+      }
       drawCross(pane);
     }
   }
@@ -236,13 +242,15 @@ function makePlanes() {
       panes.forEach((pane, i) => {
         pane.meta = meta.panes[i];
         pane.atlas = decoded[i];
-        pane.parts = { points: value.parts[`points_${i}`], labels: value.parts[`labels_${i}`], clouds: value.parts[`clouds_${i}`] };
+        pane.parts = { points: value.parts[`points_${i}`], labels: value.parts[`labels_${i}`], clouds: value.parts[`clouds_${i}`], values: value.parts[`values_${i}`] };
+        pane.bar.hidden = !pane.parts.values;
         pane.title.textContent = pane.meta.title;
         pane.note.textContent = pane.meta.note;
         pane.note.hidden = !pane.meta.note;
         pane.field.classList.toggle("strip", pane.meta.grid[0] === 1);
         pane.field.setAttribute("aria-label", `${pane.meta.title}. ${meta.alt} Arrow keys move the pointer of all.`);
       });
+      most = Math.max(1e-9, ...panes.flatMap((pane) => [...(pane.parts.values ?? [])]));
       list.style.setProperty("--panes", panes.length);
       root.classList.toggle("flat", panes.every((pane) => pane.meta.grid[0] === 1));
       range.max = meta.steps.length - 1;

@@ -1,0 +1,62 @@
+"""One image inside a VAE: its posterior, draws of it by the reparameterisation, and its bound term by term."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..data.base import Split
+from ..divergences import kl_per_unit
+from ..measure.likelihood import log_likelihood
+from ..measure.passing import checked, generator, require, still
+from ..models.base import Model
+from .pictures import to_uint8
+
+
+class Inside(NamedTuple):
+    """mu, std: (D,) of q(z|x).  xi: (L, D) draws of N(0, I).  z = mu + std · xi: (L, D).
+
+    tiles: uint8 (L, H, W[, 3]), what each z decodes to; mean: what mu does.
+    recon: (L,) −log p(x|z_l), nats.  kl: (D,) KL(q(z_j|x) ‖ N(0, 1)), nats.
+    """
+
+    mu: np.ndarray
+    std: np.ndarray
+    xi: np.ndarray
+    z: np.ndarray
+    tiles: np.ndarray
+    mean: np.ndarray
+    recon: np.ndarray
+    kl: np.ndarray
+
+    @property
+    def elbo(self) -> float:
+        """−(mean of recon + Σ kl), nats: Eq. 11 with these L draws."""
+        return -float(self.recon.mean() + self.kl.sum())
+
+
+def inside(model: Model, split: Split, example: int, draws: int, seed: int = 0) -> Inside:
+    """`draws` draws z = g(x) + h(x) ξ of one example (chapter Eq. 14), decoded, with the bound's terms (Eq. 9, 11).
+
+    The first draws of more are the same.
+    """
+    able = require(model, "posterior", "decode")
+    x = split.batch(torch.from_numpy(checked(split, [example]))).x
+    with still(model, seed) as device:
+        x = x.to(device)
+        qz_x = able.posterior(x)
+        xi = torch.randn(draws, qz_x.mu.shape[1], generator=generator(device, seed), device=device)
+        z = qz_x.mu + qz_x.std * xi
+        recon = -able.p_x(z[:, None]).log_prob(x)[:, 0]
+        tiles = to_uint8(able.decode(torch.cat([qz_x.mu, z])).cpu().numpy())
+        parts = (qz_x.mu[0], qz_x.std[0], xi, z, recon, kl_per_unit(qz_x)[0])
+        mu, std, xi, z, recon, kl = (part.float().cpu().numpy() for part in parts)
+    return Inside(mu, std, xi, z, tiles[1:], tiles[0], recon, kl)
+
+
+def evidence(model: Model, split: Split, example: int, samples: int = 500, seed: int = 0) -> float:
+    """An estimate of log p(x) of one example by importance sampling, nats."""
+    x = split.batch(torch.from_numpy(checked(split, [example]))).x
+    return float(log_likelihood(model, x, samples, seed)[0])

@@ -1,0 +1,32 @@
+"""How an encoder stretches space around one image: the singular values of its Jacobian."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+
+from ..data.base import Split
+from ..models.base import Model
+from .passing import checked, device_of, require
+
+
+def singular_values(model: Model, split: Split, example: int) -> np.ndarray:
+    """Singular values of J_ji = ∂h_j/∂x_i at one example, (min(D, V),), the largest first.
+
+    Their squares sum to the contractive penalty ‖J‖²_F (chapter Eq. 6): a direction of the input with a small value
+    hardly moves the code. Of a posterior, those of its mean.
+    Source: Rifai et al. (2011), §5.3 of "Contractive auto-encoders", ICML. Departures: at one example, not averaged.
+    """
+    able = require(model, "encode")
+    device = device_of(model)
+    x = split.batch(torch.from_numpy(checked(split, [example]))).x.to(device)
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.inference_mode(False), torch.enable_grad():
+            x = x.clone().requires_grad_()
+            h = able.encode(x).flatten().float()
+            rows = [torch.autograd.grad(unit, x, retain_graph=True)[0].flatten() for unit in h]
+    finally:
+        model.train(was_training)
+    return torch.linalg.svdvals(torch.stack(rows)).cpu().numpy()

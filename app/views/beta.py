@@ -1,0 +1,205 @@
+"""Exhibit: β and disentanglement (Eq. 16)."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+import torch
+
+from aecore import Run
+from aecore.measure import disentanglement, passing
+from app import comparison, exhibits, looks, plots, seen, shelf
+from app.browser import Pane, planes
+
+DATA = {"sprites": "beta-sprites", "digits": "beta-digits"}
+UNITS, TILES, REACH = 6, 25, 2.5
+SCORED = 3000
+NAMES = {
+    "mig": ("MIG", "gap between the two units that tell most of a factor, in shares of its entropy"),
+    "sap": ("SAP", "gap between the two units that best predict a factor alone"),
+    "d": ("DCI: disentanglement", "each unit serves one factor"),
+    "c": ("DCI: completeness", "each factor is served by one unit"),
+    "i": ("DCI: informativeness", "factors can be read off the code at all, above chance"),
+    "beta": ("β-VAE", "a linear classifier names the factor that pairs share"),
+    "factor": ("FactorVAE", "the unit that varies least names the factor that a batch shares"),
+}
+
+exhibits.heading(
+    "β-disentanglement",
+    "A heavier KL makes a code give up what it can spare. **Which units stay, and does each stand for one thing?** "
+    "Drag β; each step is a model of its own.",
+)
+which = looks.option("Images", list(DATA), "beta.data")
+sweep = exhibits.trained(DATA[which])
+values, runs = list(sweep.values), list(sweep.runs)
+if runs[0].info.shown:
+    st.caption(f"Trained on {shelf.data_title(runs[0].info.data)}; shown here on "
+               f"{looks.plain(shelf.data(runs[0]).title)}.")  # fmt: skip
+
+
+@seen.remember(max_entries=64)
+def strips(run: Run, count: int) -> np.ndarray:
+    """Pictures (count, TILES, H, W[, 3]): the units by KL, each from −REACH to REACH while all others are 0."""
+    units = seen.units(run)
+    model = shelf.model(run)
+    z = np.zeros(len(units.mean), np.float32)
+    tiles = [
+        passing.decode(model, np.stack([_with(z, j, v) for v in np.linspace(-REACH, REACH, TILES)]))
+        for j in units.order[:count]
+    ]
+    return np.stack([seen.small(strip) for strip in tiles])
+
+
+def _with(z: np.ndarray, unit: int, value: float) -> np.ndarray:
+    moved = z.copy()
+    moved[unit] = value
+    return moved
+
+
+@seen.remember(max_entries=64)
+def code(run: Run) -> np.ndarray:
+    """Posterior means (n, D) of held-out images."""
+    test = shelf.data(run).test
+    return passing.encode(shelf.model(run), test, passing.first(test, SCORED))
+
+
+@seen.remember(max_entries=64, show_spinner="Scoring the code …")
+def scored(run: Run) -> disentanglement.Scores:
+    test = shelf.data(run).test
+    ids = torch.arange(min(SCORED, len(test)))
+    factors = test.factors(ids).numpy()
+    named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, test.labels[: len(ids)]))
+    return disentanglement.scores(code(run), factors, named)
+
+
+count = min(UNITS, min(run.info.params["code"] for run in runs))
+every = np.stack([strips(run, count) for run in runs])  # (β, unit, tile, …)
+panes = [Pane(f"unit no. {k + 1} by KL", every[:, k][:, None], (-REACH, REACH, 0, 1)) for k in range(count)]
+middle = values.index(1.0) if 1.0 in values else len(values) // 2
+state = planes(
+    panes, key=f"beta.planes.{which}.{sweep.id}", steps=[f"β = {value:g}" for value in values], start=middle,
+    axes=("z", ""), fps=2, state=exhibits.recall("beta.at") or {"at": [0.5, 0.5], "step": middle},
+    alt="Units sorted by their KL; each strip shows what one of them changes",
+)  # fmt: skip
+exhibits.keep("beta.at", state, middle)
+at = min(int(state["step"]), len(runs) - 1)
+run, value = runs[at], values[at]
+units = seen.units(run)
+labels = [f"z{j + 1}" for j in range(len(units.mean))]
+st.caption(
+    f"Each strip moves one unit from {-REACH:g} to {REACH:g}; all others stay at 0, the prior’s mean. Units are sorted "
+    f"anew by their KL at each β. Below: β = {value:g}, {int(units.active.sum())} of {len(units.mean)} units active."
+)
+
+mean = {name: sweep.spread(name) for name in ("test/recon", "test/kl", *NAMES)}
+recon, kl = mean["test/recon"][0], mean["test/kl"][0]
+st.latex(plots.equation(
+    rf"-\mathcal{{L}} = \term{{recon}}{{\underbrace{{\mathbb{{E}}\left[-\log p(x|z)\right]}}_{{{recon[at]:.1f}}}}}"
+    rf" + \underbrace{{\beta}}_{{{value:g}}}\, \term{{kl}}{{\underbrace{{D_{{KL}}\left(q(z|x) \,\Vert\, p(z)\right)}}"
+    rf"_{{{kl[at]:.1f}}}}}\quad \text{{nats}}"
+))  # fmt: skip
+with st.container(key="halves-beta-rate"):
+    left, right = st.columns(2, gap="large")
+with left:
+    made = exhibits.figure(380, "rate: KL, nats", "distortion: −log p(x|z), nats")
+    made.add_scatter(x=kl, y=recon, mode="lines+markers+text", text=[f"{v:g}" for v in values], showlegend=False,
+                     textposition="top right", line={"color": plots.INK, "width": 2}, marker={"size": 9},
+                     error_y={"array": np.nan_to_num(mean["test/recon"][1]), "thickness": 1},
+                     error_x={"array": np.nan_to_num(mean["test/kl"][1]), "thickness": 1})  # fmt: skip
+    made.add_scatter(x=[kl[at]], y=[recon[at]], mode="markers", showlegend=False,
+                     marker={"size": 18, "symbol": "diamond", "color": plots.term_colour("kl")})  # fmt: skip
+    made.update_layout(hovermode="closest")
+    exhibits.show(made, "beta.rate", "Rate against distortion, a point for each β")
+    seeds = int(mean["test/kl"][2].min())
+    st.caption(f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out.")
+with right:
+    per_unit = units.kl if units.kl is not None else units.std
+    made = exhibits.figure(380, "", "KL, nats")
+    made.add_bar(x=[labels[j] for j in units.order], y=per_unit[units.order], showlegend=False,
+                 marker={"color": plots.term_colour("kl")})  # fmt: skip
+    exhibits.show(made, "beta.kl", "KL of each unit, sorted")
+    st.caption(f"KL of each unit over {units.examples:,} held-out images: {per_unit.sum():.1f} nats in all.")
+with st.container(key="halves-beta-matrix"):
+    left, right = st.columns(2, gap="large")
+with left:
+    st.subheader("Do units move together?", anchor=False)
+    z = code(run)
+    moving = z.std(0) > 1e-6
+    together = np.corrcoef(np.where(moving, z, np.random.default_rng(0).standard_normal(z.shape)).T)
+    exhibits.show(exhibits.matrix(together, labels, labels, "RdBu", -1, 1), "beta.correlation",
+                  "Correlation of the units' means")  # fmt: skip
+    off = np.abs(together[np.triu_indices(len(together), 1)])
+    st.caption(f"Correlation of the posterior’s means; {off.mean():.2f} on average off the diagonal, in absolute value.")
+with right:
+    if shelf.data(run).factors:
+        st.subheader("What does each unit follow?", anchor=False)
+        found = scored(run)
+        exhibits.show(
+            exhibits.matrix(found.information, labels, shelf.data(run).factors, "Blues", 0, 1), "beta.factors",
+            "How much each unit tells of each factor",
+        )  # fmt: skip
+        st.caption("Mutual information of a unit and a factor, as a share of the factor’s entropy.")
+    else:
+        st.subheader("What does each unit follow?", anchor=False)
+        st.caption(
+            "These images have no known factors, only classes, so that nothing can be scored: see sprites for that."
+        )
+if shelf.data(run).factors:
+    st.header("Scores", anchor=False)
+    made = exhibits.figure(420, "β", "score")
+    for (name, (title, _)), colour in zip(NAMES.items(), exhibits.LINES, strict=True):
+        scores, deviation, n = mean[name]
+        if np.isnan(scores).all():  # of a visitor's own runs: the seed at hand
+            scores = np.array([scored(other).numbers()[name] for other in runs])
+        made.add_scatter(x=values, y=scores, name=title, mode="lines+markers", line={"color": colour, "width": 3},
+                         error_y={"array": np.nan_to_num(deviation), "thickness": 1.5}, hovertemplate="%{y:.3f}",
+                         marker={"size": 9})  # fmt: skip
+    made.add_vline(x=value, line={"dash": "dot", "color": plots.INK})
+    made.update_xaxes(type="log", tickvals=values, ticktext=[f"{v:g}" for v in values])
+    made.update_yaxes(range=[0, 1])
+    exhibits.show(made, "beta.scores", "Seven scores against β, with their spread over seeds")
+    st.caption("Mean and standard deviation over the seeds; 1 is best for all. A higher score at some β is a finding, "
+               "not a rule: the spread over seeds is often as large as the effect.")  # fmt: skip
+    factors = shelf.data(run).factors
+    told = found.information.max(0)
+    weakest, strongest = factors[int(told.argmin())], factors[int(told.argmax())]
+    mixed = int((np.sort(found.information, 1)[:, -2] > 0.1).sum())
+    st.markdown(
+        f"**Why low scores beside good traversals?** At β = {value:g} no unit tells more than "
+        f"{100 * told.min():.0f} % of *{weakest}*, while one tells {100 * told.max():.0f} % of *{strongest}*: every "
+        f"score averages over all {len(factors)} factors, those that the code does not hold, too. {mixed} unit"
+        f"{'s' * (mixed != 1)} answer{'s' * (mixed == 1)} to two factors or more, which MIG and DCI punish and the eye "
+        "forgives; and a factor that two units share (position along a diagonal) has no gap, however smooth its strip."
+    )
+    with st.expander("Each score’s definition"):
+        st.markdown("\n".join(f"- **{title}**: {words}." for title, words in NAMES.values()))
+        st.caption("Equations, sources and what is done differently: `aecore/measure/disentanglement.py`.")
+table = {"beta": values, **{name: np.round(column[0], 5) for name, column in mean.items()}}
+exhibits.take_home(
+    f"beta-{which}", table,
+    f"""
+from aecore import sweeps
+
+found = sweeps.sweep("{DATA[which]}")
+for name in ("test/recon", "test/kl", "mig", "sap", "d", "c", "i", "beta", "factor"):
+    mean, deviation, seeds = found.spread(name)
+    print(name, dict(zip(found.values, mean.round(3))))
+""",
+    "beta", lambda: plots.png(looks.strip_sheet(every[at][:, ::2])),
+)  # fmt: skip
+comparison.train(DATA[which])
+with st.expander("What to look for"):
+    st.markdown(
+        "- **Small β**: many units carry a little of everything; strips change position, size and shape at once.\n"
+        "- **Larger β**: units fall silent one after another; those left often hold one factor, position first, since "
+        "it matters most to the pixels. Shape and orientation are given up.\n"
+        "- **Too large**: nothing is left: every strip stands still, and rate is 0.\n"
+        "- **Correlations** of means need not fall as β grows; those of sampled codes do (Locatello et al., 2019)."
+    )
+with st.expander("Why"):
+    st.markdown(
+        "β weighs the rate against the distortion: each β picks the point of the curve where a nat of rate buys β nats "
+        "of distortion. Since the prior’s units are independent, a code that must be cheap is best laid along "
+        "independent axes; that this finds *our* factors is no theorem (Locatello et al., 2019, arXiv:1811.12359: not "
+        "without supervision or luck). Section 3.3; Higgins et al. (2017)."
+    )

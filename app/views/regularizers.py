@@ -1,0 +1,202 @@
+"""Exhibit: the regularizers of §2 side by side."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+import torch
+from plotly.subplots import make_subplots
+
+from aecore import Run
+from aecore.explore import filters, push
+from aecore.explore.pictures import to_uint8
+from aecore.measure import jacobian, passing
+from aecore.measure.units import activity
+from app import comparison, exhibits, looks, plots, seen, shelf
+from app.browser import Pane, planes
+from app.browser.contact import contact
+
+SWEEPS = {"sparse-l1": ("sparse, L1", "λ", 2), "sparse-kl": ("sparse, KL", "p", 1), "denoising": ("denoising", "σ", 2),
+          "contractive": ("contractive", "λ", 2)}  # fmt: skip
+LIMIT = 1000
+
+plain = exhibits.opening(
+    "Regularizers",
+    "With 64 units for a digit a net could nearly copy. **Four ways to forbid it** leave four different codes. What "
+    "does each do to the picture, to the units, and to how a code answers a push?",
+    "bottleneck",
+)
+nothing = plain.runs[list(plain.values).index(64)] if 64 in plain.values else plain.runs[-1]
+runs: dict[str, Run] = {"none": nothing}
+with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    for identity, (title, symbol, usual) in SWEEPS.items():
+        sweep = exhibits.trained(identity)
+        values = list(sweep.values)
+        value = st.select_slider(f"{title}: ${looks.LETTERS[symbol]}$", values, values[min(usual, len(values) - 1)],
+                                 key=f"regularizers.{identity}", width=230, **looks.LINKED)  # fmt: skip
+        runs[title] = sweep.runs[values.index(value)]
+names = list(runs)
+some = runs["sparse, L1"]
+test = looks.split(some)
+n = 12
+seed = int(st.session_state.get("regularizers.seed", 0))
+ids = tuple(seen.choice(some, n, seed).tolist())
+sheets = [("original", seen.images(some, ids)),
+          *((name, seen.reconstructions(run, ids)) for name, run in runs.items())]  # fmt: skip
+contact(sheets, key="regularizers.sheet", alt="Images above what each net gives back", tile=64)
+
+
+class Facts(NamedTuple):
+    """codes (n, D).  spread: RMS distance of two codes.  error: squared, per pixel."""
+
+    codes: np.ndarray
+    spread: float
+    error: float
+
+
+@seen.remember(max_entries=64)
+def facts(run: Run) -> Facts:
+    model, test = shelf.model(run), shelf.data(run).test
+    ids = passing.first(test, LIMIT)
+    x = test.batch(torch.from_numpy(ids)).x.numpy()
+    error = float(np.square(x - passing.autoencode(model, test, ids)).mean())
+    return Facts(passing.encode(model, test, ids), push.spread_of(model, test), error)
+
+
+@seen.remember(max_entries=64)
+def stretch(run: Run, example: int) -> np.ndarray:
+    """Singular values of the encoder's Jacobian, relative to the spread of its codes."""
+    return jacobian.singular_values(shelf.model(run), shelf.data(run).test, example) / facts(run).spread
+
+
+@seen.remember(max_entries=64)
+def answers(run: Run, example: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """Pictures (rows, n, H, W[, 3]) of what comes back, and how far the code has moved (rows, n)."""
+    x = shelf.data(run).test.batch(torch.tensor([example])).x
+    images = push.pushed(x, kind)
+    across, up = push.grid_of(kind)
+    pictures = push.answers(shelf.model(run), images)
+    moved = push.moved(shelf.model(run), x, images, facts(run).spread)
+    return pictures.reshape(len(up), len(across), *pictures.shape[1:]), moved.reshape(len(up), len(across))
+
+
+@seen.remember(max_entries=16)
+def inputs(run: Run, example: int, kind: str) -> np.ndarray:
+    x = shelf.data(run).test.batch(torch.tensor([example])).x
+    across, up = push.grid_of(kind)
+    pictures = to_uint8(push.pushed(x, kind).numpy())
+    return pictures.reshape(len(up), len(across), *pictures.shape[1:])
+
+
+with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    looks.number("Seed of the choice", 9999, "regularizers.seed", width=200)
+known = {name: facts(run) for name, run in runs.items()}
+table = {
+    "regularizer": names,
+    "squared error per pixel": [f"{known[name].error:.4f}" for name in names],
+    "units off their rest, per image": [f"{activity(known[name].codes).sum():.1f} of {known[name].codes.shape[1]}"
+                                        for name in names],
+    "units that ever move": [int((activity(known[name].codes) > 0).sum()) for name in names],
+    "‖J‖ at image 0, per spread of codes": [f"{np.sqrt(np.square(stretch(runs[name], 0)).sum()):.3f}"
+                                            for name in names],
+}  # fmt: skip
+st.dataframe(table, hide_index=True, width="stretch")
+st.caption(
+    f"Over {min(LIMIT, len(test)):,} held-out images. A unit is off its rest when it is more than a twentieth of its "
+    "range away from its median. No frame lies between two models: sliders step from one trained net to the next."
+)
+st.latex(plots.equation(
+    r"\begin{gathered} \mathbb{E}\, \term{recon}{\Delta(x, B(a))} + \lambda\, \term{sparsity}{\textstyle\sum_j |a_j|}"
+    r"\qquad \mathbb{E}\, \term{recon}{\Delta(x, B(a))} + \lambda\, \term{sparsity}{\textstyle\sum_j D_{KL}(p \Vert "
+    r"\hat p_j)} \\[.4em] \mathbb{E}\, \term{recon}{\Delta(x, B(A(\tilde x)))},\ \tilde x \sim \mathcal{N}(x, "
+    r"\sigma^2 I) \qquad \mathbb{E}\, \term{recon}{\Delta(x, B(A(x)))} + \lambda\, \term{jacobian}{\lVert J_A(x) "
+    r"\rVert_F^2} \end{gathered}"
+))  # fmt: skip
+exhibits.take_home(
+    "regularizers", table,
+    """
+from aecore import sweeps
+from aecore.measure import passing
+from aecore.measure.units import activity
+
+for name in ("sparse-l1", "sparse-kl", "denoising", "contractive"):
+    found = sweeps.sweep(name)
+    for value, run in zip(found.values, found.runs):
+        test = run.data().test
+        codes = passing.encode(run.model(), test, passing.first(test, 1000))
+        print(name, value, run.info.metrics["mse"], activity(codes).sum())
+""",
+    "regularizers", lambda: plots.png(looks.sheet(np.concatenate([images for _, images in sheets]), n)),
+)  # fmt: skip
+
+st.header("What units look for", anchor=False)
+columns = st.columns(len(names), gap="medium")
+for column, name in zip(columns, names, strict=True):
+    painted = filters.dictionary(looks.model(runs[name]))
+    own = filters.first_layer(looks.model(runs[name])) if painted is None else painted
+    order = np.argsort(-own.var((1, 2, 3)), kind="stable")  # those with a picture first
+    column.markdown(f"**{name}**")
+    column.image(plots.grid(exhibits.signed(own[order[:36]]), 6, 2, 6), width="stretch", output_format="PNG",
+                 alt=f"Weights of 36 units of the net with {name}")  # fmt: skip
+    column.caption("what each unit paints" if painted is not None else "first layer's weights")
+st.caption("Red above zero, blue below; each scaled to its own largest weight.")
+
+st.header("Codes and Jacobians", anchor=False)
+made = make_subplots(1, len(names), subplot_titles=names, shared_yaxes=True, horizontal_spacing=0.02)
+for column, (name, colour) in enumerate(zip(names, exhibits.LINES, strict=False), 1):
+    values = known[name].codes
+    values = (values - np.median(values, 0)).ravel() / max(float(values.std()), 1e-9)
+    share, edges = np.histogram(values, 41, (-4, 4))
+    bars = go.Bar(x=(edges[1:] + edges[:-1]) / 2, y=100 * share / len(values), marker={"color": colour}, name=name,
+                  showlegend=False)  # fmt: skip
+    made.add_trace(bars, 1, column)
+plots.layout(made, 300)
+made.update_layout(bargap=0, hovermode="closest")
+made.update_yaxes(title="% of all values", col=1, type="log")
+exhibits.show(made, "regularizers.histograms", "How the values of all units are spread, one panel for each net")
+st.caption("Values of all units around their medians, in standard deviations of all values; the scale is logarithmic.")
+example = looks.number("Number of the image", len(test) - 1, "regularizers.image", width=200)
+made = exhibits.figure(360, "singular value number", "stretch, relative to the spread of codes")
+for name, colour in zip(names, exhibits.LINES, strict=False):
+    values = stretch(runs[name], example)
+    made.add_scatter(x=np.arange(1, len(values) + 1), y=values, name=name, line={"color": colour, "width": 3},
+                     hovertemplate="%{y:.3g}")  # fmt: skip
+made.update_yaxes(type="log", exponentformat="power", range=[-5, None])
+exhibits.show(made, "regularizers.jacobian", "Singular values of the Jacobian of each encoder at one image")
+
+st.header("Push an image", anchor=False)
+kind = looks.option("How", list(push.KINDS), "regularizers.push")
+(across, x0, x1), (up, y0, y1) = push.KINDS[kind]
+extent = (x0, x1, y0, y1)
+panes = [Pane("input", inputs(some, example, kind)[None], extent)]
+for name, run in runs.items():
+    pictures, moved = answers(run, example, kind)
+    panes.append(Pane(name, pictures[None], extent, values=moved[None], measure="code moves"))
+state = planes(panes, key="regularizers.push.planes", axes=(across, up), state=exhibits.recall("regularizers.at"),
+               alt="One image pushed, and what each net gives back")  # fmt: skip
+exhibits.keep("regularizers.at", state)
+st.caption(
+    "The bar: how far the code has moved, as a share of the distance between two different images’ codes (root mean "
+    "square). 1: as far as if it were another image."
+)
+for identity in SWEEPS:
+    comparison.train(identity)
+with st.expander("What to look for"):
+    st.markdown(
+        "- **L1**: as λ grows, fewer units are off their rest, and each paints a whole stroke. Too much, and the "
+        "picture goes.\n"
+        "- **KL**: units are at p *on average*; that does not make one silent for most images. See the errata.\n"
+        "- **Denoising**: pushed with noise or erasures, its code moves less than the others’, and what comes back is "
+        "clean. A shift is no noise to it.\n"
+        "- **Contractive**: its singular values lie lower as λ grows, all but those directions that it needs."
+    )
+with st.expander("Why"):
+    st.markdown(
+        "The bottleneck is one way not to copy; all four here leave the code wide and add a price (Eq. 2, 3, 6) or "
+        "damage the input (Eq. 4). For small Gaussian noise the denoising objective is nearly the contractive one, of "
+        "the whole reconstruction and not of the code alone (Alain & Bengio, 2014, arXiv:1211.4246). Sections 2.1 to "
+        "2.3; Olshausen & Field (1996), Ng (2011), Vincent et al. (2008), Rifai et al. (2011)."
+    )
