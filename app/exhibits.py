@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import html
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from aecore import Run, RunError, sweeps
+from aecore import DataError, Run, RunError, runs, sweeps
 from aecore.explore import codes, importance
 from aecore.explore.pictures import to_uint8
-from aecore.explore.planes import plane
+from aecore.explore.planes import plane, principal_plane, through
 from aecore.measure import aggregate, passing
 from app import comparison, looks, plots, shelf
+from app.browser import Pane, planes
 from app.seen import remember
 
 POINTS = 1500
@@ -53,6 +55,15 @@ def trained(identity: str) -> sweeps.Sweep:
         st.stop()
 
 
+def example(identity: str) -> Run | None:
+    """A trained example that comes with the project; None where it was taken away."""
+    try:
+        run = runs.find(identity)
+    except RunError:
+        return None
+    return run if shelf.has_weights(run) else None
+
+
 class Square(NamedTuple):
     """A two-unit code: decoded tiles (1, n, n, H, W[, 3]), extent, codes (N, 2) and labels (N,) of held-out images."""
 
@@ -75,6 +86,97 @@ def square(run: Run) -> Square:
     tiles = plane(model, low, across, up, GRID)[None]
     labels = None if test.labels is None else test.labels[ids]
     return Square(tiles, (float(low[0]), float(high[0]), float(low[1]), float(high[1])), z, labels)
+
+
+class Projected(NamedTuple):
+    """As Square, of a larger code in its principal plane; kept: the share of variance that the plane holds."""
+
+    tiles: np.ndarray
+    extent: tuple[float, float, float, float]
+    codes: np.ndarray
+    labels: np.ndarray | None
+    clouds: np.ndarray
+    kept: float
+
+
+@remember(max_entries=32)
+def projected(run: Run, ids: tuple[int, ...]) -> Projected:
+    """Codes, and the clouds (n, 4) of these images, in the plane of the codes' first two principal components."""
+    model, test = shelf.model(run), shelf.data(run).test
+    some = codes.choose(test, POINTS)
+    z = codes.codes(model, test, some)
+    found = principal_plane(z)
+    points = found.points(z)
+    reach = float(np.quantile(np.abs(points), 0.998))
+    origin = found.centre - reach * (found.axes[0] + found.axes[1])
+    tiles = plane(model, origin, 2 * reach * found.axes[0], 2 * reach * found.axes[1], GRID)[None]
+    mu, std = aggregate.clouds(model, test, np.array(ids))
+    ellipses = np.concatenate([found.points(mu), found.spreads(std)], 1)
+    labels = None if test.labels is None else test.labels[some]
+    return Projected(tiles, (-reach, reach, -reach, reach), points, labels, ellipses, found.kept)
+
+
+class Moments(NamedTuple):
+    """A plane at several moments of a training: names, tiles (S, n, n, H, W[, 3]), extent, codes (S, N, 2), labels."""
+
+    names: list[str]
+    tiles: np.ndarray
+    extent: tuple[float, float, float, float]
+    codes: np.ndarray | None
+    labels: np.ndarray | None
+    marks: list[tuple[float, float, str]]
+
+
+FINE = 17  # tiles a side where there are many moments
+
+
+@remember(max_entries=16, show_spinner="Decoding the moments of this training …")
+def moments(run: Run, three: tuple[int, int, int]) -> Moments:
+    """The plane of a two-unit code, or, of a larger one, through the codes of three images at each moment."""
+    test, steps = shelf.data(run).test, run.steps("snapshots")
+    epochs = {row["step"]: row["epoch"] for row in run.rows()[0]}
+    models = [shelf.model(run, step) for step in steps] + [shelf.model(run)]
+    names = [f"epoch {epochs[step]:.2g}" if step in epochs else f"step {step:,}" for step in steps] + ["the end"]
+    if run.info.params["code"] == 2:
+        view = square(run)
+        low, high = np.array(view.extent[::2], np.float32), np.array(view.extent[1::2], np.float32)
+        across, up = np.array([high[0] - low[0], 0.0]), np.array([0.0, high[1] - low[1]])
+        ids = codes.choose(test, 500)
+        points = np.stack([codes.codes(model, test, ids) for model in models])
+        labels = None if test.labels is None else test.labels[ids]
+        tiles = np.stack([plane(model, low, across, up, FINE) for model in models])
+        return Moments(names, tiles, view.extent, points, labels, [])
+    tiles, places = [], []
+    for model in models:
+        origin, across, up, places = through(codes.codes(model, test, np.array(three)))
+        tiles.append(plane(model, origin, across, up, FINE))
+    marks = [(u, v, looks.label_of(run, i) or str(i)) for (u, v), i in zip(places, three, strict=True)]
+    return Moments(names, np.stack(tiles), (0.0, 1.0, 0.0, 1.0), None, None, marks)
+
+
+def through_training(run: Run, key: str) -> None:
+    """The plane of one run, dragged from its first snapshot to its last."""
+    three = (0, 1, 2)
+    if run.info.params["code"] != 2:
+        most = len(shelf.data(run).test) - 1
+        with st.container(horizontal=True):
+            three = tuple(
+                int(st.number_input(f"Corner {k + 1}: image", 0, most, k, key=f"{key}.{k}", width=170, **looks.LINKED))
+                for k in range(3)
+            )
+    try:
+        found = moments(run, three)
+    except DataError as error:
+        st.info(str(error), icon=":material/info:")
+        return
+    pane = Pane("", found.tiles, found.extent, found.codes, found.labels, marks=found.marks,
+                rings=(1, 2) if looks.gaussian(run) and found.codes is not None else ())  # fmt: skip
+    panes = [pane] if found.codes is None else [Pane("what is painted", found.tiles, found.extent),
+                                                replace(pane, title="codes of 500 images")]  # fmt: skip
+    last = len(found.names) - 1
+    state = planes(panes, key=f"{key}.planes", steps=found.names, fps=3, state=recall(f"{key}.at"),
+                   alt="The plane of the code at one moment of the training")  # fmt: skip
+    keep(f"{key}.at", state, last)
 
 
 @remember(max_entries=64)

@@ -12,7 +12,7 @@ import streamlit as st
 from aecore import Run, RunError, runs
 from aecore.measure import collapse_warning
 from aecore.runs import RESUMABLE
-from app import files, plots, seen, shelf, standing
+from app import exhibits, files, plots, seen, shelf, standing
 from app.browser import film
 from app.standing import plain
 
@@ -224,6 +224,10 @@ def after(run: Run) -> None:
             warning = collapse_warning(unit.kl, unit.active)
             if warning:
                 st.warning(warning, icon=":material/warning:")
+        images = len(run.info.shape) == 3 and {"encode", "decode"} <= run.entry.abilities
+        if images and "code" in run.info.params and len(run.steps("snapshots")) > 1 and not shelf.model(run).classes:
+            st.subheader("The plane through the training", anchor=False)
+            exhibits.through_training(run, "watch.training")
         st.subheader("See inside", anchor=False)
         with st.container(horizontal=True, gap="small"):
             standing.links(run)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
 from ..data.base import DataError
@@ -45,3 +47,30 @@ def through(
     across, up = stretch * (b - a), stretch * (c - a)
     origin = a - margin * across - margin * up
     return origin, across, up, [(margin, margin), (1 - margin, margin), (margin, 1 - margin)]
+
+
+class Projection(NamedTuple):
+    """A plane through the middle of a cloud of codes: centre (D,), axes (2, D) orthonormal, kept: share of variance.
+
+    The axes are the first two principal components of the codes.
+    """
+
+    centre: np.ndarray
+    axes: np.ndarray
+    kept: float
+
+    def points(self, codes: np.ndarray) -> np.ndarray:
+        """(n, 2) of codes (n, D)."""
+        return (codes - self.centre) @ self.axes.T
+
+    def spreads(self, std: np.ndarray) -> np.ndarray:
+        """Standard deviations (n, 2) along the axes of Gaussians with independent units of these (n, D)."""
+        return np.sqrt(np.square(std) @ np.square(self.axes).T)
+
+
+def principal_plane(codes: np.ndarray) -> Projection:
+    """The plane in which codes (n, D), n and D of 2 or more, are spread most."""
+    centre = codes.mean(0)
+    _, sizes, directions = np.linalg.svd(codes - centre, full_matrices=False)
+    total = float(np.square(sizes).sum())
+    return Projection(centre, directions[:2], float(np.square(sizes[:2]).sum() / max(total, 1e-24)))

@@ -62,10 +62,9 @@ def sorted_quantiles(a: np.ndarray, b: np.ndarray) -> float:
 def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
     """JS(p, q) = ½ KL(p ‖ m) + ½ KL(q ‖ m), m = (p + q) / 2, of two histograms that sum to 1: nats, 0 to log 2."""
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
-    m = (p + q) / 2
 
     def kl(r: np.ndarray) -> float:
         some = r > 0
-        return float((r[some] * np.log(r[some] / m[some])).sum())
+        return float((r[some] * np.log(2 * (r[some] / (p + q)[some]))).sum())
 
     return (kl(p) + kl(q)) / 2

@@ -29,7 +29,9 @@ exhibits.heading(
     "A heavier KL makes a code give up what it can spare. **Which units stay, and does each stand for one thing?** "
     "Drag β; each step is a model of its own.",
 )
-which = looks.option("Images", list(DATA), "beta.data")
+with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    which = looks.option("Images", list(DATA), "beta.data")
+    place = st.container(width=240)
 sweep = exhibits.trained(DATA[which])
 values, runs = list(sweep.values), list(sweep.runs)
 if runs[0].info.shown:
@@ -37,12 +39,12 @@ if runs[0].info.shown:
                f"{looks.plain(shelf.data(runs[0]).title)}.")  # fmt: skip
 
 
-@seen.remember(max_entries=64)
-def strips(run: Run, count: int) -> np.ndarray:
-    """Pictures (count, TILES, H, W[, 3]): the units by KL, each from −REACH to REACH while all others are 0."""
+@seen.remember(max_entries=256)
+def strips(run: Run, count: int, example: int) -> np.ndarray:
+    """Pictures (count, TILES, H, W[, 3]): the units by KL, each from −REACH to REACH, all others those of an image."""
     units = seen.units(run)
     model = shelf.model(run)
-    z = np.zeros(len(units.mean), np.float32)
+    z = seen.code_of(run, (example,))[0]
     tiles = [
         passing.decode(model, np.stack([_with(z, j, v) for v in np.linspace(-REACH, REACH, TILES)]))
         for j in units.order[:count]
@@ -63,17 +65,29 @@ def code(run: Run) -> np.ndarray:
     return passing.encode(shelf.model(run), test, passing.first(test, SCORED))
 
 
-@seen.remember(max_entries=64, show_spinner="Scoring the code …")
-def scored(run: Run) -> disentanglement.Scores:
+def factors_of(run: Run) -> np.ndarray:
     test = shelf.data(run).test
-    ids = torch.arange(min(SCORED, len(test)))
-    factors = test.factors(ids).numpy()
-    named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, test.labels[: len(ids)]))
-    return disentanglement.scores(code(run), factors, named)
+    return test.factors(torch.arange(min(SCORED, len(test)))).numpy()
+
+
+@seen.remember(max_entries=64)
+def information(run: Run) -> np.ndarray:
+    """(D, K) in [0, 1]"""
+    return disentanglement.mutual_information(code(run), factors_of(run))
+
+
+@seen.remember(max_entries=64, show_spinner="Scoring the code …")
+def scored(run: Run) -> dict[str, float]:
+    """All scores of a visitor's own run; those of the trained examples lie beside them, of all seeds."""
+    labels, factors = shelf.data(run).test.labels, factors_of(run)
+    named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, labels[: len(factors)]))
+    return disentanglement.scores(code(run), factors, named).numbers()
 
 
 count = min(UNITS, min(run.info.params["code"] for run in runs))
-every = np.stack([strips(run, count) for run in runs])  # (β, unit, tile, …)
+with place:
+    example = looks.number("The other units: those of image", len(looks.split(runs[0])) - 1, "beta.image", width=230)
+every = np.stack([strips(run, count, example) for run in runs])  # (β, unit, tile, …)
 panes = [Pane(f"unit no. {k + 1} by KL", every[:, k][:, None], (-REACH, REACH, 0, 1)) for k in range(count)]
 middle = values.index(1.0) if 1.0 in values else len(values) // 2
 state = planes(
@@ -87,8 +101,8 @@ run, value = runs[at], values[at]
 units = seen.units(run)
 labels = [f"z{j + 1}" for j in range(len(units.mean))]
 st.caption(
-    f"Each strip moves one unit from {-REACH:g} to {REACH:g}; all others stay at 0, the prior’s mean. Units are sorted "
-    f"anew by their KL at each β. Below: β = {value:g}, {int(units.active.sum())} of {len(units.mean)} units active."
+    f"Each strip moves one unit from {-REACH:g} to {REACH:g}; all others stay those of image {example}. Units are "
+    f"sorted anew by their KL at each β. Below: β = {value:g}, {int(units.active.sum())} of {len(units.mean)} active."
 )
 
 mean = {name: sweep.spread(name) for name in ("test/recon", "test/kl", *NAMES)}
@@ -129,13 +143,13 @@ with left:
     exhibits.show(exhibits.matrix(together, labels, labels, "RdBu", -1, 1), "beta.correlation",
                   "Correlation of the units' means")  # fmt: skip
     off = np.abs(together[np.triu_indices(len(together), 1)])
-    st.caption(f"Correlation of the posterior’s means; {off.mean():.2f} on average off the diagonal, in absolute value.")
+    st.caption(f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value.")
 with right:
     if shelf.data(run).factors:
         st.subheader("What does each unit follow?", anchor=False)
-        found = scored(run)
+        told = information(run)
         exhibits.show(
-            exhibits.matrix(found.information, labels, shelf.data(run).factors, "Blues", 0, 1), "beta.factors",
+            exhibits.matrix(told, labels, shelf.data(run).factors, "Blues", 0, 1), "beta.factors",
             "How much each unit tells of each factor",
         )  # fmt: skip
         st.caption("Mutual information of a unit and a factor, as a share of the factor’s entropy.")
@@ -150,7 +164,7 @@ if shelf.data(run).factors:
     for (name, (title, _)), colour in zip(NAMES.items(), exhibits.LINES, strict=True):
         scores, deviation, n = mean[name]
         if np.isnan(scores).all():  # of a visitor's own runs: the seed at hand
-            scores = np.array([scored(other).numbers()[name] for other in runs])
+            scores = np.array([scored(other)[name] for other in runs])
         made.add_scatter(x=values, y=scores, name=title, mode="lines+markers", line={"color": colour, "width": 3},
                          error_y={"array": np.nan_to_num(deviation), "thickness": 1.5}, hovertemplate="%{y:.3f}",
                          marker={"size": 9})  # fmt: skip
@@ -161,12 +175,12 @@ if shelf.data(run).factors:
     st.caption("Mean and standard deviation over the seeds; 1 is best for all. A higher score at some β is a finding, "
                "not a rule: the spread over seeds is often as large as the effect.")  # fmt: skip
     factors = shelf.data(run).factors
-    told = found.information.max(0)
-    weakest, strongest = factors[int(told.argmin())], factors[int(told.argmax())]
-    mixed = int((np.sort(found.information, 1)[:, -2] > 0.1).sum())
+    best = told.max(0)
+    weakest, strongest = factors[int(best.argmin())], factors[int(best.argmax())]
+    mixed = int((np.sort(told, 1)[:, -2] > 0.1).sum())
     st.markdown(
         f"**Why low scores beside good traversals?** At β = {value:g} no unit tells more than "
-        f"{100 * told.min():.0f} % of *{weakest}*, while one tells {100 * told.max():.0f} % of *{strongest}*: every "
+        f"{100 * best.min():.0f} % of *{weakest}*, while one tells {100 * best.max():.0f} % of *{strongest}*: every "
         f"score averages over all {len(factors)} factors, those that the code does not hold, too. {mixed} unit"
         f"{'s' * (mixed != 1)} answer{'s' * (mixed == 1)} to two factors or more, which MIG and DCI punish and the eye "
         "forgives; and a factor that two units share (position along a diagonal) has no gap, however smooth its strip."

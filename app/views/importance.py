@@ -5,7 +5,7 @@ from __future__ import annotations
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import exhibits, looks, plots, seen
+from app import comparison, exhibits, looks, plots, seen
 from app.browser.contact import contact
 
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -82,6 +82,19 @@ with st.container(horizontal=True):
                    "image/png", "importance.png")  # fmt: skip
     st.page_link("views/train.py", label="Train an IWAE with another k", icon=":material/model_training:",
                  query_params={"model": "iwae", "v": "1"})  # fmt: skip
+
+st.header("Trained with more draws", anchor=False)
+sweep = exhibits.trained("importance")
+figure = exhibits.figure(380, "draws k that judge", "nats")
+for value, other, colour in zip(sweep.values, sweep.runs, exhibits.LINES, strict=False):
+    few = tuple(range(min(MANY, len(looks.split(other)))))
+    bounds = exhibits.curve_of(other, few, tuple(k for k in KS if k <= MANY), 0).mean(0)
+    figure.add_scatter(x=KS[: len(bounds)], y=bounds, name=f"trained with {value}", mode="lines+markers",
+                       line={"color": colour, "width": 3}, marker={"size": 9}, hovertemplate="%{y:.2f}")  # fmt: skip
+figure.update_xaxes(type="log", tickvals=KS)
+exhibits.show(figure, "importance.trained", "The bound against the draws that judge, of nets trained with 1, 5 and 50")
+st.caption(f"Mean bound of {MANY} held-out images. Few units and few epochs; one seed each.")
+comparison.train("importance")
 with st.expander("What to look for"):
     st.markdown(
         "- **Few draws carry the weight**: most of a posterior’s draws decode to nearly the same image, yet pixels "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import streamlit as st
 
-from app import exhibits, looks, plots, seen, standing
+from app import comparison, exhibits, looks, plots, seen, standing
 from app.browser import Pane, planes
 from app.browser.contact import contact
 
@@ -116,6 +116,51 @@ with st.container(horizontal=True):
     for name in names:
         st.page_link("views/map.py", label=name, icon=":material/scatter_plot:",
                      query_params={"run": runs[name].info.id, "v": standing.shelf.VERSION})  # fmt: skip
+comparison.train(SWEEP)
+
+st.header("λ and the kernel", anchor=False)
+st.markdown("How hard the codes are drawn to the prior, and by which measure: **drag λ**; each step is another net.")
+KERNELS = {"inverse multiquadratic": "wae-lambda", "gaussian": "wae-lambda-gaussian"}
+knobs = {kernel: exhibits.trained(identity) for kernel, identity in KERNELS.items()}
+lambdas = list(next(iter(knobs.values())).values)
+panes, lines = [], {name: [] for name in ("kernel", "λ", "overlap", "MMD²", "by chance", "squared error")}
+for kernel, knob in knobs.items():
+    if list(knob.values) != lambdas:
+        continue
+    views = [exhibits.square(run) for run in knob.runs]
+    panes.append(Pane(kernel, np.concatenate([view.tiles for view in views]), views[0].extent,
+                      np.stack([view.codes for view in views]), views[0].labels, rings=(1, 2)))  # fmt: skip
+    for value, run, error in zip(lambdas, knob.runs, knob.spread("mse")[0], strict=True):
+        row = exhibits.against_prior(run)
+        if row is not None:
+            entries = (kernel, value, row.overlap, row.mmd2, row.chance, error)
+            for column, entry in zip(lines.values(), entries, strict=True):
+                column.append(entry)
+state = planes(panes, key="wasserstein.lambda", steps=[f"λ = {value:g}" for value in lambdas], fps=1,
+               state=exhibits.recall("wasserstein.knobs"), alt="Codes of WAE-MMD at one λ")  # fmt: skip
+exhibits.keep("wasserstein.knobs", state, len(lambdas) - 1)
+st.dataframe({name: [f"{v:.4g}" if isinstance(v, float) else v for v in column] for name, column in lines.items()},
+             hide_index=True, width="stretch")  # fmt: skip
+st.caption("MMD² here is measured with the inverse multiquadratic kernels for all nets. One seed.")
+for identity in KERNELS.values():
+    comparison.train(identity)
+
+st.header("More than two units", anchor=False)
+LARGER = {"VAE, 16 units": "vae-16", "WAE-MMD, 8 units": "wae-mmd-8", "WAE-GAN, 8 units": "wae-gan-8"}
+there = {name: run for name, key in LARGER.items() if (run := exhibits.example(key))}
+larger = {name: exhibits.projected(run, ids) for name, run in there.items()}
+if larger:
+    state = planes(
+        [Pane(name, view.tiles, view.extent, view.codes if all_codes else np.zeros((0, 2), np.float32),
+              view.labels if all_codes else np.zeros(0, np.int32), view.clouds, labels,
+              note=f"principal plane: {100 * view.kept:.0f} % of the codes’ variance")
+         for name, view in larger.items()],
+        key="wasserstein.larger", axes=("first component", "second"), state=exhibits.recall("wasserstein.larger.at"),
+        alt="Larger codes and clouds in the plane of their first two principal components",
+    )  # fmt: skip
+    exhibits.keep("wasserstein.larger.at", state)
+    st.caption("The projection is PCA of the codes of 1,500 held-out images: clouds that overlap in the plane may lie "
+               "apart in the other directions. Below, what the decoder paints on that plane.")  # fmt: skip
 with st.expander("What to look for"):
     st.markdown(
         "- **Size of the clouds**: the VAE’s are wide and lie over each other, so one place must serve several "

@@ -139,13 +139,13 @@ function makePlanes() {
     ctx.clearRect(0, 0, w, h);
     const { points } = parts;
     if (rows === 1 || !points) {
-      // Tiles side by side; their centres lie where the pointer finds them.
-      const skip = Math.max(1, Math.ceil(((rows === 1 ? h : 26) * (columns - 1)) / w)), down = rows === 1 ? 1 : Math.max(1, Math.ceil((26 * (rows - 1)) / h));
-      const tw = (w / Math.max(1, columns - 1)) * skip, th = rows === 1 ? h : (h / (rows - 1)) * down;
-      for (let i = 0; i < rows; i += down)
-        for (let j = 0; j < columns; j += skip) {
-          const cx = (j / Math.max(1, columns - 1)) * w, cy = rows === 1 ? h / 2 : (1 - i / (rows - 1)) * h;
-          drawTile(ctx, pane.atlas, pane.meta.atlas, (step * rows + i) * columns + j, cx - tw / 2, cy - th / 2, tw + 0.5, th + 0.5);
+      // As many tiles side by side as fit, each the one that the pointer finds in its middle.
+      const across = Math.min(columns, Math.max(1, Math.floor(w / (rows === 1 ? h : 26)))), down = Math.min(rows, Math.max(1, Math.floor(h / 26)));
+      const tw = w / across, th = h / down;
+      for (let a = 0; a < across; a++)
+        for (let b = 0; b < down; b++) {
+          const j = Math.round(((a + 0.5) / across) * (columns - 1)), i = Math.round((1 - (b + 0.5) / down) * (rows - 1));
+          drawTile(ctx, pane.atlas, pane.meta.atlas, (step * rows + i) * columns + j, a * tw, b * th, tw + 0.5, th + 0.5);
         }
     }
     const X = (x) => ((x - x0) / (x1 - x0)) * w, Y = (y) => (1 - (y - y0) / (y1 - y0)) * h;
@@ -157,7 +157,7 @@ function makePlanes() {
         ctx.ellipse(X(0), Y(0), (r / (x1 - x0)) * w, (r / (y1 - y0)) * h, 0, 0, 7);
         ctx.stroke();
       }
-      const n = points.length / 2 / pane.meta.steps_of_points, from = 2 * n * Math.min(step, pane.meta.steps_of_points - 1);
+      const n = points.length / 2 / pane.meta.steps_of_points, from = 2 * n * Math.min(view.step, pane.meta.steps_of_points - 1);
       const radius = n > 1500 ? 1.8 : 2.6;
       ctx.globalAlpha = n > 1500 ? 0.7 : 0.85;
       for (let k = 0; k < n; k++) {
@@ -252,6 +252,7 @@ function makePlanes() {
       });
       most = Math.max(1e-9, ...panes.flatMap((pane) => [...(pane.parts.values ?? [])]));
       list.style.setProperty("--panes", panes.length);
+      list.style.setProperty("--narrow", Math.min(2, panes.length));
       root.classList.toggle("flat", panes.every((pane) => pane.meta.grid[0] === 1));
       range.max = meta.steps.length - 1;
       bar.hidden = meta.steps.length < 2;

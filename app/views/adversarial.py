@@ -1,0 +1,202 @@
+"""Exhibit: adversarial codes and images (§5.1, §5.2)."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+import torch
+
+from aecore import Run, sweeps
+from aecore.data import gaussians
+from aecore.measure import coverage, passing, sharpness
+from app import comparison, exhibits, looks, plots, seen, shelf
+from app.browser import Pane, planes
+from app.browser.contact import contact
+
+N = 12
+DRAWS = 2000
+
+sweep = exhibits.opening(
+    "Adversarial codes",
+    "A critic needs no formula: **whatever can be drawn from can be a prior**. Four of them, and one encoder each that "
+    "learnt to fool its critic.",
+    "aae-priors",
+)
+named = dict(zip(sweep.values, sweep.runs, strict=True))
+with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    seed = looks.number("Seed of draws and choices", 9999, "adversarial.seed", width=220)
+
+
+def pane(name: str, run: Run) -> Pane:
+    view = exhibits.square(run)
+    rings = (1, 2) if looks.gaussian(run) else ()
+    return Pane(str(name), view.tiles, view.extent, view.codes, view.labels, rings=rings)
+
+
+state = planes([pane(name, run) for name, run in named.items()], key="adversarial.planes",
+               state=exhibits.recall("adversarial.at"),
+               alt="Codes of held-out images, of four adversarial autoencoders with different priors")  # fmt: skip
+exhibits.keep("adversarial.at", state)
+rows = [exhibits.against_prior(run) for run in named.values()]
+st.latex(plots.equation(
+    r"\term{recon}{\Delta(x, B(A(x)))},\qquad \min_D \term{critic}{-\log D(z) - \log(1 - D(A(x)))},\qquad "
+    r"\min_A \term{adv}{-\log D(A(x))},\quad z \sim p(z)"
+))  # fmt: skip
+looks.numbers([
+    (str(name), f"{row.mmd2:.4f}", f"MMD² of codes and prior; {row.chance:.4f} by chance", plots.term_colour("mmd"))
+    for name, row in zip(named, rows, strict=True) if row is not None
+])  # fmt: skip
+contact([(str(name), seen.small(seen.generated(run, N, 1.0, seed)[0])) for name, run in named.items()],
+        key="adversarial.draws", tile=64, alt="Draws from each prior, decoded")  # fmt: skip
+st.caption("Draws from each prior, decoded. Points above: codes of held-out digits in the colour of their class.")
+table = {"prior": [str(name) for name in named], "mmd2": [row.mmd2 for row in rows if row],
+         "by chance": [row.chance for row in rows if row]}  # fmt: skip
+exhibits.take_home(
+    "adversarial-priors", table,
+    """
+from aecore import sweeps
+from aecore.measure.aggregate import aggregate
+
+found = sweeps.sweep("aae-priors")
+for prior, run in zip(found.values, found.runs):
+    print(prior, aggregate(run.model(), run.data().test))
+""",
+    "adversarial",
+)  # fmt: skip
+comparison.train("aae-priors")
+
+
+@seen.remember(max_entries=16)
+def energy(run: Run, draws: bool) -> float:
+    """Gradient energy of held-out images, or of draws."""
+    if draws:
+        return sharpness.gradient_energy(torch.from_numpy(seen.generated(run, 500, 1.0, 0)[0]))
+    test = shelf.data(run).test
+    return sharpness.gradient_energy(test.batch(torch.arange(min(500, len(test)))).x)
+
+
+@seen.remember(max_entries=16)
+def error(run: Run) -> float:
+    test = shelf.data(run).test
+    ids = passing.first(test, 500)
+    x = test.batch(torch.from_numpy(ids)).x.numpy()
+    return float(np.square(x - passing.autoencode(shelf.model(run), test, ids)).mean())
+
+
+def beside(key: str, found: dict[str, Run]) -> None:
+    """Reconstructions and draws of several runs, of the same images."""
+    first = next(iter(found.values()))
+    ids = tuple(seen.choice(first, N, seed).tolist())
+    sheets = [("original", seen.images(first, ids))]
+    for name, run in found.items():
+        sheets.append((name, seen.reconstructions(run, ids)))
+    sheets += [(f"{name}: draws", seen.small(seen.generated(run, N, 1.0, seed)[0])) for name, run in found.items()]
+    contact(sheets, key=key, tile=60, alt=f"Images, their reconstructions and draws by {', '.join(found)}")
+
+
+st.header("A critic of images: VAE/GAN", anchor=False)
+st.markdown("Beside a VAE: **what a critic sees** in an image is compared, in place of its pixels.")
+pair = {name: run for name, key in (("VAE", "vae-16"), ("VAE/GAN", "vae-gan-16")) if (run := exhibits.example(key))}
+if len(pair) == 2:
+    beside("adversarial.vae-gan", pair)
+    looks.numbers([
+        ("images", f"{energy(pair['VAE'], False):.4f}", "gradient energy of held-out images", ""),
+        *((f"{name}: draws", f"{energy(run, True):.4f}", "nearer to the images’ is sharper", colour)
+          for (name, run), colour in zip(pair.items(), exhibits.LINES, strict=False)),
+    ])  # fmt: skip
+else:
+    st.info("The examples vae-16 and vae-gan-16 are not trained: make pretrained.", icon=":material/info:")
+
+st.header("A critic of pairs: ALI, HALI, ALICE", anchor=False)
+st.markdown(
+    "The critic sees an image **with its code**. ALI hopes that encoder and decoder become inverse; HALI adds a level, "
+    "ALICE asks for the image back."
+)
+three = {name: run for name, key in (("ALI", "ali-16"), ("HALI", "hali-16"), ("ALICE", "alice-16"))
+         if (run := exhibits.example(key))}  # fmt: skip
+if three:
+    beside("adversarial.ali", three)
+    looks.numbers([
+        (name, f"{error(run):.4f}", "squared error per pixel of reconstructions", colour)
+        for (name, run), colour in zip(three.items(), exhibits.LINES, strict=False)
+    ])  # fmt: skip
+else:
+    st.info("The examples of ALI, HALI and ALICE are not trained: make pretrained.", icon=":material/info:")
+
+st.header("What is forgotten: 25 Gaussians", anchor=False)
+st.markdown(
+    "Each dot is a draw. A generator that found **some** of the 25 places and forgot the others fools its critic all "
+    "the same. Train them yourself below and watch them spread."
+)
+modes = exhibits.trained("modes")
+live = {str(value): run for value, run in zip(modes.values, modes.runs, strict=True)}
+group = comparison.group_of("modes")
+
+
+@seen.remember(max_entries=128)
+def draws(run: Run, step: int | None) -> np.ndarray:
+    """(DRAWS, 2)"""
+    return np.asarray(shelf.model(run, step).sample(DRAWS, generator=torch.Generator().manual_seed(0)))
+
+
+def clouds(name: str, run: Run, step: int | None, key: str) -> None:
+    xy = draws(run, step)
+    found = coverage.modes(torch.from_numpy(xy), gaussians.centres(), gaussians.STD)
+    made = exhibits.figure(380)
+    at = gaussians.centres().numpy()
+    made.add_scatter(x=at[:, 0], y=at[:, 1], mode="markers", hoverinfo="skip", showlegend=False,
+                     marker={"size": 16, "symbol": "circle-open", "color": plots.INK})  # fmt: skip
+    made.add_scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", hoverinfo="skip", showlegend=False,
+                     marker={"size": 3, "color": plots.term_colour("critic")})  # fmt: skip
+    made.update_xaxes(range=[0, 1], visible=False)
+    made.update_yaxes(range=[0, 1], visible=False, scaleanchor="x")
+    made.update_layout(margin={"l": 0, "r": 0, "t": 8, "b": 0}, hovermode=False)
+    st.markdown(f"**{looks.plain(name)}**")
+    exhibits.show(made, key, f"Draws of {name} among the 25 Gaussians")
+    looks.numbers([("covered", f"{found.covered} of 25", f"{100 * found.near:.0f} % of draws lie near one", "")])
+
+
+def running() -> list[Run]:
+    members = sweeps.members(group, shelf.queue().listing()) if group else []
+    return [run for run in members if run.info.status in comparison.LIVE and run.steps("snapshots")]
+
+
+@st.fragment(run_every=2.0 if group else None)
+def watched() -> None:
+    """Those in training, as they are now."""
+    now = running()
+    for column, run in zip(st.columns(max(3, len(now))), now, strict=False):
+        with column:
+            title = run.info.title.removeprefix(f"{modes.title}: ")
+            clouds(f"{title}, in training", run, run.steps("snapshots")[-1], f"adversarial.live.{run.info.id}")
+
+
+if group:
+    watched()
+share = st.select_slider("Moment of the training", ["start", "early", "middle", "late", "end"], "end",
+                         key="adversarial.moment", width=420, **looks.LINKED)  # fmt: skip
+for column, (name, run) in zip(st.columns(len(live)), live.items(), strict=True):
+    snapshots = run.steps("snapshots")
+    place = ["start", "early", "middle", "late", "end"].index(share)
+    step = snapshots[round(place / 4 * (len(snapshots) - 1))] if snapshots and share != "end" else None
+    with column:
+        clouds(name, run, step, f"adversarial.modes.{name}")
+st.caption("A place counts as covered when a fifth of its fair share of 2,000 draws lies within three standard "
+           "deviations. One seed each here; five seeds in docs/study.md.")  # fmt: skip
+comparison.train("modes")
+with st.expander("What to look for"):
+    st.markdown(
+        "- **Priors**: the map of codes takes the prior’s form, whatever it is; no KL is needed, only draws. Classes "
+        "lie next to each other in any form.\n"
+        "- **VAE/GAN**: sharper draws, and reconstructions that look right and lie wrong.\n"
+        "- **ALI** brings back *an* image like x; ALICE brings back x; HALI lies between.\n"
+        "- **25 Gaussians**: places are found in groups, and lost again. The critic of a WGAN pulls along a distance "
+        "and so finds more than the GAN’s."
+    )
+with st.expander("Why"):
+    st.markdown(
+        "The critic estimates how far two distributions are apart from draws alone. On codes it stands in for the KL "
+        "(Makhzani et al., 2015), in images for pixels (Larsen et al., 2016), on pairs it makes encoder and decoder "
+        "agree in joint distribution (Dumoulin et al., 2016), which does not yet mean that x comes back (Li et al., "
+        "2017: ALICE). Sections 5.1 and 5.2."
+    )
