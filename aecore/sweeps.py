@@ -17,9 +17,10 @@ from typing import Any
 
 import numpy as np
 
+from .catalog import entry
 from .data.base import DataSpec
 from .jobs import Queue
-from .runs import PRETRAINED, Plan, Run, RunError, new_id
+from .runs import PRETRAINED, Plan, Run, RunError, new_id, parse
 
 SWEEPS = PRETRAINED / "sweeps"
 Value = int | float | str
@@ -146,10 +147,13 @@ def submit(recipe: dict[str, Any], queue: Queue, owner: str) -> str:
     """
     group = f"{recipe['id']}.{secrets.token_hex(3)}"
     singles = [single for _, _, single in expand(recipe)]
-    checked = [(DataSpec(**single["data"]), Plan(**single["plan"])) for single in singles]
-    for single, (data, plan) in zip(singles, checked, strict=True):
+    checked = [
+        (entry(single["model"]).check(single["params"]), parse(DataSpec, single["data"]), parse(Plan, single["plan"]))
+        for single in singles
+    ]
+    for single, (params, data, plan) in zip(singles, checked, strict=True):
         run = Run.create(
-            single["model"], data, single["params"], plan, path=queue.folder / new_id(single["model"]),
+            single["model"], data, params, plan, path=queue.folder / new_id(single["model"]),
             title=single["title"], owner=owner, group=group,
         )  # fmt: skip
         queue.submit(run)

@@ -10,9 +10,10 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
+import torch
 
 from aecore import DataError, Run, RunError, runs, sweeps
-from aecore.explore import codes, importance
+from aecore.explore import codes, importance, push
 from aecore.explore.pictures import to_uint8
 from aecore.explore.planes import plane, principal_plane, through
 from aecore.measure import aggregate, passing
@@ -21,6 +22,7 @@ from app.browser import Pane, planes
 from app.seen import remember
 
 POINTS = 1500
+LOOKED_AT = 1000  # held-out images over which errors and codes are taken
 GRID = 25  # tiles a side
 REACH = 3.2  # standard deviations of the prior that a plane shows
 
@@ -62,6 +64,23 @@ def example(identity: str) -> Run | None:
     except RunError:
         return None
     return run if shelf.has_weights(run) else None
+
+
+class Facts(NamedTuple):
+    """codes (n, D).  spread: RMS distance of two codes.  error: squared, per pixel."""
+
+    codes: np.ndarray
+    spread: float
+    error: float
+
+
+@remember(max_entries=64)
+def facts(run: Run) -> Facts:
+    model, test = shelf.model(run), shelf.data(run).test
+    ids = passing.first(test, LOOKED_AT)
+    x = test.batch(torch.from_numpy(ids)).x.numpy()
+    error = float(np.square(x - passing.autoencode(model, test, ids)).mean())
+    return Facts(passing.encode(model, test, ids), push.spread_of(model, test), error)
 
 
 class Square(NamedTuple):

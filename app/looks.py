@@ -139,8 +139,10 @@ def still(tiles: np.ndarray, side: int = 480) -> np.ndarray:
     return plots.grid(tiles, columns, 2, max(1, round(side / (columns * tiles.shape[2]))), background=(255, 255, 255))
 
 
-def code_bars(code: np.ndarray, std: np.ndarray | None, alt: str, height: int = 300) -> None:
+def code_bars(code: np.ndarray, std: np.ndarray | None, alt: str, height: int = 300, labels: int = 10) -> None:
     """The code as bars; the posterior's standard deviation as error bars where there is one.
+
+    labels: at most so many units are named.
 
     Drawn in HTML: the library for figures is 5 MB of script, which would keep the first picture waiting for 0.6 s.
     """
@@ -159,7 +161,7 @@ def code_bars(code: np.ndarray, std: np.ndarray | None, alt: str, height: int = 
         f'<span style="position:absolute;right:calc(100% + .4rem);bottom:calc({up(m):.3f}% - .7em)">{m:.4g}</span>'
         for m in marks
     )
-    thick, every = (2.5 if len(code) <= 32 else 1), math.ceil(len(code) / 10)
+    thick, every = (2.5 if len(code) <= 32 else 1), math.ceil(len(code) / labels)
 
     def bar(j: int, v: float, s: float) -> str:
         place = f"left:{100 * (j + 0.12) / len(code):.3f}%;width:{76 / len(code):.3f}%"

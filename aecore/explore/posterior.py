@@ -14,6 +14,8 @@ from ..measure.passing import checked, generator, require, still
 from ..models.base import Model
 from .pictures import to_uint8
 
+BLOCK = 64
+
 
 class Inside(NamedTuple):
     """mu, std: (D,) of q(z|x).  xi: (L, D) draws of N(0, I).  z = mu + std · xi: (L, D).
@@ -47,7 +49,8 @@ def inside(model: Model, split: Split, example: int, draws: int, seed: int = 0) 
     with still(model, seed) as device:
         x = x.to(device)
         qz_x = able.posterior(x)
-        xi = torch.randn(draws, qz_x.mu.shape[1], generator=generator(device, seed), device=device)
+        rows = BLOCK * -(-draws // BLOCK)  # the first numbers of a long row are not those of a very short one
+        xi = torch.randn(rows, qz_x.mu.shape[1], generator=generator(device, seed), device=device)[:draws]
         z = qz_x.mu + qz_x.std * xi
         recon = -able.p_x(z[:, None]).log_prob(x)[:, 0]
         tiles = to_uint8(able.decode(torch.cat([qz_x.mu, z])).cpu().numpy())

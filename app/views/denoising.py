@@ -81,7 +81,7 @@ for column, name, title in (
     with column:
         looks.picture(to_uint8(found[name])[0], f"{title}{decibels(name)}", f"{name} image {example}")
 with columns[2]:
-    looks.code_bars(code, None, "The code of the damaged image", 260)
+    looks.code_bars(code, None, "The code of the damaged image", 260, labels=4)
     st.caption(f"code $A(\\tilde{{x}})$ of {len(code)} units")
 st.latex(plots.equation(
     (r"\tilde{x} = x + \sigma \xi,\ \sigma = " + f"{strength:.2f}" if noise == "gaussian" else
@@ -94,7 +94,7 @@ sheets = [(name, to_uint8(picture)) for name, picture in many.items()]
 contact(sheets, key="denoising.sheet", tile=64,
         alt="Twelve images, damaged, and restored by three methods")  # fmt: skip
 st.caption(f"The filter: {best(run, noise, float(strength))}: the best of {len(denoise.FILTERS)} classical ones on "
-           f"{denoise.TUNED} training images at this strength. Its rival has seen 60,000.")  # fmt: skip
+           f"{denoise.TUNED} training images at this strength. The net has seen them all.")  # fmt: skip
 
 
 @seen.remember(max_entries=32)
@@ -128,7 +128,7 @@ looks.numbers([
      "peak signal-to-noise ratio", ""),
     ("restored", f"{level['denoising']:.1f} dB", "by the denoising net", exhibits.LINES[0]),
     ("wrong bits, damaged", f"{100 * before:.1f} %", "of twelve images; a bit: brighter than ½", ""),
-    ("wrong bits, restored", f"{100 * after:.1f} %", "erasures undone as a code undoes errors", exhibits.LINES[0]),
+    ("wrong bits, restored", f"{100 * after:.1f} %", "as a code corrects errors", exhibits.LINES[0]),
 ])  # fmt: skip
 exhibits.take_home(
     "denoising", {"strength": strengths, **lines},
@@ -152,7 +152,8 @@ with st.expander("What to look for"):
         "- **Trained with σ = 0** it is a plain autoencoder: its answer turns to mist as noise grows.\n"
         "- **Trained with much, shown little**: it smooths what was not damaged. Each net is best at its own σ.\n"
         "- **The filter** knows nothing of digits: it blurs stroke and noise alike.\n"
-        "- **Erasures** are a code’s channel: half of the pixels gone, and most wrong bits are put right."
+        "- **Erasures** are a code’s channel: half of the pixels gone, and fewer wrong bits than before, though the "
+        "net also spoils some that were right: it corrects towards the nearest image that it can draw."
     )
 with st.expander("Why"):
     st.markdown(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -13,7 +11,7 @@ from plotly.subplots import make_subplots
 from aecore import Run
 from aecore.explore import filters, push
 from aecore.explore.pictures import to_uint8
-from aecore.measure import jacobian, passing
+from aecore.measure import jacobian
 from aecore.measure.units import activity
 from app import comparison, exhibits, looks, plots, seen, shelf
 from app.browser import Pane, planes
@@ -21,7 +19,7 @@ from app.browser.contact import contact
 
 SWEEPS = {"sparse-l1": ("sparse, L1", "λ", 2), "sparse-kl": ("sparse, KL", "p", 1), "denoising": ("denoising", "σ", 2),
           "contractive": ("contractive", "λ", 2)}  # fmt: skip
-LIMIT = 1000
+
 
 plain = exhibits.opening(
     "Regularizers",
@@ -49,27 +47,10 @@ sheets = [("original", seen.images(some, ids)),
 contact(sheets, key="regularizers.sheet", alt="Images above what each net gives back", tile=64)
 
 
-class Facts(NamedTuple):
-    """codes (n, D).  spread: RMS distance of two codes.  error: squared, per pixel."""
-
-    codes: np.ndarray
-    spread: float
-    error: float
-
-
-@seen.remember(max_entries=64)
-def facts(run: Run) -> Facts:
-    model, test = shelf.model(run), shelf.data(run).test
-    ids = passing.first(test, LIMIT)
-    x = test.batch(torch.from_numpy(ids)).x.numpy()
-    error = float(np.square(x - passing.autoencode(model, test, ids)).mean())
-    return Facts(passing.encode(model, test, ids), push.spread_of(model, test), error)
-
-
 @seen.remember(max_entries=64)
 def stretch(run: Run, example: int) -> np.ndarray:
     """Singular values of the encoder's Jacobian, relative to the spread of its codes."""
-    return jacobian.singular_values(shelf.model(run), shelf.data(run).test, example) / facts(run).spread
+    return jacobian.singular_values(shelf.model(run), shelf.data(run).test, example) / exhibits.facts(run).spread
 
 
 @seen.remember(max_entries=64)
@@ -79,7 +60,7 @@ def answers(run: Run, example: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     images = push.pushed(x, kind)
     across, up = push.grid_of(kind)
     pictures = push.answers(shelf.model(run), images)
-    moved = push.moved(shelf.model(run), x, images, facts(run).spread)
+    moved = push.moved(shelf.model(run), x, images, exhibits.facts(run).spread)
     return pictures.reshape(len(up), len(across), *pictures.shape[1:]), moved.reshape(len(up), len(across))
 
 
@@ -93,7 +74,7 @@ def inputs(run: Run, example: int, kind: str) -> np.ndarray:
 
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     looks.number("Seed of the choice", 9999, "regularizers.seed", width=200)
-known = {name: facts(run) for name, run in runs.items()}
+known = {name: exhibits.facts(run) for name, run in runs.items()}
 table = {
     "regularizer": names,
     "squared error per pixel": [f"{known[name].error:.4f}" for name in names],
@@ -105,8 +86,9 @@ table = {
 }  # fmt: skip
 st.dataframe(table, hide_index=True, width="stretch")
 st.caption(
-    f"Over {min(LIMIT, len(test)):,} held-out images. A unit is off its rest when it is more than a twentieth of its "
-    "range away from its median. No frame lies between two models: sliders step from one trained net to the next."
+    f"Over {min(exhibits.LOOKED_AT, len(test)):,} held-out images. A unit is off its rest when it is "
+    "more than a twentieth of its range away from its median. No frame lies between two models: sliders step from one "
+    "trained net to the next."
 )
 st.latex(plots.equation(
     r"\begin{gathered} \mathbb{E}\, \term{recon}{\Delta(x, B(a))} + \lambda\, \term{sparsity}{\textstyle\sum_j |a_j|}"

@@ -159,7 +159,7 @@ function makePlanes() {
       }
       const n = points.length / 2 / pane.meta.steps_of_points, from = 2 * n * Math.min(view.step, pane.meta.steps_of_points - 1);
       const radius = n > 1500 ? 1.8 : 2.6;
-      ctx.globalAlpha = n > 1500 ? 0.7 : 0.85;
+      ctx.globalAlpha = parts.clouds?.length > 4 ? 0.3 : n > 1500 ? 0.7 : 0.85; // behind clouds, which are the point then
       for (let k = 0; k < n; k++) {
         const c = parts.labels ? parts.labels[k] : -1;
         ctx.fillStyle = c < 0 ? style.primary : style.classes[c % style.classes.length];
