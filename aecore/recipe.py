@@ -27,8 +27,8 @@ from .measure.passing import encode, first
 from .runs import PRETRAINED, Run, write_text
 from .train import Plan
 
-KEPT_PREVIEWS = 8
-KEPT_ROWS = 200
+KEPT_PREVIEWS = 6
+KEPT_ROWS = 120  # of a run of a sweep a quarter
 FACTORED = 5000  # examples whose codes are scored against their known factors
 
 
@@ -124,9 +124,9 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
     if not halves_agree(run, target / "weights.safetensors"):
         shutil.copy(run.path / "weights.safetensors", target / "weights.safetensors")
     rows, _ = run.rows()
-    stride = max(1, len(rows) // KEPT_ROWS)
+    stride = max(1, len(rows) // (KEPT_ROWS if previews > 1 else KEPT_ROWS // 4))
     kept = [row for index, row in enumerate(rows) if index % stride == 0 or "test" in row]
-    write_text(target / "rows.jsonl", "".join(json.dumps(row) + "\n" for row in kept))
+    write_text(target / "rows.jsonl", "".join(json.dumps(_rounded(row)) + "\n" for row in kept))
     for step in spaced(run.steps("preview"), previews):
         shutil.copy(run.path / f"preview/{step}.png", target / "preview")
     if "snapshots" in recipe:
@@ -135,6 +135,13 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
             shutil.copy(run.path / f"snapshots/{step}.safetensors", target / "snapshots")
     shutil.copy(run.path / "heartbeat.json", target / "heartbeat.json")
     write_text(target / "card.md", card(run))
+
+
+def _rounded(value: Any) -> Any:
+    """Numbers with six digits, in whatever they stand."""
+    if isinstance(value, dict):
+        return {name: _rounded(part) for name, part in value.items()}
+    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def measured(run: Run) -> dict[str, float]:

@@ -85,8 +85,13 @@ def progress(group: str) -> None:
 def train(identity: str) -> None:
     """Knobs and the button, folded below an exhibit."""
     recipe = sweeps.named(identity)
-    with st.expander("Train this comparison yourself", icon=":material/model_training:"), shelf.plain_errors():
-        _train(recipe)
+    box = st.expander(
+        "Train this comparison yourself", icon=":material/model_training:", on_change="rerun",
+        key=f"comparison.{identity}.open",
+    )  # fmt: skip
+    if box.open:  # while nobody looks, nothing is loaded and measured for it
+        with box, shelf.plain_errors():
+            _train(recipe)
 
 
 def _train(recipe: dict[str, Any]) -> None:

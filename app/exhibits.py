@@ -48,6 +48,11 @@ def opening(title: str, question: str, identity: str) -> sweeps.Sweep:
     return found
 
 
+def key_of(name: str, sweep: sweeps.Sweep) -> str:
+    """The key of a choice among a sweep's models: another one whenever one more of a visitor's own is trained."""
+    return f"{name}.{len(sweep.runs)}" if "." in sweep.id else name
+
+
 def trained(identity: str) -> sweeps.Sweep:
     """Trained examples, or a visitor's own (`comparison`); the page stops in words where there are none."""
     try:

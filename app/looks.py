@@ -15,6 +15,7 @@ import streamlit as st
 from aecore import Run
 from aecore.distributions import StandardNormal
 from aecore.entry import Entry
+from aecore.runs import PRETRAINED
 from app import plots, shelf
 
 LINKED: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
@@ -227,6 +228,13 @@ def npz(**arrays: np.ndarray) -> bytes:
 def download(label: str, make: Callable[[], bytes | str] | bytes | str, file: str, mime: str, key: str) -> None:
     """A file that is made when it is asked for, without a rerun."""
     st.download_button(label, make, file, mime, key=key, on_click="ignore", icon=":material/download:")
+
+
+def python(run: Run, lines: str, key: str) -> None:
+    """The lines that compute a view, with `run` opened first, as a file to take home."""
+    place = run.path.resolve().relative_to(PRETRAINED.parent) if run.pretrained else f"runs/{run.info.id}"
+    text = f'import numpy as np\n\nimport aecore\n\nrun = aecore.load("{place}")\n{lines.strip()}\n'
+    download("Python", text, f"{run.info.id}.py", "text/x-python", key)
 
 
 def table(header: Sequence[str], *columns: Iterable) -> str:

@@ -79,4 +79,5 @@ def settled(tab) -> None:
     """No script runs any more, and no traceback stands on the page."""
     tab.wait_for_selector("h1, h2")
     tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
-    assert tab.locator("[data-testid=stException]").count() == 0
+    trouble = tab.locator("[data-testid=stException]")
+    assert trouble.count() == 0, trouble.first.inner_text()

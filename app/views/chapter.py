@@ -30,8 +30,11 @@ LIKELIHOOD = r"\term{recon}{\mathbb{E}_{q_\phi(z|x)} \log p_\theta(x|z)}"
 PARTS = (
     Part("1", "Autoencoders", "An encoder A squeezes, a decoder B restores; both learn from the difference alone.",
          ((1, rf"\arg\min_{{A,B}} \mathbb{{E}}\left[{RECON}\right]"),),
-         (("Fig. 1: a picture passes through", "reconstruct", {"run": "deep-16"}),)),
-    Part("2", "Regularized autoencoders", "Where the code is not narrow, something else must keep A from copying."),
+         (("Fig. 1: a picture passes through", "reconstruct", {"run": "deep-16"}),
+          ("Exhibit: bottleneck", "bottleneck", {}),
+          ("Exhibit: layer by layer", "layers", {}))),
+    Part("2", "Regularized autoencoders", "Where the code is not narrow, something else must keep A from copying.",
+         (), (("Exhibit: regularizers", "regularizers", {}),)),
     Part("2.1", "Sparse autoencoders", "Few units may be active for an image, or each unit for few images.",
          ((2, rf"\mathbb{{E}}\left[{RECON}\right] + \lambda \term{{sparsity}}{{\textstyle\sum_i |a_i|}}"),
           (3, rf"\mathbb{{E}}\left[{RECON}\right] + "
@@ -39,7 +42,8 @@ PARTS = (
     Part("2.2", "Denoising autoencoders", "The input is damaged, the answer must be whole.",
          ((4, r"C_\sigma(\tilde x|x) = \mathcal{N}(x, \sigma^2 I)"),
           (5, r"C_p(\tilde x|x) = \beta \odot x,\quad \beta \sim \mathrm{Ber}(p)")),
-         (("Fig. 2: damaged, code, restored", "reconstruct", {"run": "denoising-32"}),)),
+         (("Fig. 2: damaged, code, restored", "denoising", {}),
+          ("One image through it", "reconstruct", {"run": "denoising-32"}))),
     Part("2.3", "Contractive autoencoders", "Small steps of the input shall hardly move the code.",
          ((6, rf"\mathbb{{E}}\left[{RECON}\right] + \lambda \term{{jacobian}}{{\lVert J_A(x) \rVert_F^2}}"),)),
     Part("3", "Variational autoencoders", "The code is random, and its likelihood is bounded from below.",
@@ -47,8 +51,8 @@ PARTS = (
           (8, r"\mathcal{L} = \mathbb{E}_{q_\phi(z|x)}\left[-\log q_\phi(z|x) + \log p_\theta(x, z)\right]"),
           (9, rf"\mathcal{{L}} = -{KL} + {LIKELIHOOD}"),
           (10, r"\mathcal{L}(\theta, \phi; X) \approx \tfrac{N}{M} \textstyle\sum_{i=1}^{M} \mathcal{L}(x_i)")),
-         (("Fig. 3: code and image", "map", {"run": "vae-2d"}), ("One image and its terms", "reconstruct",
-                                                                  {"run": "vae-16"}))),
+         (("Fig. 3: inside a VAE", "inside", {}), ("Code and image", "map", {"run": "vae-2d"}),
+          ("One image and its terms", "reconstruct", {"run": "vae-16"}))),
     Part("3.1", "The reparameterization trick", "Draws become a function of noise, so that gradients pass; several "
          "draws, weighed, tighten the bound.",
          ((11, r"\tilde{\mathcal{L}} = \tfrac{1}{L} \textstyle\sum_l \log p_\theta(x, z^{(l)}) "
@@ -61,10 +65,12 @@ PARTS = (
          ((14, r"z = h(x)\, \xi + g(x),\quad \xi \sim \mathcal{N}(0, I)"),
           (15, r"\term{recon}{c \lVert x - f(z) \rVert^2} + "
                r"\term{kl}{D_{KL}\left(\mathcal{N}(g(x), h(x)) \,\Vert\, \mathcal{N}(0, I)\right)}")),
-         (("A code with its spread", "reconstruct", {"run": "vae-2d"}),)),
+         (("The reparameterisation, step by step; Algorithm 1", "inside", {}),
+          ("A code with its spread", "reconstruct", {"run": "vae-2d"}))),
     Part("3.3", "Disentangled autoencoders", "A heavier KL makes units less dependent on each other.",
          ((16, rf"\mathcal{{L}} = -\beta {KL} + {LIKELIHOOD}"),),
-         (("Units of a β-VAE on sprites", "traverse", {"run": "beta-vae-sprites"}),)),
+         (("Exhibit: β-disentanglement", "beta", {}),
+          ("Units of a β-VAE on sprites", "traverse", {"run": "beta-vae-sprites"}),)),
     Part("4.1", "Generative model", "Draw from the prior, decode.", (),
          (("Fig. 4: originals beside draws", "generate", {"run": "vae-2d"}),)),
     Part("4.2", "Classification", "Codes as features where labels are few."),
@@ -81,15 +87,19 @@ PARTS = (
          (("Codes by PCA, UMAP or t-SNE", "map", {"run": "deep-16"}),)),
     Part("5", "Advanced techniques", "Generators against critics."),
     Part("5.1", "Generative adversarial networks", "A critic takes the place of the KL, of the pixels' comparison, or "
-         "learns to encode.", (), (("Draws of a GAN", "generate", {"run": "gan-32"}),)),
-    Part("5.2", "Adversarially learned inference", "A critic of pairs of image and code."),
+         "learns to encode.", (), (("Exhibit: adversarial codes", "adversarial", {}), ("Draws of a GAN", "generate",
+                                                                                       {"run": "gan-32"}))),
+    Part("5.2", "Adversarially learned inference", "A critic of pairs of image and code.", (),
+         (("ALI, HALI and ALICE beside each other", "adversarial", {}),)),
     Part("5.3", "Wasserstein autoencoders", "Moving one distribution into another, and the codes all together.",
          ((19, r"W_c(P_X, P_G) = \inf_{\Gamma} \mathbb{E}_{(X, Y) \sim \Gamma}\left[c(X, Y)\right]"),
           (20, r"W_1(P_X, P_G) = \sup_{\lVert f \rVert_L \le 1} \mathbb{E} f(X) - \mathbb{E} f(Y)"),
           (21, r"\inf_{Q} \term{recon}{\mathbb{E}\, c(X, G(Z))} + \lambda\, \term{mmd}{\mathcal{D}_Z(Q_Z, P_Z)}")),
-         (("Fig. 7: clouds of VAE and WAE", "wasserstein", {}),)),
+         (("Fig. 7: clouds of VAE and WAE", "wasserstein", {}),
+          ("Exhibit: transport, primal and dual", "transport", {}))),
     Part("5.4", "Deep feature consistent VAE", "Images are compared by what a trained network sees.", (),
-         (("Reconstructions by features", "reconstruct", {"run": "dfc-vae-16"}),)),
+         (("Exhibit: feature loss", "features", {}),
+          ("Reconstructions by features", "reconstruct", {"run": "dfc-vae-16"}))),
     Part("5.5", "PixelCNN decoders", "Pixel after pixel, each from those before it.", (),
          (("Fig. 8: drawn pixel by pixel", "generate", {"run": "pixelcnn-classes"}),)),
 )  # fmt: skip
@@ -151,7 +161,7 @@ def show(part: Part, runs: list[Run]) -> None:
             st.page_link("views/train.py", label=f"Train: {entry.name}", icon=":material/model_training:",
                          query_params={"model": entry.key, "v": shelf.VERSION})  # fmt: skip
         if not (part.places or models):
-            st.caption("Nothing of its own here; see the sections below it." if part.number in "25" else "No page yet.")
+            st.caption("Nothing of its own here; see the sections below it." if part.number == "5" else "No page yet.")
 
 
 head, side = st.columns([4, 1], vertical_alignment="bottom")

@@ -23,8 +23,8 @@ sweep = exhibits.opening(
     "features",
 )
 runs = dict(zip(sweep.values, sweep.runs, strict=True))
-names = st.pills("Compared by", list(runs), selection_mode="multi", default=list(runs), key="features.models",
-                 **looks.LINKED)  # fmt: skip
+names = st.pills("Compared by", list(runs), selection_mode="multi", default=list(runs),
+                 key=exhibits.key_of("features.models", sweep), **looks.LINKED)  # fmt: skip
 names = [name for name in runs if name in names] or list(runs)
 some = runs[names[0]]
 test = looks.split(some)

@@ -80,6 +80,13 @@ with st.container(horizontal=True):
         table = looks.table(header, range(len(codes)), *codes.T)
         looks.download("Codes as CSV", table, f"{name}.csv", "text/csv", "generate.csv")
 
+    looks.python(run, f"""
+from aecore.explore.generate import generate
+
+images, codes = generate(run.model(), {n}, temperature={temperature}, seed={seed}, label={label})
+print(images.shape)
+""", "generate.python")  # fmt: skip
+
 st.header("Copies?", anchor=False)
 st.markdown("Under each generated image the training image that is nearest to it, pixel by pixel.")
 shown = min(n, 18)

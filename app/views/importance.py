@@ -80,6 +80,13 @@ with st.container(horizontal=True):
     looks.download("Draws as CSV", weights, f"{run.info.id}-draws.csv", "text/csv", "importance.draws")
     looks.download("Draws as PNG", lambda: plots.png(looks.sheet(found.tiles[:some])), f"{run.info.id}-draws.png",
                    "image/png", "importance.png")  # fmt: skip
+    looks.python(run, f"""
+from aecore.explore.importance import bounds, draws
+
+found = draws(run.model(), run.data().test, example={example}, k={k}, seed={seed})
+print(found.bound, found.effective)
+print(bounds(run.model(), run.data().test, [{example}], ks={KS}))
+""", "importance.python")  # fmt: skip
     st.page_link("views/train.py", label="Train an IWAE with another k", icon=":material/model_training:",
                  query_params={"model": "iwae", "v": "1"})  # fmt: skip
 

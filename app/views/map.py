@@ -149,6 +149,19 @@ def chosen(ids: list[int]) -> None:
 
 
 show()
+with st.container(horizontal=True):
+    looks.download(
+        "Map as CSV",
+        lambda: looks.table(["image", "class", "x", "y"], view.ids,
+                            [looks.label_of(run, int(i), half) for i in view.ids], *view.points.T),
+        f"{run.info.id}-map.csv", "text/csv", "map.all",
+    )  # fmt: skip
+    looks.python(run, f"""
+from aecore.explore.maps import latent_map
+
+found = latent_map(run.model(), run.data(), {len(view.ids)}, method="{method}", split="{half}")
+print(found.points.shape, found.caption)
+""", "map.python")  # fmt: skip
 with st.expander("What to look for"):
     st.markdown(
         "- **Classes apart without labels**: the model never saw the colours; they only show what it found by itself.\n"

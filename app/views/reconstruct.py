@@ -68,8 +68,17 @@ with sheet:
         "blue where it is darker. Click one to follow it below."
     )
     tiles = np.concatenate([looks.rgb(images) for _, images in rows])
-    looks.download("Sheet as PNG", lambda: plots.png(looks.sheet(tiles, len(ids))),
-                   f"{run.info.id}-reconstructions.png", "image/png", "reconstruct.png")  # fmt: skip
+    with st.container(horizontal=True):
+        looks.download("Sheet as PNG", lambda: plots.png(looks.sheet(tiles, len(ids))),
+                       f"{run.info.id}-reconstructions.png", "image/png", "reconstruct.png")  # fmt: skip
+        errors = looks.table(["image", "squared error per value"], ids, [way.mse for way in ways])
+        looks.download("Errors as CSV", errors, f"{run.info.id}-errors.csv", "text/csv", "reconstruct.errors")
+        looks.python(run, f"""
+from aecore.explore.passage import reconstruct
+
+found = reconstruct(run.model(), run.data().test, np.array({[int(i) for i in ids]}))
+print(found.reconstructions.shape, found.errors)
+""", "reconstruct.python")  # fmt: skip
 
 st.header("A picture passes through", anchor=False)
 standing.equation(run.entry, run.info.params)

@@ -116,6 +116,15 @@ def tell(z: np.ndarray, moved: dict[int, float], tiles: np.ndarray, values: np.n
         )
         table = looks.table(["unit", "start", "code"], range(1, size + 1), base, z)
         looks.download("Code as CSV", table, f"{file}.csv", "text/csv", "traverse.csv")
+        looks.python(run, f"""
+from aecore.explore import traverse
+from aecore.measure import statistics
+
+model, z = run.model(), np.array({[round(float(v), 4) for v in z]}, np.float32)
+low, high = traverse.spans(model, statistics(model, run.data().test))
+tiles, values = traverse.sheet(model, z, {[int(j) for j in which]}, low, high, 17)
+print(tiles.shape)
+""", "traverse.python")  # fmt: skip
     ordered = "the KL of each unit" if units.kl is not None else "how much each unit varies"
     notes = [
         f"Units are sorted by {ordered} over {units.examples:,} held-out images; the bars show it."

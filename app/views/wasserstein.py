@@ -21,8 +21,9 @@ sweep = exhibits.opening(
     SWEEP,
 )
 runs = dict(zip(sweep.values, sweep.runs, strict=True))
-names = st.pills("Models", list(runs), selection_mode="multi", default=list(FIRST), key="wasserstein.models",
-                 **looks.LINKED)  # fmt: skip
+usual = [name for name in runs if name in FIRST] or list(runs)[:MOST]
+names = st.pills("Models", list(runs), selection_mode="multi", default=usual,
+                 key=exhibits.key_of("wasserstein.models", sweep), **looks.LINKED)  # fmt: skip
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     n = st.slider("Chosen images", 4, 16, 8, key="wasserstein.n", width=260, **looks.LINKED)
     seed = looks.number("Seed of the choice", 9999, "wasserstein.seed", width=200)
@@ -113,6 +114,16 @@ with st.container(horizontal=True):
     sheet = np.concatenate([images for _, images in sheets])
     looks.download("Sheet as PNG", lambda: plots.png(looks.sheet(sheet, n)), "vae-against-wae.png", "image/png",
                    "wasserstein.png")  # fmt: skip
+    looks.python(some, f"""
+from aecore import sweeps
+from aecore.measure.aggregate import aggregate, clouds
+
+found = sweeps.sweep("{SWEEP}")
+for value, run in zip(found.values, found.runs):
+    print(value, clouds(run.model(), run.data().test, {list(ids)})[1].mean())
+    if "sample" in run.entry.abilities:
+        print(aggregate(run.model(), run.data().test))
+""", "wasserstein.python")  # fmt: skip
     for name in names:
         st.page_link("views/map.py", label=name, icon=":material/scatter_plot:",
                      query_params={"run": runs[name].info.id, "v": standing.shelf.VERSION})  # fmt: skip
