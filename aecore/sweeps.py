@@ -12,6 +12,7 @@ import secrets
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,11 @@ class Sweep:
 
 def recipes(file: Path = PRETRAINED / "recipe.toml") -> list[dict[str, Any]]:
     """The [[sweep]]s of recipe.toml."""
+    return _read(file, file.stat().st_mtime)
+
+
+@lru_cache(maxsize=4)
+def _read(file: Path, stamp: float) -> list[dict[str, Any]]:
     return tomllib.loads(file.read_text(encoding="utf-8")).get("sweep", [])
 
 

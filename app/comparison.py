@@ -82,12 +82,12 @@ def progress(group: str) -> None:
     follow()
 
 
-def train(identity: str) -> None:
-    """Knobs and the button, folded below an exhibit."""
+def train(identity: str, which: str = "") -> None:
+    """Knobs and the button, folded below an exhibit. which: of the page's comparisons, where it has several."""
     recipe = sweeps.named(identity)
     box = st.expander(
-        "Train this comparison yourself", icon=":material/model_training:", on_change="rerun",
-        key=f"comparison.{identity}.open",
+        "Train this comparison yourself" + (f": {which}" if which else ""), icon=":material/model_training:",
+        on_change="rerun", key=f"comparison.{identity}.open",
     )  # fmt: skip
     if box.open:  # while nobody looks, nothing is loaded and measured for it
         with box, shelf.plain_errors():

@@ -25,6 +25,19 @@ PAGES = {
     "generate": "img",
     "run": ".js-plotly-plot",
 }
+EXHIBITS = {  # page: its first picture, and a control that asks the server, by its label
+    "bottleneck": (".contact canvas", "Number of the image"),
+    "regularizers": (".contact canvas", "Seed of the choice"),
+    "denoising": ("img", "Seed of the damage"),
+    "layers": (".contact canvas", "Seed of the choice"),
+    "inside": (".planes canvas", "Image number"),
+    "importance": (".contact canvas", "Number of the image"),
+    "beta": (".planes canvas", "The other units: those of image"),
+    "wasserstein": (".planes canvas", "Seed of the choice"),
+    "transport": (".js-plotly-plot", "Seed"),
+    "features": (".contact canvas", "Seed of the choice"),
+    "adversarial": (".planes canvas", "Seed of draws and choices"),
+}
 MOVE = """() => { window.spent = []; let at = 0;
     addEventListener('pointermove', () => { at = performance.now(); }, true);
     addEventListener('pointermove', () => spent.push(performance.now() - at)); }"""
@@ -50,6 +63,32 @@ def answer(tab) -> float:
     tab.get_by_role("button", name="Draw again").click()
     tab.wait_for_function(f"before => ({pictures})() !== before", arg=before, timeout=120_000)
     return time.perf_counter() - start
+
+
+def exhibit(tab, address: str, page: str) -> tuple[float, float, float]:
+    """Seconds to the first picture, the first time and the second; and from a control's change to the whole new page."""
+    picture, control = EXHIBITS[page]
+    opened = []
+    for _ in range(2):
+        start = time.perf_counter()
+        tab.goto(f"{address}/{page}")
+        tab.wait_for_selector(picture, timeout=120_000)
+        opened.append(time.perf_counter() - start)
+        drawn(tab, picture)
+        tab.get_by_text("Why", exact=True).last.wait_for(timeout=120_000)
+        drawn(tab, picture)
+    times = []
+    for value in range(1, 1 + TRIES):
+        box = tab.get_by_role("spinbutton", name=control, exact=True).first
+        box.fill(str(value))
+        start = time.perf_counter()
+        box.press("Enter")
+        tab.wait_for_url(f"**={value}**", timeout=120_000)
+        tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached", timeout=120_000)
+        tab.wait_for_selector("[data-stale=true]", state="detached", timeout=120_000)
+        times.append(time.perf_counter() - start)
+        tab.wait_for_timeout(300)
+    return opened[0], opened[1], statistics.median(times)
 
 
 def answers(tab, address: str) -> float:
@@ -103,6 +142,10 @@ def main() -> None:
             for page in PAGES:
                 times = [opening(tab, address, page) for _ in range(TRIES)]
                 print(f"opening {page:12}: {statistics.median(times):.2f} s, first time {times[0]:.2f} s (target 2)")
+            for page in EXHIBITS:
+                first, again, control = exhibit(tab, address, page)
+                print(f"exhibit {page:12}: first picture {first:.2f} s, then {again:.2f} s (target 2); "
+                      f"a control {1000 * control:.0f} ms (target 300)")  # fmt: skip
             print(f"drag → picture, traverse: {drags(tab, address):.1f} ms (target 16)")
             calm = answers(tab, address)
             run = Run.create("vae", DataSpec(name="digits"), {"code": 2}, Plan(epochs=500), path=runs / "load")

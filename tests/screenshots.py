@@ -10,7 +10,14 @@ from pathlib import Path
 from aecore.runs import pretrained
 from tests.chromium import CHROMIUM, ROOT, app, chromium
 
-PAGES = ("", "train", "run", "reconstruct", "traverse", "map", "generate")
+PAGES = (
+    "", "train", "run", "reconstruct", "traverse", "map", "generate",
+    "chapter", "bottleneck", "regularizers", "denoising", "layers", "inside", "importance", "beta", "wasserstein",
+    "transport", "features", "adversarial",
+)  # fmt: skip
+ABOUT_A_RUN = ("run", "reconstruct", "traverse", "map", "generate", "importance")
+IN_README = {"map": "map", "beta": "beta", "wasserstein": "planes"}
+"""Pages whose picture (light, 1440 wide, its first screen) stands in the README, as docs/NAME.png."""
 WIDTHS = (1440, 900)
 SCHEMES = ("light", "dark")
 
@@ -30,8 +37,10 @@ def shoot(address: str, folder: Path, pages: tuple[str, ...] = PAGES) -> None:
                 context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
                 tab = context.new_page()
                 for page in pages:
-                    tab.goto(f"{address}/{page}" + (f"?run={shown}" if shown and page not in ("", "train") else ""))
+                    tab.goto(f"{address}/{page}" + (f"?run={shown}" if shown and page in ABOUT_A_RUN else ""))
                     settle(tab)
+                    if page in IN_README and (scheme, width) == ("light", 1440):
+                        tab.screenshot(path=ROOT / f"docs/{IN_README[page]}.png")
                     inside = "() => document.querySelector('[data-testid=stMain]').scrollHeight"
                     tab.set_viewport_size({"width": width, "height": min(4000, int(tab.evaluate(inside)) + 90)})
                     settle(tab)

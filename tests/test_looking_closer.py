@@ -131,7 +131,12 @@ def test_filters_are_the_weights_as_pictures():
     assert painted is not None and painted.shape == (5, *SHAPE) and np.abs(painted).max() == pytest.approx(1)
     column = sparse.decoder[0].weight[:, 2].numpy()
     assert np.allclose(painted[2].ravel(), column / np.abs(column).max(), atol=1e-6)
-    assert filters.first_layer(sparse).shape == (32, *SHAPE)
+    seen = filters.first_layer(sparse)
+    weights = sparse.encoder[0][1].weight[4].numpy()
+    assert seen.shape == (32, *SHAPE) and np.allclose(seen[4].ravel(), weights / np.abs(weights).max(), atol=1e-6)
+    spread = np.zeros(SHAPE, np.float32)
+    spread[0, :6] = 1
+    assert (filters.first_layer(sparse, spread)[:, :, 6:] == 0).all()
     assert filters.dictionary(built("deep", code=5, width=32)) is None
     with pytest.raises(DataError, match="choose a dense one"):
         filters.first_layer(built("deep", code=5, net="conv", width=64))

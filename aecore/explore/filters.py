@@ -12,15 +12,18 @@ from ..measure.passing import require_images
 from ..models.base import Model
 
 
-def first_layer(model: Model) -> np.ndarray:
+def first_layer(model: Model, spread: np.ndarray | None = None) -> np.ndarray:
     """The weights with which each unit of an encoder's first layer sees the image: (units, C, H, W), ± its largest.
 
+    spread: (C, H, W), standard deviations of the pixels by which weights are multiplied: those of pixels that never
+    change are left as they were drawn at first, and would cover the others with noise.
     DataError where that is a convolution, whose weights are no picture of the image's size.
     """
     require_images(model.shape)
     for layer in getattr(model, "encoder", nn.Identity()).modules():
         if isinstance(layer, nn.Linear) and layer.in_features == math.prod(model.shape):
-            return _scaled(layer.weight.detach().cpu().numpy().reshape(-1, *model.shape))
+            weights = layer.weight.detach().cpu().numpy().reshape(-1, *model.shape)
+            return _scaled(weights if spread is None else weights * spread)
     raise DataError("Its encoder does not begin with a layer that sees all pixels: choose a dense one.")
 
 

@@ -173,16 +173,24 @@ def watched() -> None:
 
 if group:
     watched()
-share = st.select_slider("Moment of the training", ["start", "early", "middle", "late", "end"], "end",
-                         key="adversarial.moment", width=420, **looks.LINKED)  # fmt: skip
-for column, (name, run) in zip(st.columns(len(live)), live.items(), strict=True):
-    snapshots = run.steps("snapshots")
-    place = ["start", "early", "middle", "late", "end"].index(share)
-    step = snapshots[round(place / 4 * (len(snapshots) - 1))] if snapshots and share != "end" else None
-    with column:
-        clouds(name, run, step, f"adversarial.modes.{name}")
-st.caption("A place counts as covered when a fifth of its fair share of 2,000 draws lies within three standard "
-           "deviations. One seed each here; five seeds in docs/study.md.")  # fmt: skip
+
+
+@st.fragment
+def moments() -> None:
+    """The trained examples at a moment of their training."""
+    share = st.select_slider("Moment of the training", ["start", "early", "middle", "late", "end"], "end",
+                             key="adversarial.moment", width=420, **looks.LINKED)  # fmt: skip
+    for column, (name, run) in zip(st.columns(len(live)), live.items(), strict=True):
+        snapshots = run.steps("snapshots")
+        place = ["start", "early", "middle", "late", "end"].index(share)
+        step = snapshots[round(place / 4 * (len(snapshots) - 1))] if snapshots and share != "end" else None
+        with column:
+            clouds(name, run, step, f"adversarial.modes.{name}")
+    st.caption("A place counts as covered when a fifth of its fair share of 2,000 draws lies within three standard "
+               "deviations. One seed each here; five seeds in docs/study.md.")  # fmt: skip
+
+
+moments()
 comparison.train("modes")
 with st.expander("What to look for"):
     st.markdown(

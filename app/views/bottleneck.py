@@ -57,6 +57,15 @@ def variance(run: Run) -> float:
     return float((x - x.mean(0)).square().mean())
 
 
+@seen.remember(max_entries=32)
+def on_noise(run: Run, seed: int, n: int = 500) -> tuple[float, float, np.ndarray, np.ndarray]:
+    """(error on noise, its variance per pixel, 8 noises, what comes back)."""
+    noise = torch.rand(n, *run.info.shape, generator=torch.Generator().manual_seed(seed))
+    x_hat = passing.autoencode(shelf.model(run), Given(noise), np.arange(n))
+    spread = float((noise - noise.mean(0)).square().mean())
+    return float(np.square(noise.numpy() - x_hat).mean()), spread, to_uint8(noise[:8].numpy()), to_uint8(x_hat[:8])
+
+
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     example = looks.number("Number of the image", len(test) - 2, "bottleneck.image", width=200)
 ids = (example, example + 1)
@@ -144,34 +153,32 @@ st.markdown(
     "Four nets, one without and three with a regularizer."
 )
 identity = exhibits.trained("identity")
-seed = looks.number("Seed of the noise", 999, "bottleneck.noise", width=200)
 
 
-@seen.remember(max_entries=32)
-def on_noise(run: Run, seed: int, n: int = 500) -> tuple[float, float, np.ndarray, np.ndarray]:
-    """(error on noise, its variance per pixel, 8 noises, what comes back)."""
-    noise = torch.rand(n, *run.info.shape, generator=torch.Generator().manual_seed(seed))
-    x_hat = passing.autoencode(shelf.model(run), Given(noise), np.arange(n))
-    spread = float((noise - noise.mean(0)).square().mean())
-    return float(np.square(noise.numpy() - x_hat).mean()), spread, to_uint8(noise[:8].numpy()), to_uint8(x_hat[:8])
+@st.fragment
+def copied() -> None:
+    """Digits and noise through the four nets."""
+    seed = looks.number("Seed of the noise", 999, "bottleneck.noise", width=200)
+
+    first = identity.runs[0]
+    eight = tuple(range(8))
+    before = np.concatenate([seen.images(first, eight), on_noise(first, seed)[2]])
+    rows = [("input", before)]
+    for value, run in zip(identity.values, identity.runs, strict=True):
+        rows.append((str(value), np.concatenate([seen.reconstructions(run, eight), on_noise(run, seed)[3]])))
+    contact(rows, key="bottleneck.identity", tile=64, alt="Digits and noise, and what four overcomplete nets give back")
+    table = {
+        "regularizer": [str(value) for value in identity.values],
+        "error on digits": [f"{error(run):.5f}" for run in identity.runs],
+        "as a share of their variance": [f"{100 * error(run) / variance(run):.1f} %" for run in identity.runs],
+        "error on noise": [f"{on_noise(run, seed)[0]:.4f}" for run in identity.runs],
+        "as a share of its variance ": [f"{100 * on_noise(run, seed)[0] / on_noise(run, seed)[1]:.0f} %"
+                                       for run in identity.runs],
+    }  # fmt: skip
+    st.dataframe(table, hide_index=True, width="stretch")
 
 
-first = identity.runs[0]
-eight = tuple(range(8))
-before = np.concatenate([seen.images(first, eight), on_noise(first, seed)[2]])
-rows = [("input", before)]
-for value, run in zip(identity.values, identity.runs, strict=True):
-    rows.append((str(value), np.concatenate([seen.reconstructions(run, eight), on_noise(run, seed)[3]])))
-contact(rows, key="bottleneck.identity", tile=64, alt="Digits and noise, and what four overcomplete nets give back")
-table = {
-    "regularizer": [str(value) for value in identity.values],
-    "error on digits": [f"{error(run):.5f}" for run in identity.runs],
-    "as a share of their variance": [f"{100 * error(run) / variance(run):.1f} %" for run in identity.runs],
-    "error on noise": [f"{on_noise(run, seed)[0]:.4f}" for run in identity.runs],
-    "as a share of its variance ": [f"{100 * on_noise(run, seed)[0] / on_noise(run, seed)[1]:.0f} %"
-                                   for run in identity.runs],
-}  # fmt: skip
-st.dataframe(table, hide_index=True, width="stretch")
+copied()
 comparison.train("identity")
 with st.expander("What to look for"):
     st.markdown(

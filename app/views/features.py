@@ -83,16 +83,22 @@ made.update_yaxes(rangemode="tozero")
 exhibits.show(made, "features.spectrum", "Power of reconstructions by frequency, as a share of that of the images")
 st.caption(f"Over {len(x)} held-out images. A blur takes the high frequencies; artefacts add some.")
 
+
+@seen.remember(max_entries=64)
+def maps(eye: Run, run: Run, example: int, block: int) -> features.Maps:
+    return features.feature_maps(shelf.model(eye), shelf.model(run), shelf.data(run).test, example, block)
+
+
 st.header("What the loss compares", anchor=False)
-if eyes:
+
+
+@st.fragment
+def compared() -> None:
+    """Feature maps of an image and of its reconstruction."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         example = looks.number("Number of the image", len(test) - 1, "features.image", width=200)
         block = st.select_slider("Block", [1, 2, 3, 4, 5], 2, key="features.block", width=260, **looks.LINKED)
         by = looks.option("Reconstructed by", names, "features.by")
-
-    @seen.remember(max_entries=64)
-    def maps(eye: Run, run: Run, example: int, block: int) -> features.Maps:
-        return features.feature_maps(shelf.model(eye), shelf.model(run), shelf.data(run).test, example, block)
 
     eye = next(iter(eyes.values()))
     found = maps(eye, runs[by], example, block)
@@ -115,6 +121,10 @@ if eyes:
         f"The {some_maps} channels of block {block} that differ most, of {len(found.x)}; below each its mean squared "
         f"difference, in shares of the block’s variance. Mean of all: {found.distance.mean():.3f}."
     )
+
+
+if eyes:
+    compared()
 table = {"compared by": ["images", *names], "gradient energy": [energy[name] for name in ("images", *names)],
          "squared error": ["", *(f"{errors[name]:.5f}" for name in names)]}  # fmt: skip
 exhibits.take_home(

@@ -19,6 +19,7 @@ from app.browser.contact import contact
 
 SWEEPS = {"sparse-l1": ("sparse, L1", "λ", 2), "sparse-kl": ("sparse, KL", "p", 1), "denoising": ("denoising", "σ", 2),
           "contractive": ("contractive", "λ", 2)}  # fmt: skip
+FLOOR = 1e-4
 
 
 plain = exhibits.opening(
@@ -115,16 +116,17 @@ for name in ("sparse-l1", "sparse-kl", "denoising", "contractive"):
 )  # fmt: skip
 
 st.header("What units look for", anchor=False)
+pixels = test.batch(torch.arange(min(exhibits.LOOKED_AT, len(test)))).x.std(0).numpy()
 columns = st.columns(len(names), gap="medium")
 for column, name in zip(columns, names, strict=True):
     painted = filters.dictionary(looks.model(runs[name]))
-    own = filters.first_layer(looks.model(runs[name])) if painted is None else painted
-    order = np.argsort(-own.var((1, 2, 3)), kind="stable")  # those with a picture first
+    own = filters.first_layer(looks.model(runs[name]), pixels) if painted is None else painted
     column.markdown(f"**{name}**")
-    column.image(plots.grid(exhibits.signed(own[order[:36]]), 6, 2, 6), width="stretch", output_format="PNG",
+    column.image(plots.grid(exhibits.signed(own[:36]), 6, 2, 6), width="stretch", output_format="PNG",
                  alt=f"Weights of 36 units of the net with {name}")  # fmt: skip
-    column.caption("what each unit paints" if painted is not None else "first layer's weights")
-st.caption("Red above zero, blue below; each scaled to its own largest weight.")
+    column.caption("what each unit paints" if painted is not None else "first layer’s weights")
+st.caption("Red above zero, blue below; each scaled to its own largest. First layers: weights times the spread of "
+           "their pixel, so that pixels which never change do not show.")  # fmt: skip
 
 st.header("Codes and Jacobians", anchor=False)
 made = make_subplots(1, len(names), subplot_titles=names, shared_yaxes=True, horizontal_spacing=0.02)
@@ -140,32 +142,42 @@ made.update_layout(bargap=0, hovermode="closest")
 made.update_yaxes(title="% of all values", col=1, type="log")
 exhibits.show(made, "regularizers.histograms", "How the values of all units are spread, one panel for each net")
 st.caption("Values of all units around their medians, in standard deviations of all values; the scale is logarithmic.")
-example = looks.number("Number of the image", len(test) - 1, "regularizers.image", width=200)
-made = exhibits.figure(360, "singular value number", "stretch, relative to the spread of codes")
-for name, colour in zip(names, exhibits.LINES, strict=False):
-    values = stretch(runs[name], example)
-    made.add_scatter(x=np.arange(1, len(values) + 1), y=values, name=name, line={"color": colour, "width": 3},
-                     hovertemplate="%{y:.3g}")  # fmt: skip
-made.update_yaxes(type="log", exponentformat="power", range=[-5, None])
-exhibits.show(made, "regularizers.jacobian", "Singular values of the Jacobian of each encoder at one image")
 
-st.header("Push an image", anchor=False)
-kind = looks.option("How", list(push.KINDS), "regularizers.push")
-(across, x0, x1), (up, y0, y1) = push.KINDS[kind]
-extent = (x0, x1, y0, y1)
-panes = [Pane("input", inputs(some, example, kind)[None], extent)]
-for name, run in runs.items():
-    pictures, moved = answers(run, example, kind)
-    panes.append(Pane(name, pictures[None], extent, values=moved[None], measure="code moves"))
-state = planes(panes, key="regularizers.push.planes", axes=(across, up), state=exhibits.recall("regularizers.at"),
-               alt="One image pushed, and what each net gives back")  # fmt: skip
-exhibits.keep("regularizers.at", state)
-st.caption(
-    "The bar: how far the code has moved, as a share of the distance between two different images’ codes (root mean "
-    "square). 1: as far as if it were another image."
-)
-for identity in SWEEPS:
-    comparison.train(identity)
+
+@st.fragment
+def one_image() -> None:
+    """Singular values at one image, and the image pushed."""
+    st.header("One image", anchor=False)
+    example = looks.number("Number of the image", len(test) - 1, "regularizers.image", width=200)
+    made = exhibits.figure(360, "singular value number", "stretch, relative to the spread of codes")
+    for name, colour in zip(names, exhibits.LINES, strict=False):
+        values = np.maximum(stretch(runs[name], example), FLOOR)
+        made.add_scatter(x=np.arange(1, len(values) + 1), y=values, name=name, line={"color": colour, "width": 3},
+                         hovertemplate="%{y:.3g}")  # fmt: skip
+    made.update_yaxes(type="log", exponentformat="power")
+    exhibits.show(made, "regularizers.jacobian", "Singular values of the Jacobian of each encoder at one image")
+    st.caption(f"Values below {FLOOR:g} are drawn there: directions in which the code does not move.")
+
+    st.header("Push an image", anchor=False)
+    kind = looks.option("How", list(push.KINDS), "regularizers.push")
+    (across, x0, x1), (up, y0, y1) = push.KINDS[kind]
+    extent = (x0, x1, y0, y1)
+    panes = [Pane("input", inputs(some, example, kind)[None], extent)]
+    for name, run in runs.items():
+        pictures, moved = answers(run, example, kind)
+        panes.append(Pane(name, pictures[None], extent, values=moved[None], measure="code moves"))
+    state = planes(panes, key="regularizers.push.planes", axes=(across, up), state=exhibits.recall("regularizers.at"),
+                   alt="One image pushed, and what each net gives back")  # fmt: skip
+    exhibits.keep("regularizers.at", state)
+    st.caption(
+        "The bar: how far the code has moved, as a share of the distance between two different images’ codes (root "
+        "mean square). 1: as far as if it were another image."
+    )
+
+
+one_image()
+for identity, (title, _, _) in SWEEPS.items():
+    comparison.train(identity, title)
 with st.expander("What to look for"):
     st.markdown(
         "- **L1**: as λ grows, fewer units are off their rest, and each paints a whole stroke. Too much, and the "

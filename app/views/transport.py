@@ -198,45 +198,61 @@ def dual() -> None:
 dual()
 
 st.header("On a line: sort both", anchor=False)
-with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-    shift = st.slider("Shift of the second sample", 0.0, 4.0, 1.5, 0.1, key="transport.shift", width=280,
-                      **looks.LINKED)  # fmt: skip
-    scale = st.slider("Its width", 0.2, 3.0, 0.6, 0.1, key="transport.scale", width=240, **looks.LINKED)
-random = np.random.default_rng(seed)
-u, v = random.standard_normal(400), shift + scale * random.standard_normal(400)
-rank = (np.arange(400) + 0.5) / 400
-made = exhibits.figure(340, "value", "share of points below")
-made.add_scatter(x=np.sort(u), y=rank, name="first", line={"color": FROM, "width": 3})
-made.add_scatter(x=np.sort(v), y=rank, name="second", line={"color": TO, "width": 3}, fill="tonextx",
-                 fillcolor="rgba(141,138,27,.25)")  # fmt: skip
-made.update_layout(hovermode="closest")
-exhibits.show(made, "transport.quantiles", "Both samples sorted; the area between is W1")
-st.caption(
-    f"The i-th smallest goes to the i-th smallest: W₁ is the area between the two curves, "
-    f"{sorted_quantiles(u, v):.4f}; the general solver says {carried(u[:, None], v[:, None], 1)[1]:.4f}."
-)
 
-st.header("Where Jensen–Shannon says nothing", anchor=False)
-width = st.slider("Width of both bumps", 0.02, 0.6, 0.1, 0.02, key="transport.width", width=280, **looks.LINKED)
-places = np.linspace(-4, 4, 3201)
+PLACES = np.linspace(-4, 4, 3201)
 
 
-def bump(at: float) -> np.ndarray:
-    density = np.exp(-0.5 * ((places - at) / width) ** 2)
+def bump(at: float, width: float) -> np.ndarray:
+    """A Gaussian over PLACES, summing to 1."""
+    density = np.exp(-0.5 * ((PLACES - at) / width) ** 2)
     return density / density.sum()
 
 
-thetas = np.linspace(0, 2, 41)
-made = exhibits.figure(340, "distance θ between the two", "")
-made.add_scatter(x=thetas, y=[jensen_shannon(bump(0.0), bump(t)) for t in thetas], name="Jensen–Shannon, nats",
-                 line={"color": exhibits.LINES[3], "width": 3})  # fmt: skip
-steps = places[1] - places[0]
-made.add_scatter(x=thetas, y=[float(np.abs(np.cumsum(bump(0.0) - bump(t))).sum() * steps) for t in thetas], name="W₁",
-                 line={"color": plots.term_colour("wasserstein"), "width": 3})  # fmt: skip
-made.add_hline(y=math.log(2), line={"dash": "dot", "color": plots.INK}, annotation_text="log 2")
-exhibits.show(made, "transport.js", "Jensen-Shannon and W1 of two bumps against their distance")
-st.caption("Once the bumps no longer overlap, Jensen–Shannon is log 2 whatever their distance: it has no slope to "
-           "follow. W₁ is θ everywhere.")  # fmt: skip
+@st.fragment
+def on_a_line() -> None:
+    """Two samples of numbers, sorted."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        shift = st.slider("Shift of the second sample", 0.0, 4.0, 1.5, 0.1, key="transport.shift", width=280,
+                          **looks.LINKED)  # fmt: skip
+        scale = st.slider("Its width", 0.2, 3.0, 0.6, 0.1, key="transport.scale", width=240, **looks.LINKED)
+    random = np.random.default_rng(seed)
+    u, v = random.standard_normal(400), shift + scale * random.standard_normal(400)
+    rank = (np.arange(400) + 0.5) / 400
+    made = exhibits.figure(340, "value", "share of points below")
+    made.add_scatter(x=np.sort(u), y=rank, name="first", line={"color": FROM, "width": 3})
+    made.add_scatter(x=np.sort(v), y=rank, name="second", line={"color": TO, "width": 3}, fill="tonextx",
+                     fillcolor="rgba(141,138,27,.25)")  # fmt: skip
+    made.update_layout(hovermode="closest")
+    exhibits.show(made, "transport.quantiles", "Both samples sorted; the area between is W1")
+    st.caption(
+        f"The i-th smallest goes to the i-th smallest: W₁ is the area between the two curves, "
+        f"{sorted_quantiles(u, v):.4f}; the general solver says {carried(u[:, None], v[:, None], 1)[1]:.4f}."
+    )
+
+
+on_a_line()
+st.header("Where Jensen–Shannon says nothing", anchor=False)
+
+
+@st.fragment
+def two_bumps() -> None:
+    """Jensen–Shannon and W₁ of two bumps."""
+    width = st.slider("Width of both bumps", 0.02, 0.6, 0.1, 0.02, key="transport.width", width=280, **looks.LINKED)
+    thetas, here, cell = np.linspace(0, 2, 41), bump(0.0, width), PLACES[1] - PLACES[0]
+    apart = [bump(theta, width) for theta in thetas]
+    js = [jensen_shannon(here, there) for there in apart]
+    w1 = [float(np.abs(np.cumsum(here - there)).sum() * cell) for there in apart]
+    made = exhibits.figure(340, "distance θ between the two", "")
+    for name, values, colour in (("Jensen–Shannon, nats", js, exhibits.LINES[3]),
+                                 ("W₁", w1, plots.term_colour("wasserstein"))):  # fmt: skip
+        made.add_scatter(x=thetas, y=values, name=name, line={"color": colour, "width": 3})
+    made.add_hline(y=math.log(2), line={"dash": "dot", "color": plots.INK}, annotation_text="log 2")
+    exhibits.show(made, "transport.js", "Jensen-Shannon and W1 of two bumps against their distance")
+    st.caption("Once the bumps no longer overlap, Jensen–Shannon is log 2 whatever their distance: it has no slope to "
+               "follow. W₁ is θ everywhere.")  # fmt: skip
+
+
+two_bumps()
 with st.expander("What to look for"):
     st.markdown(
         "- **W₁ or W₂**: with ‖x − y‖² long ways cost more, so lines grow more alike; with ‖x − y‖ lines never cross.\n"

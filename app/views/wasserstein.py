@@ -103,7 +103,7 @@ drawn = [(f"{name}: draws", seen.small(seen.generated(runs[name], n, 1.0, seed)[
 holes = [(f"{name}: in its holes", exhibits.in_holes(runs[name], n)) for name in able]
 if able:
     both = [row for pair in zip(drawn, holes, strict=True) for row in pair]
-    contact(both, key="wasserstein.holes", alt="Draws of each model, and what it paints where no code is near")
+    contact(both, key="wasserstein.holes", tile=48, alt="Draws of each model, and what it paints where no code is near")
     st.caption(
         "Holes: places within half of the prior's mass that are farthest from all codes, the emptiest first. What no "
         "image was encoded to, the decoder has never been asked for."
@@ -153,8 +153,8 @@ exhibits.keep("wasserstein.knobs", state, len(lambdas) - 1)
 st.dataframe({name: [f"{v:.4g}" if isinstance(v, float) else v for v in column] for name, column in lines.items()},
              hide_index=True, width="stretch")  # fmt: skip
 st.caption("MMD² here is measured with the inverse multiquadratic kernels for all nets. One seed.")
-for identity in KERNELS.values():
-    comparison.train(identity)
+for kernel, identity in KERNELS.items():
+    comparison.train(identity, f"{kernel} kernel")
 
 st.header("More than two units", anchor=False)
 LARGER = {"VAE, 16 units": "vae-16", "WAE-MMD, 8 units": "wae-mmd-8", "WAE-GAN, 8 units": "wae-gan-8"}
