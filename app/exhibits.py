@@ -15,7 +15,7 @@ import torch
 from aecore import DataError, Run, RunError, runs, sweeps
 from aecore.explore import codes, importance, push
 from aecore.explore.pictures import to_uint8
-from aecore.explore.planes import plane, principal_plane, through
+from aecore.explore.planes import Projection, plane, principal_plane, through
 from aecore.measure import aggregate, passing
 from app import comparison, looks, plots, shelf
 from app.browser import Pane, planes
@@ -113,19 +113,18 @@ def square(run: Run) -> Square:
 
 
 class Projected(NamedTuple):
-    """As Square, of a larger code in its principal plane; kept: the share of variance that the plane holds."""
+    """As Square, of a larger code in its principal plane, and that plane."""
 
     tiles: np.ndarray
     extent: tuple[float, float, float, float]
     codes: np.ndarray
     labels: np.ndarray | None
-    clouds: np.ndarray
-    kept: float
+    plane: Projection
 
 
 @remember(max_entries=32)
-def projected(run: Run, ids: tuple[int, ...]) -> Projected:
-    """Codes, and the clouds (n, 4) of these images, in the plane of the codes' first two principal components."""
+def projected(run: Run) -> Projected:
+    """Codes in the plane of their first two principal components."""
     model, test = shelf.model(run), shelf.data(run).test
     some = codes.choose(test, POINTS)
     z = codes.codes(model, test, some)
@@ -134,10 +133,8 @@ def projected(run: Run, ids: tuple[int, ...]) -> Projected:
     reach = float(np.quantile(np.abs(points), 0.998))
     origin = found.centre - reach * (found.axes[0] + found.axes[1])
     tiles = plane(model, origin, 2 * reach * found.axes[0], 2 * reach * found.axes[1], GRID)[None]
-    mu, std = aggregate.clouds(model, test, np.array(ids))
-    ellipses = np.concatenate([found.points(mu), found.spreads(std)], 1)
     labels = None if test.labels is None else test.labels[some]
-    return Projected(tiles, (-reach, reach, -reach, reach), points, labels, ellipses, found.kept)
+    return Projected(tiles, (-reach, reach, -reach, reach), points, labels, found)
 
 
 class Moments(NamedTuple):

@@ -66,7 +66,7 @@ def answer(tab) -> float:
 
 
 def exhibit(tab, address: str, page: str) -> tuple[float, float, float]:
-    """Seconds to the first picture, the first time and the second; and from a control's change to the whole new page."""
+    """Seconds to the first picture, the first time and the second, and from a control's change to the new page."""
     picture, control = EXHIBITS[page]
     opened = []
     for _ in range(2):

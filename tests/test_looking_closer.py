@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 import pytest
 import torch
+from sklearn.decomposition import PCA
 from torch.nn import functional as F
 
 import aecore
@@ -245,6 +246,9 @@ def test_pca_with_fewer_numbers_is_the_projection_and_the_error_that_is_reported
     found = baseline.principal(digits, 20)
     x = digits.test.batch(torch.arange(100)).x.numpy()
     assert np.allclose(found.directions @ found.directions.T, np.eye(20), atol=1e-4)
+    rows = digits.train.batch(torch.arange(500)).x.flatten(1).numpy()
+    reference = PCA(5).fit(rows)
+    assert np.allclose(np.abs(reference.components_ @ found.directions[:5].T), np.eye(5), atol=1e-2)
     errors = [float(np.square(x - found.reconstruct(x, code)).mean()) for code in (1, 5, 20)]
     assert errors[0] > errors[1] > errors[2] and found.reconstruct(x, 5).shape == x.shape
     assert errors[1] == pytest.approx(baseline.pca_mse(digits, 5, 100), rel=0.02)

@@ -11,6 +11,7 @@ from ..data.base import Data
 from .passing import first, inputs
 
 FIT_VALUES = 8_000_000  # numbers that PCA is fitted to: 10,000 digits, fewer images where they are larger
+EXACT = 2000  # values of an example up to which their whole covariance is taken apart
 KEEP = 16
 
 _kept: OrderedDict[tuple, float | Principal] = OrderedDict()
@@ -41,13 +42,21 @@ def principal(data: Data, most: int) -> Principal:
     most = min(most, len(train) - 1, values)
     key = ("directions", most, *_named(data, train))
     if (known := _kept.get(key)) is None:
-        from sklearn.decomposition import PCA
-
-        pca = PCA(most, svd_solver="randomized", random_state=0).fit(_rows(data.train, train, data.shape))
-        known = Principal(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+        known = _fitted(_rows(data.train, train, data.shape), most)
         _keep(key, known)
     assert isinstance(known, Principal)
     return known
+
+
+def _fitted(x: np.ndarray, most: int) -> Principal:
+    if x.shape[1] <= EXACT:  # without the half second that importing scikit-learn takes
+        mean = x.mean(0)
+        _, directions = np.linalg.eigh((x - mean).T @ (x - mean))
+        return Principal(mean, np.ascontiguousarray(directions[:, : -most - 1 : -1].T))
+    from sklearn.decomposition import PCA
+
+    pca = PCA(most, svd_solver="randomized", random_state=0).fit(x)
+    return Principal(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
 
 
 def pca_mse(data: Data, code: int, limit: int = 2000) -> float:

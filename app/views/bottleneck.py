@@ -31,14 +31,21 @@ test = looks.split(some)
 
 
 @seen.remember(max_entries=8)
-def pca(run: Run, ids: tuple[int, ...], sizes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray]:
-    """(errors per pixel (S,) over LIMIT held-out images, pictures (S, n, H, W[, 3])) of PCA with these many numbers."""
+def pca_errors(run: Run, sizes: tuple[int, ...]) -> np.ndarray:
+    """Errors per pixel (S,) over LIMIT held-out images of PCA with these many numbers."""
     data = shelf.data(run)
     found = baseline.principal(data, max(sizes))
     x = data.test.batch(torch.arange(min(LIMIT, len(data.test)))).x.numpy()
-    few = data.test.batch(torch.tensor(ids)).x.numpy()
-    errors = [float(np.square(x - found.reconstruct(x, size)).mean()) for size in sizes]
-    return np.array(errors), np.stack([to_uint8(found.reconstruct(few, size)) for size in sizes])
+    return np.array([float(np.square(x - found.reconstruct(x, size)).mean()) for size in sizes])
+
+
+@seen.remember(max_entries=32)
+def pca_pictures(run: Run, ids: tuple[int, ...], sizes: tuple[int, ...]) -> np.ndarray:
+    """(S, n, H, W[, 3])"""
+    data = shelf.data(run)
+    found = baseline.principal(data, max(sizes))
+    x = data.test.batch(torch.tensor(ids)).x.numpy()
+    return np.stack([to_uint8(found.reconstruct(x, size)) for size in sizes])
 
 
 @seen.remember(max_entries=64)
@@ -70,7 +77,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     example = looks.number("Number of the image", len(test) - 2, "bottleneck.image", width=200)
 ids = (example, example + 1)
 ours = [seen.reconstructions(run, ids) for run in runs.values()]
-errors, theirs = pca(some, ids, sizes)
+theirs = pca_pictures(some, ids, sizes)
 originals = seen.images(some, ids)
 rows = []
 for k, i in enumerate(ids):
@@ -79,6 +86,7 @@ for k, i in enumerate(ids):
     rows.append(("PCA", theirs[:, k]))
 contact(rows, key="bottleneck.sheet", captions=[f"d = {size}" for size in sizes], tile=84,
         alt="Two images, and what comes back through codes of each size from the deep net and from PCA")  # fmt: skip
+errors = pca_errors(some, sizes)
 deep = np.array([error(run) for run in runs.values()])
 made = exhibits.figure(400, "size of the code d", "squared error per pixel")
 for name, values, colour in (("deep", deep, exhibits.LINES[0]), ("PCA", errors, exhibits.LINES[1])):

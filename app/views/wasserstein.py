@@ -159,12 +159,20 @@ for kernel, identity in KERNELS.items():
 st.header("More than two units", anchor=False)
 LARGER = {"VAE, 16 units": "vae-16", "WAE-MMD, 8 units": "wae-mmd-8", "WAE-GAN, 8 units": "wae-gan-8"}
 there = {name: run for name, key in LARGER.items() if (run := exhibits.example(key))}
-larger = {name: exhibits.projected(run, ids) for name, run in there.items()}
+larger = {name: exhibits.projected(run) for name, run in there.items()}
+
+
+def ellipses(name: str) -> np.ndarray:
+    """The chosen images' clouds in that plane, (n, 4)."""
+    mu, std = exhibits.clouds(there[name], ids)
+    return np.concatenate([larger[name].plane.points(mu), larger[name].plane.spreads(std)], 1)
+
+
 if larger:
     state = planes(
         [Pane(name, view.tiles, view.extent, view.codes if all_codes else np.zeros((0, 2), np.float32),
-              view.labels if all_codes else np.zeros(0, np.int32), view.clouds, labels,
-              note=f"principal plane: {100 * view.kept:.0f} % of the codes’ variance")
+              view.labels if all_codes else np.zeros(0, np.int32), ellipses(name), labels,
+              note=f"principal plane: {100 * view.plane.kept:.0f} % of the codes’ variance")
          for name, view in larger.items()],
         key="wasserstein.larger", axes=("first component", "second"), state=exhibits.recall("wasserstein.larger.at"),
         alt="Larger codes and clouds in the plane of their first two principal components",
