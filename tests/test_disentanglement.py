@@ -127,3 +127,13 @@ def test_what_does_not_fit_together_is_refused():
 def test_scores_repeat_with_a_seed():
     z = ROTATED + 0.3 * RANDOM.normal(size=ROTATED.shape)
     assert measure.scores(z, FACTORS, seed=3).numbers() == measure.scores(z, FACTORS, seed=3).numbers()
+
+
+def test_mutual_information_is_the_librarys():
+    from sklearn.metrics import mutual_info_score
+
+    random = np.random.default_rng(3)
+    a = random.integers(0, 7, 500)
+    b = np.where(random.random(500) < 0.5, a, random.integers(0, 9, 500))
+    assert measure._information(a, b) == pytest.approx(mutual_info_score(a, b), rel=1e-9)
+    assert measure._information(a, np.zeros(500, int)) == pytest.approx(0, abs=1e-12)

@@ -45,11 +45,11 @@ def algorithm_1(
     (nats, means over the minibatch) with "gradient" (its norm) with line 4, "moved" (‖Δ(θ, φ)‖) with line 5.
     """
     model = seeded_build(entry("vae"), shape, {"code": code, "width": width, "samples": L}, seed)
-    optimiser = torch.optim.Adam(model.parameters(), lr)
     weights = model.players(1.0)["autoencoder"].weights
     draws = torch.Generator().manual_seed(seed)
     step = 0
     yield Line(0, step, {"model": model})
+    optimiser = torch.optim.Adam(model.parameters(), lr)  # after the first line: its import takes a second
     while True:
         yield Line(1, step, {"model": model})
         index = torch.randint(len(split), (min(M, len(split)),), generator=draws)

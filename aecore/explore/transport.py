@@ -93,7 +93,7 @@ def critic(
         f = nn.Sequential(
             nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)
         )  # fmt: skip
-    optimiser = torch.optim.Adam(f.parameters(), lr, betas=(0.5, 0.99))
+    optimiser = None  # made after the first look: its import takes a second
     line = torch.linspace(-reach, reach, grid)
     places = torch.cartesian_prod(line, line).flip(1)  # rows are y
     step = 0
@@ -102,6 +102,7 @@ def critic(
             estimate = float(f(left).mean() - f(right).mean())
             surface = f(places).view(grid, grid).numpy()
         yield Critique(step, estimate, surface)
+        optimiser = optimiser or torch.optim.Adam(f.parameters(), lr, betas=(0.5, 0.99))
         for _ in range(every):
             pick = torch.randint(len(right), (len(left),), generator=draws)
             share = torch.rand(len(left), 1, generator=draws)

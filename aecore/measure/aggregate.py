@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import numpy as np
 import torch
-from scipy.spatial import KDTree
 
 from ..data.base import Split
 from ..distributions import Normal, StandardNormal
@@ -73,6 +72,8 @@ def holes(codes: np.ndarray, draws: np.ndarray, count: int) -> np.ndarray:
     codes: (n, D).  draws: (m, D) from N(0, I). Of the half of the draws that are nearest to 0, the one whose nearest
     code is farthest; then the one that is farthest from all codes and from those found already.
     """
+    from scipy.spatial import KDTree  # half a second to import, and no page's first picture needs it
+
     length = np.linalg.norm(draws, axis=1)
     inner = draws[length <= np.median(length)]
     away, found = KDTree(codes).query(inner)[0], []
@@ -102,6 +103,8 @@ def kl_of_neighbours(a: np.ndarray, b: np.ndarray, k: int = 5) -> float:
     ν_k among b. Biased in high dimensions, where neighbours are far: compare only within one D and n.
     Source: Wang, Kulkarni & Verdú (2009), Eq. 5, doi:10.1109/TIT.2009.2016060. Departures: none.
     """
+    from scipy.spatial import KDTree
+
     if len(a) <= k or len(b) < k:
         raise ValueError(f"{len(a)} and {len(b)} points are too few for their {k}th neighbours")
     own = KDTree(a).query(a, k + 1)[0][:, -1]

@@ -11,10 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from sklearn.ensemble import RandomForestClassifier
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import balanced_accuracy_score, mutual_info_score
-from sklearn.svm import LinearSVC
 
 BINS = 20  # of equal width, into which a unit is cut for its mutual information
 BATCH = 64  # examples or pairs that share one factor's value
@@ -81,9 +77,17 @@ def mutual_information(z: np.ndarray, v: np.ndarray) -> np.ndarray:
     """
     z, v = _checked(z, v)
     cut = np.stack([np.digitize(unit, np.histogram_bin_edges(unit, BINS)[1:-1]) for unit in z.T])
-    found = np.array([[mutual_info_score(factor, unit) for factor in v.T] for unit in cut])
-    entropy = np.array([mutual_info_score(factor, factor) for factor in v.T])
-    return found / np.maximum(entropy, 1e-12)
+    found = np.array([[_information(factor, unit) for factor in v.T] for unit in cut])
+    entropy = np.array([_information(factor, factor) for factor in v.T])
+    return np.where(entropy > 1e-9, found / np.maximum(entropy, 1e-9), 0.0)
+
+
+def _information(a: np.ndarray, b: np.ndarray) -> float:
+    """Σ p(a, b) log p(a, b) / p(a) p(b) of two labellings (N,), whole numbers from 0: nats."""
+    joint = np.bincount(a * (b.max() + 1) + b, minlength=(a.max() + 1) * (b.max() + 1)) / len(a)
+    joint = joint.reshape(a.max() + 1, b.max() + 1)
+    some = joint > 0
+    return float((joint[some] * np.log(joint[some] / np.outer(joint.sum(1), joint.sum(0))[some])).sum())
 
 
 def _gap(table: np.ndarray) -> float:
@@ -124,6 +128,9 @@ def sap(z: np.ndarray, v: np.ndarray, categorical: tuple[int, ...] = ()) -> floa
 
 def _separable(unit: np.ndarray, factor: np.ndarray) -> float:
     """Balanced accuracy above chance, in [0, 1]."""
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.svm import LinearSVC
+
     values = len(np.unique(factor))
     half = len(unit) // 2
     if values < 2 or unit.std() == 0 or len(np.unique(factor[:half])) < values:
@@ -141,6 +148,8 @@ def importances(z: np.ndarray, v: np.ndarray, seed: int = 0) -> tuple[np.ndarray
 
     Columns sum to 1, or are 0 for a factor that is fixed.
     """
+    from sklearn.ensemble import RandomForestClassifier  # seconds to import: a page needs it only for scores
+
     z, v = _checked(z, v)
     half = len(z) // 2
     table, accuracy = np.zeros((z.shape[1], v.shape[1])), []
@@ -209,6 +218,8 @@ def beta_vae(z: np.ndarray, v: np.ndarray, seed: int = 0) -> float:
     Source: Higgins et al. (2017), §3, β-VAE. Departures: pairs come from the examples at hand; units are brought to
     standard deviation 1, those that stand still to 0; a factor with a single value is left out.
     """
+    from sklearn.linear_model import LogisticRegression
+
     z, v = _checked(z, v)
     sharing = _Sharing(v, seed)
     if len(sharing.groups) < 2:
