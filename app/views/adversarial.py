@@ -197,7 +197,9 @@ with st.expander("What to look for"):
         "- **Priors**: the map of codes takes the prior’s form, whatever it is; no KL is needed, only draws. Classes "
         "lie next to each other in any form.\n"
         "- **VAE/GAN**: sharper draws, and reconstructions that look right and lie wrong.\n"
-        "- **ALI** brings back *an* image like x; ALICE brings back x; HALI lies between.\n"
+        "- **ALI** brings back *an* image like x; ALICE, which asks for it, brings back x. HALI does better than an "
+        "ALI that draws from equally many numbers, and not always than one whose code is as large as HALI’s lower one, "
+        "as here: see the errata.\n"
         "- **25 Gaussians**: places are found in groups, and lost again. The critic of a WGAN pulls along a distance "
         "and so finds more than the GAN’s."
     )

@@ -32,6 +32,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
     test = looks.split(run)
     example = looks.number("Image number", len(test) - 1, "inside.image", width=160)
     L = st.select_slider("Draws $L$", [1, 2, 3, 5, 8, 12, 20, 40], 12, key="inside.draws", width=200, **looks.LINKED)
+    speed = looks.option("Play as", ["play", "slow motion"], "inside.speed")
     seed = looks.number("Seed of draws", 9999, "inside.seed", width=160)
 
 
@@ -62,7 +63,8 @@ with left:
         [Pane("The code’s plane", view.tiles, view.extent, frames, classes,
               np.concatenate([found.mu, found.std])[None], [label], rings=(1, 2),
               marks=[(float(found.mu[0]), float(found.mu[1]), "g(x)")])],
-        key="inside.plane", steps=words, fps=6, state=exhibits.recall("inside.at") or middle,
+        key="inside.plane", steps=words, fps=6 if speed == "play" else 1.5,
+        state=exhibits.recall("inside.at") or middle,
         alt="The posterior of one image as an ellipse over the prior's circles, and its draws",
     )  # fmt: skip
     exhibits.keep("inside.at", state, len(words) - 1)

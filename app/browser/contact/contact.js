@@ -24,11 +24,14 @@ function makeContact() {
       band.style.columnGap = `${GAP}px`;
       const here = [...Array(Math.min(per, n - start)).keys()].map((i) => start + i);
       meta.rows.forEach((name, row) => {
-        if (named) band.append(el("div", { class: "rowname" }, name));
+        if (named) {
+          const rowname = el("div", { class: "rowname" }, name);
+          rowname.style.gridColumn = 1; // also where the last band leaves cells of the row before it empty
+          band.append(rowname);
+        }
         here.forEach((k, i) => band.append(cell(name, row, k, i + (named ? 2 : 1))));
       });
       if (meta.captions.length) {
-        if (named) band.append(el("div"));
         here.forEach((k, i) => band.append(caption(k, i + (named ? 2 : 1))));
       }
       root.append(band);

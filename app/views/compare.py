@@ -1,0 +1,163 @@
+"""Side by side: one pointer drives the decoders of several runs, over a plane or along one unit of each code."""
+
+from __future__ import annotations
+
+import numpy as np
+import streamlit as st
+import torch
+
+from aecore import DataError, Run
+from aecore.explore import traverse
+from aecore.explore.planes import plane, through
+from aecore.measure import passing
+from app import exhibits, looks, plots, seen, shelf
+from app.browser import Pane, planes
+from app.browser.contact import contact
+
+MOST = 4
+GRID, LINE = 21, 41
+NEEDS = {"encode", "decode"}
+WAYS = ("three images", "two units", "one unit")
+
+exhibits.heading(
+    "Side by side",
+    "**One pointer for several decoders**: the same place of each code, what is painted there by each. The place is "
+    "spanned by three images, or by units that you choose.",
+)
+able = {
+    run.info.id: run for run in shelf.all_runs()
+    if run.entry.abilities >= NEEDS and "code" in run.info.params and len(run.info.shape) == 3
+    and shelf.has_weights(run) and not run.info.params.get("classes")
+}  # fmt: skip
+usual = [name for name in ("deep-16", "vae-16", "wae-mmd-8", "ali-16") if name in able] or list(able)[:2]
+names = shelf.names(able.values())
+chosen = st.multiselect("Autoencoders", list(able), usual, format_func=names.__getitem__, key="compare.runs",
+                        max_selections=MOST, **looks.LINKED)  # fmt: skip
+with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+    way = looks.option("The place is spanned by", list(WAYS), "compare.way")
+    if way == "three images":
+        corners = tuple(
+            int(st.number_input(f"Image {letter}", 0, 9999, k, key=f"compare.{letter}", width=150, **looks.LINKED))
+            for k, letter in enumerate("abc")
+        )
+    else:
+        ranks = tuple(
+            int(st.number_input(f"{word} unit, by importance", 1, 256, k + 1, key=f"compare.unit{k}", width=210,
+                                **looks.LINKED))
+            for k, word in enumerate(("First", "Second")[: 1 + (way == "two units")])
+        )  # fmt: skip
+if not chosen:
+    st.info("Choose one autoencoder or more.", icon=":material/info:")
+    st.stop()
+
+
+@seen.remember(max_entries=64)
+def by_images(run: Run, corners: tuple[int, int, int]) -> tuple[np.ndarray, list[tuple[float, float]]]:
+    """Tiles (1, n, n, H, W[, 3]) of the plane through three images' codes, and where these lie on it."""
+    z = seen.code_of(run, corners)
+    origin, across, up, places = through(z)
+    return plane(shelf.model(run), origin, across, up, GRID)[None], places
+
+
+@seen.remember(max_entries=64)
+def by_units(run: Run, ranks: tuple[int, ...]) -> tuple[np.ndarray, tuple[float, ...], tuple[int, ...]]:
+    """Tiles (1, n, m, H, W[, 3]) while one or two units move and the others rest, their ranges, and which they are."""
+    model, units = shelf.model(run), seen.units(run)
+    which = tuple(int(units.order[min(rank, len(units.order)) - 1]) for rank in ranks)
+    low, high = traverse.spans(model, units)
+    origin = traverse.prior_mean(model, units).astype(np.float32)
+    steps = []
+    for unit in which:
+        step = np.zeros_like(origin)
+        origin[unit], step[unit] = low[unit], high[unit] - low[unit]
+        steps.append(step)
+    tiles = plane(model, origin, *steps, grid=LINE if len(steps) == 1 else GRID)[None]
+    ends = [float(v) for unit in which for v in (low[unit], high[unit])]
+    return tiles, (*ends, 0.0, 1.0)[:4] if len(which) == 1 else tuple(ends), which
+
+
+panes, sheets = [], []
+for identity in chosen:
+    run = able[identity]
+    most = len(looks.split(run)) - 1
+    if way == "three images":
+        corners = tuple(min(corner, most) for corner in corners)
+        try:
+            tiles, places = by_images(run, corners)
+        except DataError as error:
+            st.info(f"{looks.plain(run.info.title)}: {error}", icon=":material/info:")
+            continue
+        marks = [(u, v, looks.label_of(run, i) or letter)
+                 for (u, v), i, letter in zip(places, corners, "abc", strict=True)]  # fmt: skip
+        panes.append(Pane(run.info.title, tiles, (0.0, 1.0, 0.0, 1.0), marks=marks))
+    else:
+        tiles, ends, which = by_units(run, ranks)
+        told = " and ".join(f"z{unit + 1}" for unit in which)
+        panes.append(Pane(run.info.title, tiles, ends, note=f"{told} of {len(seen.units(run).mean)} units"))
+if not panes:
+    st.stop()
+axes = {"three images": ("from a to b", "from a to c"), "two units": ("first", "second"), "one unit": ("z", "")}[way]
+state = planes(panes, key="compare.planes", axes=axes, state=exhibits.recall("compare.at"),
+               alt="The same place of several codes, and what each decoder paints there")  # fmt: skip
+exhibits.keep("compare.at", state)
+if way == "three images":
+    st.latex(r"z(s, t) = z_a + s\,(z_b - z_a) + t\,(z_c - z_a),\qquad z_i = A(x_i)")
+    first = able[chosen[0]]
+    for identity in chosen:
+        run = able[identity]
+        own = tuple(min(corner, len(looks.split(run)) - 1) for corner in corners)
+        contact([("image", seen.images(run, own)), (run.info.title, seen.reconstructions(run, own))], tile=64,
+                key=f"compare.{identity}", captions=["a", "b", "c"],
+                alt=f"The three images and what {run.info.title} makes of them")  # fmt: skip
+else:
+    st.latex(r"z = \bar z + s\, e_j + t\, e_k" if way == "two units" else r"z = \bar z + s\, e_j")
+    st.caption(
+        "Units are numbered by importance: by their KL where there is a posterior, else by how much they vary. All "
+        "others rest at the prior’s mean, or at their own where there is no prior."
+    )
+
+
+def sheet() -> bytes:
+    """All planes one above the other, as far as their pictures have one size."""
+    size = panes[0].tiles.shape
+    same = [looks.rgb(pane.tiles[0][::-1].reshape(-1, *size[3:])) for pane in panes if pane.tiles.shape == size]
+    return plots.png(np.concatenate([looks.sheet(tiles, size[2], 900) for tiles in same]))
+
+
+def errors() -> str:
+    """Squared error per pixel of the first hundred held-out images."""
+    found = []
+    for identity in chosen:
+        test = looks.split(able[identity])
+        ids = passing.first(test, 100)
+        x = test.batch(torch.from_numpy(ids)).x.numpy()
+        found.append(float(np.square(x - passing.autoencode(looks.model(able[identity]), test, ids)).mean()))
+    return looks.table(["run", "squared error per pixel"], chosen, found)
+
+
+with st.container(horizontal=True):
+    looks.download("Planes as PNG", sheet, "side-by-side.png", "image/png", "compare.png")
+    looks.download("Errors as CSV", errors, "side-by-side.csv", "text/csv", "compare.csv")
+    three = list(corners) if way == "three images" else [0, 1, 2]
+    looks.python(able[chosen[0]], f"""
+from aecore.explore.planes import plane, through
+from aecore.measure import passing
+from aecore.measure import passing
+
+model, test = run.model(), run.data().test
+origin, across, up, places = through(passing.encode(model, test, {three}))
+print(plane(model, origin, across, up, 21).shape)
+""", "compare.python")  # fmt: skip
+with st.expander("What to look for"):
+    st.markdown(
+        "- **Between images**: a plain autoencoder’s plane may hold places that look like nothing; a VAE’s are "
+        "mostly averages, a WAE’s lie between.\n"
+        "- **Units of the same rank** need not mean the same: no two nets agree on their axes.\n"
+        "- **Outside the triangle** of the three images each decoder shows how it goes on."
+    )
+with st.expander("Why"):
+    st.markdown(
+        "Every code has its own coordinates; what all share are the images. The plane through three codes is the same "
+        "question put to each: what lies between these? Along units the question is what a single number stands for "
+        "(Section 3.3)."
+    )
