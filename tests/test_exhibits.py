@@ -68,7 +68,7 @@ def test_one_pointer_moves_all_pictures_of_vae_and_wae_and_the_link_keeps_its_pl
     field = tab.get_by_role("application").first
     field.wait_for()
     settled(tab)
-    pictures = tab.locator(".planes figure canvas")
+    pictures = tab.locator(".planes >> nth=0 >> figure canvas")
     assert pictures.count() == 4
 
     def seen() -> list[np.ndarray]:
@@ -79,11 +79,11 @@ def test_one_pointer_moves_all_pictures_of_vae_and_wae_and_the_link_keeps_its_pl
     at = lambda u, v: (box["x"] + u * box["width"], box["y"] + v * box["height"])  # noqa: E731
     tab.mouse.move(*at(0.2, 0.2))
     tab.mouse.down()
-    first, places = seen(), tab.locator(".planes figcaption").all_inner_texts()
+    first, places = seen(), tab.locator(".planes >> nth=0 >> figcaption").all_inner_texts()
     tab.mouse.move(*at(0.7, 0.6), steps=5)
     second = seen()
     assert all(np.abs(a - b).mean() > 3 for a, b in zip(first, second, strict=True))  # the hand still down
-    assert all(a != b for a, b in zip(places, tab.locator(".planes figcaption").all_inner_texts(), strict=True))
+    assert all(a != b for a, b in zip(places, tab.locator(".planes >> nth=0 >> figcaption").all_inner_texts(), strict=True))
     tab.mouse.up()
     tab.wait_for_url("**wasserstein.at=0.7**")
     tab.mouse.move(5, 5)

@@ -102,13 +102,13 @@ state = planes(panes, key="compare.planes", axes=axes, state=exhibits.recall("co
 exhibits.keep("compare.at", state)
 if way == "three images":
     st.latex(r"z(s, t) = z_a + s\,(z_b - z_a) + t\,(z_c - z_a),\qquad z_i = A(x_i)")
-    first = able[chosen[0]]
-    for identity in chosen:
-        run = able[identity]
-        own = tuple(min(corner, len(looks.split(run)) - 1) for corner in corners)
-        contact([("image", seen.images(run, own)), (run.info.title, seen.reconstructions(run, own))], tile=64,
-                key=f"compare.{identity}", captions=["a", "b", "c"],
-                alt=f"The three images and what {run.info.title} makes of them")  # fmt: skip
+    for spec in dict.fromkeys(shelf.data(able[identity]).spec for identity in chosen):  # one sheet for all of one data
+        same = [able[identity] for identity in chosen if shelf.data(able[identity]).spec == spec]
+        own = tuple(min(corner, len(looks.split(same[0])) - 1) for corner in corners)
+        contact([("image", seen.images(same[0], own)), *((names[run.info.id], seen.reconstructions(run, own))
+                                                         for run in same)],
+                key=f"compare.sheet.{spec.name}.{spec.size}", captions=["a", "b", "c"], tile=64,
+                alt="The three images and what comes back from each autoencoder")  # fmt: skip
 else:
     st.latex(r"z = \bar z + s\, e_j + t\, e_k" if way == "two units" else r"z = \bar z + s\, e_j")
     st.caption(
