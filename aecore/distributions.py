@@ -108,14 +108,15 @@ class Ring(RingMixture):
 
 @dataclass(frozen=True)
 class SwissRoll(RingMixture):
-    """Components along a spiral of one and a half turns, from 2.2 π to 5.2 π, `radius` at its outer end."""
+    """Components along one turn of a spiral, from 1.5 π to 3.5 π, `radius` at its outer end."""
 
     components: int = 150
-    std: float = 0.12
+    radius: float = 3.5
+    std: float = 0.25
 
     def means(self, like: Tensor) -> Tensor:
         # equal steps of arc length, which grows as the square of the angle: equal density along the roll
-        first, last = 2.2 * math.pi, 5.2 * math.pi
+        first, last = 1.5 * math.pi, 3.5 * math.pi
         share = torch.arange(self.components, device=like.device) / (self.components - 1)
         angle = (first**2 + share * (last**2 - first**2)).sqrt()
         means = like.new_zeros(self.components, self.size)

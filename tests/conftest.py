@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from aecore.data.base import Batch, Data, DataSpec, Images
-from tests.chromium import PATIENCE, chromium
+from tests.chromium import PATIENCE, app, chromium
 
 torch.set_num_threads(1)
 
@@ -40,6 +40,15 @@ def no_downloads(monkeypatch):
 @pytest.fixture(scope="module")
 def browser():
     with chromium() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory):
+    """Of an app that runs for one module's tests, with a folder of runs of its own."""
+    folder = tmp_path_factory.mktemp("app") / "runs"
+    folder.mkdir()
+    with app(folder) as found:
         yield found
 
 

@@ -11,7 +11,7 @@ from streamlit.testing.v1 import AppTest
 
 from aecore import CATALOG, jobs, runs
 from app import exhibits, standing
-from tests.chromium import CHROMIUM, ROOT, app, pixels, settled
+from tests.chromium import CHROMIUM, ROOT, pixels, settled
 
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
 
@@ -28,14 +28,6 @@ def opened(view: str, /, **link: str | list[str]) -> AppTest:
 @pytest.fixture(autouse=True)
 def idle(monkeypatch):
     monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exhibits") / "runs"
-    folder.mkdir()
-    with app(folder) as found:
-        yield found
 
 
 # --- VAE against WAE ------------------------------------------------------------------------------------------
@@ -83,7 +75,9 @@ def test_one_pointer_moves_all_pictures_of_vae_and_wae_and_the_link_keeps_its_pl
     tab.mouse.move(*at(0.7, 0.6), steps=5)
     second = seen()
     assert all(np.abs(a - b).mean() > 3 for a, b in zip(first, second, strict=True))  # the hand still down
-    assert all(a != b for a, b in zip(places, tab.locator(".planes >> nth=0 >> figcaption").all_inner_texts(), strict=True))
+    assert all(
+        a != b for a, b in zip(places, tab.locator(".planes >> nth=0 >> figcaption").all_inner_texts(), strict=True)
+    )
     tab.mouse.up()
     tab.wait_for_url("**wasserstein.at=0.7**")
     tab.mouse.move(5, 5)

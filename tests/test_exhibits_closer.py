@@ -8,21 +8,13 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from aecore import jobs, runs, sweeps
-from app import comparison
-from tests.chromium import CHROMIUM, PATIENCE, app, pixels, settled
+from aecore import DataSpec, Plan, Run, jobs, runs, sweeps
+from app import comparison, exhibits
+from tests.chromium import CHROMIUM, PATIENCE, pixels, settled
 from tests.test_exhibits import opened
 
 pytestmark = pytest.mark.timeout(300)
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("exhibits") / "runs"
-    folder.mkdir()
-    with app(folder) as found:
-        yield found
 
 
 def at_page(tab, address: str, page: str) -> None:
@@ -55,7 +47,7 @@ def drag(tab, place, start: tuple[float, float], end: tuple[float, float]) -> No
 
 def slide(tab, name: str, by: int) -> None:
     """A slider's thumb dragged to the right by so many pixels."""
-    thumb = tab.get_by_role("slider", name=name).first
+    thumb = tab.get_by_role("slider", name=name).first.locator("xpath=../..")  # the round thing around the input
     thumb.scroll_into_view_if_needed()
     box = thumb.bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
@@ -300,6 +292,39 @@ def test_layers_an_earlier_moment_restores_less(address, tab):
     settled(tab)
     after = seen(canvases(tab, ".contact canvas", len(before)))
     assert sum(np.abs(a - b).mean() > 1 for a, b in zip(before, after, strict=True)) > 12
+
+
+@browser_only
+def test_side_by_side_one_pointer_moves_four_decoders_over_the_plane_of_three_images(address, tab):
+    at_page(tab, address, "compare")
+    pictures = canvases(tab, ".planes figure canvas", 4)
+    drag(tab, tab.locator(".planes .field").last, (0.3, 0.7), (0.25, 0.75))
+    first = seen(pictures)
+    drag(tab, tab.locator(".planes .field").last, (0.3, 0.7), (0.8, 0.7))
+    assert all(np.abs(a - b).mean() > 3 for a, b in zip(first, seen(pictures), strict=True))
+    tab.wait_for_url("**compare.at=0.8**")
+
+
+@pytest.mark.parametrize("way", ["three images", "two units", "one unit"])
+def test_side_by_side_spans_a_place_in_each_way(way):
+    at = opened("compare", compare__way=way, compare__runs=["vae-16", "vae-2d"], compare__b="9")
+    assert len(at.latex) == 1 and not at.info
+    if way == "three images":
+        at = opened("compare", compare__runs=["vae-16"], compare__a="4", compare__b="4")
+        assert "the same code" in at.info[0].value
+
+
+@pytest.mark.parametrize("code", [2, 3])
+def test_a_training_can_be_scrubbed_on_its_own_page(tmp_path, code):
+    spec = DataSpec(name="digits", size=8, limit=300)
+    run = Run.create("vae", spec, {"code": code, "width": 16}, Plan(epochs=2, batch=50), path=runs.root() / "scrub")
+    run.execute("cpu")
+    found = exhibits.moments(run, (0, 1, 2))
+    assert len(found.names) == len(run.steps("snapshots")) + 1 == len(found.tiles) > 3
+    ends = np.abs(found.tiles[0].astype(int) - found.tiles[-1].astype(int)).mean()
+    assert ends > 1 and (found.codes is None) == (code == 3) and len(found.marks) == (3 if code == 3 else 0)
+    at = opened("run", run="scrub")
+    assert "The plane through the training" in [header.value for header in at.subheader]
 
 
 # --- a comparison of one's own --------------------------------------------------------------------------------------
