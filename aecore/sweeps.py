@@ -76,11 +76,13 @@ def expand(recipe: dict[str, Any], seeds: int | None = None) -> Iterator[tuple[V
     What varies is the parameter `vary`, or, where that is "model", what [[sweep.models]] says: model, data, params and
     plan, each beside what is common; a value is then its title.
     """
-    shown = {name: recipe[name] for name in ("shown", "snapshots") if name in recipe}
+    common = {name: recipe[name] for name in ("shown", "snapshots") if name in recipe}
     for seed in range(recipe["seeds"] if seeds is None else seeds):
         for place, value in enumerate(values(recipe)):
+            kept = common
             if recipe["vary"] == "model":
                 single = recipe["models"][place]
+                kept = common | ({"snapshots": single["snapshots"]} if "snapshots" in single else {})
                 title, model = f"{recipe['title']}: {value}", single.get("model", recipe.get("model"))
                 data, params, plan = (single.get(name, {}) for name in ("data", "params", "plan"))
             else:
@@ -89,7 +91,7 @@ def expand(recipe: dict[str, Any], seeds: int | None = None) -> Iterator[tuple[V
             yield value, seed, {
                 "id": run_id(recipe["id"], place) + (f"-seed-{seed}" if seed else ""), "title": title, "model": model,
                 "data": {**recipe["data"], **data}, "params": {**recipe["params"], **params},
-                "plan": {**recipe["plan"], **plan, "seed": seed}, **shown,
+                "plan": {**recipe["plan"], **plan, "seed": seed}, **kept,
             }  # fmt: skip
 
 

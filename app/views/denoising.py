@@ -72,17 +72,15 @@ def decibels(name: str) -> str:
     return "" if not np.isfinite(level[name]) else f", {level[name]:.1f} dB"
 
 
-columns = st.columns([2, 2, 3, 2, 2, 2], gap="medium", vertical_alignment="top")
-for column, name, title in (
-    (columns[0], "original", "$x$"), (columns[1], "damaged", r"$\tilde{x}$"),
-    (columns[3], "denoising", r"$B(A(\tilde{x}))$"), (columns[4], "deep", "by a plain net"),
-    (columns[5], "filter", "by a filter"),
-):  # fmt: skip
-    with column:
-        looks.picture(to_uint8(found[name])[0], f"{title}{decibels(name)}", f"{name} image {example}")
-with columns[2]:
-    looks.code_bars(code, None, "The code of the damaged image", 260, labels=4)
-    st.caption(f"code $A(\\tilde{{x}})$ of {len(code)} units")
+with st.container(horizontal=True, gap="medium"):
+    for name, title in (("original", "$x$"), ("damaged", r"$\tilde{x}$"), ("", ""), ("denoising", r"$B(A(\tilde{x}))$"),
+                        ("deep", "by a plain net"), ("filter", "by a filter")):  # fmt: skip
+        with st.container(width=164 if name else 226):
+            if name:
+                looks.picture(to_uint8(found[name])[0], f"{title}{decibels(name)}", f"{name} image {example}")
+            else:
+                looks.code_bars(code, None, "The code of the damaged image", 230, labels=4)
+                st.caption(f"code $A(\\tilde{{x}})$ of {len(code)} units")
 st.latex(plots.equation(
     (r"\tilde{x} = x + \sigma \xi,\ \sigma = " + f"{strength:.2f}" if noise == "gaussian" else
      r"\tilde{x} = \beta \odot x,\ \beta \sim \mathrm{Ber}(p),\ p = " + f"{1 - strength:.2f}")
