@@ -27,7 +27,7 @@ from .measure.passing import encode, first
 from .runs import PRETRAINED, Run, write_text
 from .train import Plan
 
-KEPT_PREVIEWS = 6
+KEPT_PREVIEWS = 5
 KEPT_ROWS = 120  # of a run of a sweep a quarter
 FACTORED = 5000  # examples whose codes are scored against their known factors
 

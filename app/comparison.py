@@ -96,8 +96,9 @@ def train(identity: str, which: str = "") -> None:
 
 def _train(recipe: dict[str, Any]) -> None:
     key = f"comparison.{recipe['id']}"
-    ready = [name for name, info in shelf.sets().items() if info.here and info.kind == "image"]
     usual = recipe.get("shown", recipe["data"])
+    kind = shelf.sets()[usual["name"]].kind
+    ready = [name for name, info in shelf.sets().items() if info.here and info.kind == kind]
     first = recipe["models"][0] if recipe["vary"] == "model" else recipe
     entry = CATALOG[first.get("model", recipe.get("model"))]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
