@@ -27,7 +27,7 @@ from .measure.passing import encode, first
 from .runs import PRETRAINED, Run, write_text
 from .train import Plan
 
-KEPT_PREVIEWS = 5
+KEPT_PREVIEWS = 3
 KEPT_ROWS = 120  # of a run of a sweep a quarter
 FACTORED = 5000  # examples whose codes are scored against their known factors
 
@@ -100,9 +100,9 @@ def card(run: Run) -> str:
 
 
 def spaced(steps: list[int], count: int) -> list[int]:
-    """`count` of these, the first and the last among them; the last alone for 1."""
-    if count == 1:
-        return steps[-1:]
+    """`count` of these, the first and the last among them; the last alone for 1, none for 0."""
+    if count < 2:
+        return steps[-1:] * count
     return sorted({steps[round(k * (len(steps) - 1) / (count - 1))] for k in range(count)})
 
 
@@ -168,7 +168,7 @@ def train_sweep(recipe: dict[str, Any], place: int, work: Path) -> None:
         found = {"value": value, "seed": seed, "recipe": digest(single)}
         known[value, seed] = found | {name: round(number, 5) for name, number in measured(run).items()}
         if seed == 0:
-            publish(run, single, place, target, previews=1)
+            publish(run, single, place, target, previews=0)
         shutil.rmtree(run.path)
         lines = (json.dumps(known[row], ensure_ascii=False) for row in sorted(known, key=lambda row: row[::-1]))
         write_text(sweeps.SWEEPS / recipe["id"] / "figures.jsonl", "".join(f"{line}\n" for line in lines))
