@@ -82,10 +82,16 @@ class Facts(NamedTuple):
 @remember(max_entries=64)
 def facts(run: Run) -> Facts:
     model, test = shelf.model(run), shelf.data(run).test
-    ids = passing.first(test, LOOKED_AT)
-    x = test.batch(torch.from_numpy(ids)).x.numpy()
-    error = float(np.square(x - passing.autoencode(model, test, ids)).mean())
-    return Facts(passing.encode(model, test, ids), push.spread_of(model, test), error)
+    return Facts(passing.encode(model, test, passing.first(test, LOOKED_AT)), push.spread_of(model, test), error(run))
+
+
+@remember(max_entries=64)
+def error(run: Run, half: str = "test", limit: int = LOOKED_AT) -> float:
+    """Squared error per pixel of the first examples of a half of the data."""
+    split = getattr(shelf.data(run), half)
+    ids = passing.first(split, limit)
+    x = split.batch(torch.from_numpy(ids)).x.numpy()
+    return float(np.square(x - passing.autoencode(shelf.model(run), split, ids)).mean())
 
 
 class Square(NamedTuple):

@@ -8,7 +8,7 @@ import torch
 
 from aecore import Run, sweeps
 from aecore.data import gaussians
-from aecore.measure import coverage, passing, sharpness
+from aecore.measure import coverage, sharpness
 from app import comparison, exhibits, looks, plots, seen, shelf
 from app.browser import Pane, planes
 from app.browser.contact import contact
@@ -75,14 +75,6 @@ def energy(run: Run, draws: bool) -> float:
     return sharpness.gradient_energy(test.batch(torch.arange(min(500, len(test)))).x)
 
 
-@seen.remember(max_entries=16)
-def error(run: Run) -> float:
-    test = shelf.data(run).test
-    ids = passing.first(test, 500)
-    x = test.batch(torch.from_numpy(ids)).x.numpy()
-    return float(np.square(x - passing.autoencode(shelf.model(run), test, ids)).mean())
-
-
 def beside(key: str, found: dict[str, Run]) -> None:
     """Reconstructions and draws of several runs, of the same images."""
     first = next(iter(found.values()))
@@ -117,7 +109,7 @@ three = {name: run for name, key in (("ALI", "ali-16"), ("HALI", "hali-16"), ("A
 if three:
     beside("adversarial.ali", three)
     looks.numbers([
-        (name, f"{error(run):.4f}", "squared error per pixel of reconstructions", colour)
+        (name, f"{exhibits.error(run):.4f}", "squared error per pixel of reconstructions", colour)
         for (name, run), colour in zip(three.items(), exhibits.LINES, strict=False)
     ])  # fmt: skip
 else:

@@ -15,7 +15,6 @@ from app import comparison, exhibits, looks, plots, seen, shelf
 from app.browser import Pane, planes
 from app.browser.contact import contact
 
-LIMIT = 1000
 TILES = 33
 
 sweep = exhibits.opening(
@@ -32,10 +31,10 @@ test = looks.split(some)
 
 @seen.remember(max_entries=8)
 def pca_errors(run: Run, sizes: tuple[int, ...]) -> np.ndarray:
-    """Errors per pixel (S,) over LIMIT held-out images of PCA with these many numbers."""
+    """Errors per pixel (S,) over held-out images of PCA with these many numbers."""
     data = shelf.data(run)
     found = baseline.principal(data, max(sizes))
-    x = data.test.batch(torch.arange(min(LIMIT, len(data.test)))).x.numpy()
+    x = data.test.batch(torch.arange(min(exhibits.LOOKED_AT, len(data.test)))).x.numpy()
     return np.array([float(np.square(x - found.reconstruct(x, size)).mean()) for size in sizes])
 
 
@@ -48,19 +47,10 @@ def pca_pictures(run: Run, ids: tuple[int, ...], sizes: tuple[int, ...]) -> np.n
     return np.stack([to_uint8(found.reconstruct(x, size)) for size in sizes])
 
 
-@seen.remember(max_entries=64)
-def error(run: Run, half: str = "test", limit: int = LIMIT) -> float:
-    """Squared error per pixel."""
-    split = getattr(shelf.data(run), half)
-    ids = passing.first(split, limit)
-    x = split.batch(torch.from_numpy(ids)).x.numpy()
-    return float(np.square(x - passing.autoencode(shelf.model(run), split, ids)).mean())
-
-
 @seen.remember(max_entries=8)
 def variance(run: Run) -> float:
     """Squared error per pixel of answering the mean image."""
-    x = shelf.data(run).test.batch(torch.arange(min(LIMIT, len(shelf.data(run).test)))).x
+    x = shelf.data(run).test.batch(torch.arange(min(exhibits.LOOKED_AT, len(shelf.data(run).test)))).x
     return float((x - x.mean(0)).square().mean())
 
 
@@ -87,7 +77,7 @@ for k, i in enumerate(ids):
 contact(rows, key="bottleneck.sheet", captions=[f"d = {size}" for size in sizes], tile=84,
         alt="Two images, and what comes back through codes of each size from the deep net and from PCA")  # fmt: skip
 errors = pca_errors(some, sizes)
-deep = np.array([error(run) for run in runs.values()])
+deep = np.array([exhibits.error(run) for run in runs.values()])
 made = exhibits.figure(400, "size of the code d", "squared error per pixel")
 for name, values, colour in (("deep", deep, exhibits.LINES[0]), ("PCA", errors, exhibits.LINES[1])):
     made.add_scatter(x=sizes, y=values, name=name, mode="lines+markers", line={"color": colour, "width": 3},
@@ -97,8 +87,8 @@ made.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in si
 made.update_yaxes(rangemode="tozero")
 exhibits.show(made, "bottleneck.curve", "Error against size of the code: deep below PCA at small sizes, both falling")
 st.caption(
-    f"Over {min(LIMIT, len(test)):,} held-out images. PCA is fitted here and now to the training images that the page "
-    "has; the nets have two hidden layers of 80 units on each side."
+    f"Over {min(exhibits.LOOKED_AT, len(test)):,} held-out images. PCA is fitted here and now to the training "
+    "images that the page has; the nets have two hidden layers of 80 units on each side."
 )
 st.latex(plots.equation(
     r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\lVert x - B(A(x)) \rVert^2},\qquad A: \mathbb{R}^{784} \to \mathbb{R}^d"
@@ -149,7 +139,7 @@ state = planes(panes, key="bottleneck.line", axes=("z", ""), state=exhibits.reca
                alt="What each net paints along its one unit")  # fmt: skip
 exhibits.keep("bottleneck.at", state)
 looks.numbers([
-    (f"{value}", f"{error(run, 'train'):.4f} seen, {error(run):.4f} unseen",
+    (f"{value}", f"{exhibits.error(run, 'train'):.4f} seen, {exhibits.error(run):.4f} unseen",
      f"squared error per pixel; the mean image has {variance(run):.4f}", "")
     for value, run in zip(memory.values, memory.runs, strict=True)
 ])  # fmt: skip
@@ -177,8 +167,8 @@ def copied() -> None:
     contact(rows, key="bottleneck.identity", tile=64, alt="Digits and noise, and what four overcomplete nets give back")
     table = {
         "regularizer": [str(value) for value in identity.values],
-        "error on digits": [f"{error(run):.5f}" for run in identity.runs],
-        "as a share of their variance": [f"{100 * error(run) / variance(run):.1f} %" for run in identity.runs],
+        "error on digits": [f"{exhibits.error(run):.5f}" for run in identity.runs],
+        "as a share of their variance": [f"{100 * exhibits.error(run) / variance(run):.1f} %" for run in identity.runs],
         "error on noise": [f"{on_noise(run, seed)[0]:.4f}" for run in identity.runs],
         "as a share of its variance ": [f"{100 * on_noise(run, seed)[0] / on_noise(run, seed)[1]:.0f} %"
                                        for run in identity.runs],
