@@ -23,7 +23,7 @@ from app.seen import remember
 
 POINTS = 1500
 LOOKED_AT = 1000  # held-out images over which errors and codes are taken
-GRID = 25  # tiles a side
+GRID = 21  # tiles a side
 REACH = 3.2  # standard deviations of the prior that a plane shows
 
 

@@ -36,7 +36,7 @@ EXHIBITS = {  # page: a component or element that shows its picture, and a contr
     "wasserstein": (".planes", "Seed of the choice"),
     "transport": (".js-plotly-plot", "Seed"),
     "features": (".contact", "Seed of the choice"),
-    "adversarial": (".contact", "Seed of draws and choices"),
+    "adversarial": (".contact", "Seed of the draws"),
     "compare": (".planes", "Image b"),
 }
 MOVE = """() => { window.spent = []; let at = 0;

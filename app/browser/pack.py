@@ -113,8 +113,18 @@ def atlas(images: np.ndarray, columns: int | None = None) -> tuple[bytes, dict[s
     twice as slow and no smaller, a slower one saves a fifth.
     """
     images = pictures(images)
+    meta = atlas_layout(images.shape, columns)
     n, h, w = images.shape[:3]
-    channels = images.shape[3:]
+    channels, rows, columns = images.shape[3:], meta["rows"], meta["columns"]
+    full = np.zeros((rows * columns, h, w, *channels), np.uint8)
+    full[:n] = images
+    sheet = full.reshape(rows, columns, h, w, *channels).swapaxes(1, 2).reshape(rows * h, columns * w, *channels)
+    return png(sheet), meta
+
+
+def atlas_layout(shape: tuple[int, ...], columns: int | None = None) -> dict[str, int]:
+    """Where the tiles of an atlas of pictures (N, H, W[, 3]) lie; see `atlas`."""
+    n, h, w = shape[:3]
     if n == 0 or h == 0 or w == 0:
         raise ValueError("an atlas needs at least one picture of at least one pixel")
     most = LARGEST_SIDE // w
@@ -124,18 +134,8 @@ def atlas(images: np.ndarray, columns: int | None = None) -> tuple[bytes, dict[s
         raise ValueError(
             f"{n} pictures of {w} x {h} pixels do not fit {LARGEST_SIDE} x {LARGEST_SIDE}; use fewer or smaller ones"
         )
-    full = np.zeros((rows * columns, h, w, *channels), np.uint8)
-    full[:n] = images
-    sheet = full.reshape(rows, columns, h, w, *channels).swapaxes(1, 2).reshape(rows * h, columns * w, *channels)
-    meta = {
-        "n": n,
-        "columns": columns,
-        "rows": rows,
-        "height": h,
-        "width": w,
-        "channels": channels[0] if channels else 1,
-    }
-    return png(sheet), meta
+    channels = shape[3] if len(shape) > 3 else 1
+    return {"n": n, "columns": columns, "rows": rows, "height": h, "width": w, "channels": channels}
 
 
 def fit_atlas(images: np.ndarray, largest_tile: int = 128, budget: int = 24_000_000) -> np.ndarray:
@@ -201,3 +201,16 @@ class Memo:
 
 
 memo = Memo()
+
+
+def kept_atlas(images: np.ndarray) -> tuple[bytes, dict[str, int]]:
+    """`atlas`, whose PNG is remembered: what lies over the same pictures may change many times."""
+    layout: dict[str, int] = {}
+
+    def make() -> bytes:
+        sheet, found = atlas(images)
+        layout.update(found)
+        return sheet
+
+    sheet = memo.get(f"atlas:{digest(images)}", make)
+    return sheet, layout or atlas_layout(images.shape)

@@ -23,8 +23,6 @@ sweep = exhibits.opening(
     "aae-priors",
 )
 named = dict(zip(sweep.values, sweep.runs, strict=True))
-with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-    seed = looks.number("Seed of draws and choices", 9999, "adversarial.seed", width=220)
 
 
 def pane(name: str, run: Run) -> Pane:
@@ -46,9 +44,18 @@ looks.numbers([
     (str(name), f"{row.mmd2:.4f}", f"MMD² of codes and prior; {row.chance:.4f} by chance", plots.term_colour("mmd"))
     for name, row in zip(named, rows, strict=True) if row is not None
 ])  # fmt: skip
-contact([(str(name), seen.small(seen.generated(run, N, 1.0, seed)[0])) for name, run in named.items()],
-        key="adversarial.draws", tile=64, alt="Draws from each prior, decoded")  # fmt: skip
-st.caption("Draws from each prior, decoded. Points above: codes of held-out digits in the colour of their class.")
+
+
+@st.fragment
+def draws_of_priors() -> None:
+    """Draws from each prior, decoded."""
+    seed = looks.number("Seed of the draws", 9999, "adversarial.seed", width=200)
+    rows = [(str(name), seen.small(seen.generated(run, N, 1.0, seed)[0])) for name, run in named.items()]
+    contact(rows, key="adversarial.draws", tile=64, alt="Draws from each prior, decoded")
+    st.caption("Draws from each prior, decoded. Points above: codes of held-out digits in the colour of their class.")
+
+
+draws_of_priors()
 table = {"prior": [str(name) for name in named], "mmd2": [row.mmd2 for row in rows if row],
          "by chance": [row.chance for row in rows if row]}  # fmt: skip
 exhibits.take_home(
@@ -75,15 +82,17 @@ def energy(run: Run, draws: bool) -> float:
     return sharpness.gradient_energy(test.batch(torch.arange(min(500, len(test)))).x)
 
 
+@st.fragment
 def beside(key: str, found: dict[str, Run]) -> None:
     """Reconstructions and draws of several runs, of the same images."""
+    seed = looks.number("Seed of choice and draws", 9999, f"{key}.seed", width=220)
     first = next(iter(found.values()))
     ids = tuple(seen.choice(first, N, seed).tolist())
     sheets = [("original", seen.images(first, ids))]
     for name, run in found.items():
         sheets.append((name, seen.reconstructions(run, ids)))
     sheets += [(f"{name}: draws", seen.small(seen.generated(run, N, 1.0, seed)[0])) for name, run in found.items()]
-    contact(sheets, key=key, tile=60, alt=f"Images, their reconstructions and draws by {', '.join(found)}")
+    contact(sheets, key=f"{key}.sheet", tile=60, alt=f"Images, their reconstructions and draws by {', '.join(found)}")
 
 
 st.header("A critic of images: VAE/GAN", anchor=False)

@@ -10,7 +10,7 @@ from typing import Any, TypedDict
 import numpy as np
 
 from ..mount import nothing, register, settle
-from ..pack import atlas, digest, fit_atlas, memo, pack, pictures
+from ..pack import digest, fit_atlas, kept_atlas, memo, pack, pictures
 
 _mount = register("planes", Path(__file__).parent)
 
@@ -134,7 +134,7 @@ def planes(
         sections: dict[str, np.ndarray | bytes] = {}
         for i, (tiles, points, labels, clouds, values) in enumerate(kept):
             flat = pictures(tiles.reshape(-1, *tiles.shape[3:]), "tiles")
-            sections[f"atlas_{i}"], metas[i]["atlas"] = atlas(fit_atlas(flat, budget=BUDGET // len(kept)))
+            sections[f"atlas_{i}"], metas[i]["atlas"] = kept_atlas(fit_atlas(flat, budget=BUDGET // len(kept)))
             if points is not None:
                 sections[f"points_{i}"] = points
             if labels is not None:
