@@ -140,20 +140,28 @@ def draws(run: Run, step: int | None) -> np.ndarray:
     return np.asarray(shelf.model(run, step).sample(DRAWS, generator=torch.Generator().manual_seed(0)))
 
 
-def clouds(name: str, run: Run, step: int | None, key: str) -> None:
+def dotted(xy: np.ndarray, centres: np.ndarray, side: int = 480) -> np.ndarray:
+    """Points of the unit square as a picture (side, side, 4), rings around centres; thousands of marks in a figure
+    would hold up the page for half a second at every change."""
+    picture = np.zeros((side, side, 4), np.uint8)
+    rows, columns = np.mgrid[:side, :side]
+    for x, y in centres:
+        away = np.hypot(columns - x * side, rows - (1 - y) * side)
+        picture[np.abs(away - 9) < 1] = (128, 135, 144, 255)
+    column, row = (np.clip(values * side, 1, side - 2).astype(int) for values in (xy[:, 0], 1 - xy[:, 1]))
+    colour = (*bytes.fromhex(plots.term_colour("critic")[1:]), 255)
+    for right in (-1, 0, 1):
+        for down in (-1, 0, 1):
+            picture[row + down, column + right] = colour
+    return picture
+
+
+def clouds(name: str, run: Run, step: int | None) -> None:
     xy = draws(run, step)
     found = coverage.modes(torch.from_numpy(xy), gaussians.centres(), gaussians.STD)
-    made = exhibits.figure(380)
-    at = gaussians.centres().numpy()
-    made.add_scatter(x=at[:, 0], y=at[:, 1], mode="markers", hoverinfo="skip", showlegend=False,
-                     marker={"size": 16, "symbol": "circle-open", "color": plots.INK})  # fmt: skip
-    made.add_scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", hoverinfo="skip", showlegend=False,
-                     marker={"size": 3, "color": plots.term_colour("critic")})  # fmt: skip
-    made.update_xaxes(range=[0, 1], visible=False)
-    made.update_yaxes(range=[0, 1], visible=False, scaleanchor="x")
-    made.update_layout(margin={"l": 0, "r": 0, "t": 8, "b": 0}, hovermode=False)
     st.markdown(f"**{looks.plain(name)}**")
-    exhibits.show(made, key, f"Draws of {name} among the 25 Gaussians")
+    st.image(dotted(xy, gaussians.centres().numpy()), output_format="PNG", width="stretch",
+             alt=f"Draws of {name} among the 25 Gaussians")  # fmt: skip
     looks.numbers([("covered", f"{found.covered} of 25", f"{100 * found.near:.0f} % of draws lie near one", "")])
 
 
@@ -169,7 +177,7 @@ def watched() -> None:
     for column, run in zip(st.columns(max(3, len(now))), now, strict=False):
         with column:
             title = run.info.title.removeprefix(f"{modes.title}: ")
-            clouds(f"{title}, in training", run, run.steps("snapshots")[-1], f"adversarial.live.{run.info.id}")
+            clouds(f"{title}, in training", run, run.steps("snapshots")[-1])
 
 
 if group:
@@ -186,7 +194,7 @@ def moments() -> None:
         place = ["start", "early", "middle", "late", "end"].index(share)
         step = snapshots[round(place / 4 * (len(snapshots) - 1))] if snapshots and share != "end" else None
         with column:
-            clouds(name, run, step, f"adversarial.modes.{name}")
+            clouds(name, run, step)
     st.caption("A place counts as covered when a fifth of its fair share of 2,000 draws lies within three standard "
                "deviations. One seed each here; five seeds in docs/study.md.")  # fmt: skip
 
