@@ -81,6 +81,17 @@ def test_alices_cycle_is_the_distance_to_the_decoded_draw():
     assert torch.allclose(found, (x - model.decode(model.encode(x))).abs().sum(1), atol=1e-5)
 
 
+@pytest.mark.parametrize("key", KEYS)
+def test_codes_stay_numbers_however_wide_an_encoder_would_have_them(key):
+    """HALI ended on coloured digits after six steps: a variance of e¹⁶ below made one of e³⁰⁰ above."""
+    model = aecore.build(key, (6,), code=4, width=16)
+    with torch.no_grad():
+        last = [layer for layer in model.encoder.modules() if isinstance(layer, torch.nn.Linear)][-1]
+        last.bias[4:] = 400.0
+    terms = model.terms(Batch(torch.rand(8, 6)), ("critic", "generator"))
+    assert all(torch.isfinite(value).all() for value in terms.values())
+
+
 def test_halis_draws_go_down_both_levels():
     model = aecore.build("hali", (6,), code=4, top=2, width=16).eval().requires_grad_(False)
     z2 = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
