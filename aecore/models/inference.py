@@ -315,7 +315,7 @@ TERMS = {
 }
 GAMMA = Param(10.0, 1e-5, 100.0, 1e-5, "log", r"\gamma", "how strongly the critic's slope is held down")
 PLAN = {"lr": 1e-3, "epochs": 30, "batch": 64}
-DEPARTURES = "the critic's slope is bounded in place of dropout; leaky ReLUs in place of maxout; log σ² of codes ends at 10"
+DEPARTURES = "the critic's slope is bounded in place of dropout; leaky ReLUs in place of maxout; log σ² ends at 10"
 
 
 def game(encoded: str, decoded: str, moved: str, more: str = "") -> str:
