@@ -230,9 +230,14 @@ def download(label: str, make: Callable[[], bytes | str] | bytes | str, file: st
     st.download_button(label, make, file, mime, key=key, on_click="ignore", icon=":material/download:")
 
 
+def place_of(run: Run) -> str:
+    """Where a run lies, for lines that open it from the project's folder."""
+    return str(run.path.resolve().relative_to(PRETRAINED.parent)) if run.pretrained else f"runs/{run.info.id}"
+
+
 def python(run: Run, lines: str, key: str) -> None:
     """The lines that compute a view, with `run` opened first, as a file to take home."""
-    place = run.path.resolve().relative_to(PRETRAINED.parent) if run.pretrained else f"runs/{run.info.id}"
+    place = place_of(run)
     text = f'import numpy as np\n\nimport aecore\n\nrun = aecore.load("{place}")\n{lines.strip()}\n'
     download("Python", text, f"{run.info.id}.py", "text/x-python", key)
 

@@ -196,7 +196,7 @@ def moments() -> None:
         with column:
             clouds(name, run, step)
     st.caption("A place counts as covered when a fifth of its fair share of 2,000 draws lies within three standard "
-               "deviations. One seed each here; five seeds in docs/study.md.")  # fmt: skip
+               "deviations. One seed each.")  # fmt: skip
 
 
 moments()

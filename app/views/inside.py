@@ -122,7 +122,7 @@ exhibits.take_home(
 from aecore import load
 from aecore.explore.posterior import inside
 
-run = load("pretrained/{run.path.relative_to(run.path.parents[2]) if run.pretrained else run.info.id}")
+run = load("{looks.place_of(run)}")
 found = inside(run.model(), run.data().test, example={example}, draws={L}, seed={seed})
 print(found.mu, found.std, found.recon.mean(), found.kl, found.elbo)
 """,
