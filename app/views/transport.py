@@ -118,11 +118,11 @@ with right:
 exhibits.take_home(
     "transport", {"from x": a[:, 0], "from y": a[:, 1], "to x": b[goes, 0], "to y": b[goes, 1]},
     f"""
-from aecore.explore.transport import cloud
+import numpy as np
 from aecore.measure.transport import plan
 
-a, b = cloud("{a_kind if a_kind != DIGITS else "ring"}", {n}, {2 * seed}), cloud("{b_kind if b_kind != DIGITS else
-                                                                             "spiral"}", {n}, {2 * seed + 1})
+a = np.array({a.round(4).tolist()})
+b = np.array({b.round(4).tolist()})
 print(plan(a, b, 1).distance, plan(a, b, 2).distance)
 """,
     "transport",
