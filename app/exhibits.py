@@ -202,6 +202,7 @@ def through_training(run: Run, key: str) -> None:
                                                 replace(pane, title="codes of 500 images")]  # fmt: skip
     last = len(found.names) - 1
     state = planes(panes, key=f"{key}.planes", steps=found.names, fps=3, state=recall(f"{key}.at"),
+                   axes=("z1", "z2") if found.codes is not None else ("from 1 to 2", "from 1 to 3"),
                    alt="The plane of the code at one moment of the training")  # fmt: skip
     keep(f"{key}.at", state, last)
 
