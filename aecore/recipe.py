@@ -23,7 +23,7 @@ from . import data as datasets
 from . import sweeps
 from .data.base import DataSpec
 from .measure import disentanglement
-from .measure.passing import encode, first
+from .measure.passing import encode, examples, first
 from .runs import PRETRAINED, Run, write_text
 from .train import Plan
 
@@ -72,7 +72,7 @@ def halves_agree(run: Run, half: Path) -> bool:
     """Whether the 16-bit weights give the same pictures: within two grey levels of 255 in 500 test images."""
     model = run.model()
     test = run.data().test
-    x = test.batch(torch.arange(min(500, len(test)))).x
+    x = examples(test, first(test, 500))
 
     def look() -> torch.Tensor:
         if "encode" in run.entry.abilities:

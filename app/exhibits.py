@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
-import torch
 
 from aecore import DataError, Run, RunError, runs, sweeps
 from aecore.explore import codes, importance, push
@@ -90,7 +89,7 @@ def error(run: Run, half: str = "test", limit: int = LOOKED_AT) -> float:
     """Squared error per pixel of the first examples of a half of the data."""
     split = getattr(shelf.data(run), half)
     ids = passing.first(split, limit)
-    x = split.batch(torch.from_numpy(ids)).x.numpy()
+    x = passing.examples(split, ids).numpy()
     return float(np.square(x - passing.autoencode(shelf.model(run), split, ids)).mean())
 
 
@@ -283,6 +282,20 @@ def keep(name: str, state: Any, start: int = 0) -> None:
         st.query_params.pop(name, None)
     elif st.query_params.get(name) != said:
         st.query_params[name] = said
+
+
+def recall_step(name: str) -> int | None:
+    """A step of a track, as the link has it."""
+    said = st.query_params.get(name, "")
+    return int(said) if said.isdecimal() and len(said) < 6 else None
+
+
+def keep_step(name: str, step: int, start: int) -> None:
+    """Put a track's step into the link. start: where it begins, which the link need not say."""
+    if step == start:
+        st.query_params.pop(name, None)
+    elif st.query_params.get(name) != str(step):
+        st.query_params[name] = str(step)
 
 
 # --- figures of one look ------------------------------------------------------------------------------------------

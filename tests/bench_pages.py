@@ -34,7 +34,7 @@ EXHIBITS = {  # page: a component or element that shows its picture, and a contr
     "importance": (".contact", "Number of the image"),
     "beta": (".planes", "The other units: those of image"),
     "wasserstein": (".planes", "Seed of the choice"),
-    "transport": (".js-plotly-plot", "Seed"),
+    "transport": (".swarm", "Seed"),
     "features": (".contact", "Seed of the choice"),
     "adversarial": (".contact", "Seed of the draws"),
     "compare": (".planes", "Image b"),

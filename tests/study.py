@@ -30,7 +30,7 @@ from aecore.data.base import Images, Split
 from aecore.data.gaussians import STD, centres
 from aecore.entry import Entry
 from aecore.measure import clustering, coverage, likelihood, report
-from aecore.measure.passing import encode, first, over
+from aecore.measure.passing import encode, examples, first, over
 from aecore.recipe import recipes, same
 from aecore.runs import find, seeded_build
 from tests.chromium import ROOT
@@ -78,7 +78,7 @@ class Binarised:
     def __init__(self, split: Split, fixed: int | None = None):
         self.split, self.labels, self.fixed = split, split.labels, None
         if fixed is not None:
-            x = split.batch(torch.arange(len(split))).x
+            x = examples(split, first(split))
             self.fixed = torch.bernoulli(x, generator=torch.Generator().manual_seed(fixed)).to(torch.uint8)
 
     def __len__(self) -> int:
@@ -139,9 +139,9 @@ def stability(unit: Unit) -> dict[str, Any]:
         return {"NaN": error.term}
     found: dict[str, Any] = {}
     ids = first(data.test, 500)
-    x = data.test.batch(torch.from_numpy(ids)).x
+    x = examples(data.test, ids)
     if {"encode", "decode"} <= entry.abilities:
-        mean = data.train.batch(torch.arange(2000)).x.mean(0)
+        mean = examples(data.train, first(data.train, 2000)).mean(0)
         x_hat = torch.from_numpy(over(model, data.test, ids, lambda x: model.decode(model.encode(x))))
         found["error"] = float((x - x_hat).square().sum() / (x - mean).square().sum())
     if "posterior" in entry.abilities:
@@ -203,7 +203,7 @@ def log_likelihoods(unit: Unit) -> dict[str, Any]:
     data = data_of(unit.data)
     model, _ = train(key, data, unit.seed, plan, params)
     seconds = time.perf_counter() - start
-    x = data.test.batch(torch.arange(EXAMPLES)).x
+    x = examples(data.test, first(data.test, EXAMPLES))
     if hasattr(model, "log_prob"):
         nats = float(torch.cat([model.log_prob(part) for part in x.split(50)]).mean())
     else:

@@ -259,7 +259,7 @@ APP = """
 import sys
 sys.path.insert(0, ROOT)
 import numpy as np, streamlit as st
-from app.browser import Pane, identity, latent_map, pad, planes, scrubber, film
+from app.browser import Dots, Field, Pane, identity, latent_map, pad, planes, scrubber, film, swarm
 
 N, S = 300, 21
 page = st.query_params.get("page")
@@ -299,6 +299,14 @@ if page == "planes":
     view = planes(made, key="planes", steps=["epoch 1", "epoch 2"], alt="Four models.",
         state={"at": [1, 0]} if "corner" in st.query_params else None)
     st.text(f"at {[round(float(v), 2) for v in view['at']]} step {view['step']}")
+if page == "swarm":
+    # One red dot in a row of 5 places: step s shows it at the s-th.
+    path = np.stack([np.linspace(-0.8, 0.8, 5), np.zeros(5)], 1)[:, None]
+    k = swarm([Field("<i>one</i>", [Dots(path, "#ff0000", size=20, name="walker")], (-1, 1, -1, 1),
+                     notes=[f"note {s}" for s in range(5)]),
+               Field("still", [Dots(path[0], "#ff0000", size=20)], (-1, 1, -1, 1))],
+              key="swarm", steps=[f"step {s}" for s in range(5)], step=3 if "three" in st.query_params else None)
+    st.text(f"at {k}")
 if page == "rest":
     st.text(f"who {identity()}")
     drawn = pad("pad")
@@ -543,6 +551,25 @@ def test_the_track_steps_through_a_training_and_keys_move_the_pointer(address, p
 
 
 @browser_only
+def test_a_swarm_moves_under_its_track(address, page):
+    def where(k: int) -> int:  # in which fifth of the picture the dot is
+        red = pixels_of(page.locator(".swarm canvas").nth(k))
+        return int(5 * np.nonzero(red > 200)[1].mean() / red.shape[1])
+
+    open_page(page, address, "swarm", "&three=1")
+    assert page.get_by_text("at 3").is_visible() and where(0) == 3 and where(1) == 0
+    assert page.locator(".swarm .title").first.inner_text() == "<i>one</i>"
+    track = page.get_by_role("slider", name="Step")
+    track.focus()
+    page.keyboard.press("Home")
+    assert where(0) == 0 and page.get_by_text("note 0").is_visible()
+    page.get_by_text("at 0").wait_for(timeout=10_000)
+    page.get_by_role("button", name="Play").click()
+    page.get_by_text("at 4").wait_for(timeout=10_000)
+    assert where(0) == 4 and where(1) == 0
+
+
+@browser_only
 def test_the_scrubber_answers_keys_and_keeps_the_focus_when_a_new_sheet_arrives(address, page):
     open_page(page, address, "scrub")
     track = page.get_by_role("slider", name="z1")
@@ -559,7 +586,7 @@ def test_the_scrubber_answers_keys_and_keeps_the_focus_when_a_new_sheet_arrives(
 
 
 @browser_only
-@pytest.mark.parametrize("name", ["map", "scrub", "planes", "rest"])
+@pytest.mark.parametrize("name", ["map", "scrub", "planes", "swarm", "rest"])
 def test_nothing_is_wider_than_a_phone(address, page, name):
     page.set_viewport_size({"width": 360, "height": 780})
     open_page(page, address, name)

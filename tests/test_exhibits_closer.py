@@ -144,7 +144,6 @@ def test_features_compare_sharper_than_pixels():
 def test_adversarial_and_layers_open_with_their_models():
     at = opened("adversarial")
     assert len(re.findall("of codes and prior", numbers(at))) == 4
-    assert "covered" in numbers(at)
     at = opened("layers")
     errors = [float(x) for x in re.findall(r">(0\.[0-9]{4})<", numbers(at))]
     assert len(errors) >= 3 and all(0 < error < 0.2 for error in errors)
@@ -240,11 +239,10 @@ def test_transport_other_clouds_cost_otherwise_and_the_critic_climbs(address, ta
     tab.wait_for_function(
         "w => !new RegExp('W₁\\\\s+' + w).test(document.querySelector('[data-testid=stMain]').innerText)", arg=w1
     )
-    track = tab.locator(".slider-rail-touch-rect").first
-    marks = "() => [...document.querySelectorAll('.js-plotly-plot')[0].querySelectorAll('.trace')].at(-1).innerHTML"
-    before = tab.evaluate(marks)
-    drag(tab, track, (0.02, 0.5), (0.9, 0.5))
-    tab.wait_for_function(f"before => ({marks})() !== before", arg=before)
+    plan, before = tab.locator(".swarm canvas"), seen(canvases(tab, ".swarm canvas", 1))
+    drag(tab, tab.locator(".swarm input[type=range]"), (0.02, 0.5), (0.9, 0.5))
+    assert np.abs(before[0] - seen(plan)[0]).mean() > 0.5 and int(plan.get_attribute("data-step")) > 40
+    tab.wait_for_url("**transport.carried=4*")
     settled(tab)
     tab.get_by_text("Train the critic", exact=True).click()
     tab.wait_for_function(
@@ -276,10 +274,13 @@ def test_adversarial_one_pointer_for_four_priors_and_modes_by_moment(address, ta
     drag(tab, tab.locator(".planes .field").first, (0.5, 0.5), (0.8, 0.7))
     assert sum(np.abs(a - b).mean() > 3 for a, b in zip(first, seen(pictures), strict=True)) >= 3
     settled(tab)
-    covered = "() => document.querySelector('[data-testid=stMain]').innerText.match(/[0-9]+ of 25/g).join()"
-    before = tab.evaluate(covered)
-    slide(tab, "Moment of the training", -400)
-    tab.wait_for_function(f"before => ({covered})() !== before", arg=before)
+    fields = canvases(tab, ".swarm canvas", 3)
+    before, said = seen(fields), tab.locator(".swarm .note").all_inner_texts()
+    drag(tab, tab.locator(".swarm input[type=range]"), (0.98, 0.5), (0.02, 0.5))
+    assert all(np.abs(a - b).mean() > 0.2 for a, b in zip(before, seen(fields), strict=True))
+    later = tab.locator(".swarm .note").all_inner_texts()
+    assert all("of 25 covered" in note and note != old for note, old in zip(later, said, strict=True))
+    tab.wait_for_url("**adversarial.moment=0**")
 
 
 @browser_only

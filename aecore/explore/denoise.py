@@ -10,7 +10,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..data.base import Given, Split
-from ..measure.passing import autoencode, first
+from ..measure.passing import autoencode, examples, first
 from ..measure.reconstruction import psnr
 from ..models.base import Model
 from ..models.regularised import erasures, gaussian_noise
@@ -54,7 +54,7 @@ def filtered(x_tilde: np.ndarray, name: str, noise: str, strength: float) -> np.
 
 def best_filter(split: Split, noise: str, strength: float) -> str:
     """The filter of FILTERS with the highest mean PSNR on the first TUNED examples of a split, damaged like this."""
-    x = split.batch(torch.from_numpy(first(split, TUNED))).x.cpu()
+    x = examples(split, first(split, TUNED)).cpu()
     x_tilde = damaged(x, noise, strength, seed=1).numpy()
     scores = {name: psnr(x, filtered(x_tilde, name, noise, strength)).mean() for name in FILTERS}
     return max(scores, key=scores.__getitem__)

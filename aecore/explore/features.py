@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ..data.base import DataError, Split
-from ..measure.passing import checked, still
+from ..measure.passing import examples, still
 from ..models.base import Model
 from ..models.perceptual import DFCVAE
 
@@ -31,7 +30,7 @@ def feature_maps(eye: Model, model: Model, split: Split, example: int, block: in
     """
     if not isinstance(eye, DFCVAE):
         raise DataError(f"{type(eye).__name__} has no network that compares. Choose a deep-feature-consistent VAE.")
-    x = split.batch(torch.from_numpy(checked(split, [example]))).x
+    x = examples(split, [example])
     with still(model) as device, still(eye):
         x = x.to(device)
         x_hat = model.decode(model.encode(x))

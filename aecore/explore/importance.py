@@ -9,7 +9,7 @@ import torch
 
 from ..data.base import DataError, Split
 from ..measure.likelihood import log_weights
-from ..measure.passing import checked, decode, generator, require, still
+from ..measure.passing import checked, decode, examples, generator, require, still
 from ..models.base import Model
 from .pictures import to_uint8
 
@@ -41,7 +41,7 @@ class Draws(NamedTuple):
 
 def draws(model: Model, split: Split, example: int, k: int, seed: int = 0) -> Draws:
     """k draws for one example of a split. The first k draws of more are the same, before they are sorted."""
-    x = split.batch(torch.from_numpy(checked(split, [example]))).x
+    x = examples(split, [example])
     z, log_w = (part[:, 0] for part in _weigh(model, x, k, seed))
     order = np.argsort(-log_w, kind="stable")
     z, log_w = z[order], log_w[order]
@@ -59,7 +59,7 @@ def bounds(model: Model, split: Split, ids: np.ndarray, ks: tuple[int, ...], see
     most = max(ks)
     if min(ks) < 1:
         raise DataError("A bound needs one draw or more: give k of at least 1.")
-    _, log_w = _weigh(model, split.batch(torch.from_numpy(ids)).x, most, seed)  # (K, n)
+    _, log_w = _weigh(model, examples(split, ids), most, seed)  # (K, n)
     found = []
     for k in ks:
         groups = log_w[: most // k * k].reshape(-1, k, len(ids))

@@ -57,7 +57,7 @@ def channels_first(image: np.ndarray) -> np.ndarray:
 def reconstruct(model: Model, split: Split, ids: np.ndarray) -> Reconstructions:
     """Chosen examples beside their reconstructions."""
     ids = passing.checked(split, ids)
-    x = split.batch(torch.from_numpy(ids)).x.cpu().numpy()
+    x = passing.examples(split, ids).cpu().numpy()
     x_hat = passing.autoencode(model, split, ids)
     return Reconstructions(x, x_hat, reconstruction.squared_error(x, x_hat))
 

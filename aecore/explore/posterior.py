@@ -10,7 +10,7 @@ import torch
 from ..data.base import Split
 from ..divergences import kl_per_unit
 from ..measure.likelihood import log_likelihood
-from ..measure.passing import checked, generator, require, still
+from ..measure.passing import examples, generator, require, still
 from ..models.base import Model
 from .pictures import to_uint8
 
@@ -45,7 +45,7 @@ def inside(model: Model, split: Split, example: int, draws: int, seed: int = 0) 
     The first draws of more are the same.
     """
     able = require(model, "posterior", "decode")
-    x = split.batch(torch.from_numpy(checked(split, [example]))).x
+    x = examples(split, [example])
     with still(model, seed) as device:
         x = x.to(device)
         qz_x = able.posterior(x)
@@ -61,5 +61,5 @@ def inside(model: Model, split: Split, example: int, draws: int, seed: int = 0) 
 
 def evidence(model: Model, split: Split, example: int, samples: int = 500, seed: int = 0) -> float:
     """An estimate of log p(x) of one example by importance sampling, nats."""
-    x = split.batch(torch.from_numpy(checked(split, [example]))).x
+    x = examples(split, [example])
     return float(log_likelihood(model, x, samples, seed)[0])

@@ -7,7 +7,7 @@ import torch
 
 from ..data.base import Split
 from ..models.base import Model
-from .passing import checked, device_of, require
+from .passing import device_of, examples, require
 
 
 def singular_values(model: Model, split: Split, example: int) -> np.ndarray:
@@ -19,7 +19,7 @@ def singular_values(model: Model, split: Split, example: int) -> np.ndarray:
     """
     able = require(model, "encode")
     device = device_of(model)
-    x = split.batch(torch.from_numpy(checked(split, [example]))).x.to(device)
+    x = examples(split, [example]).to(device)
     was_training = model.training
     model.eval()
     try:

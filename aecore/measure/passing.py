@@ -82,6 +82,11 @@ def checked(split: Split, ids) -> np.ndarray:
     return ids
 
 
+def examples(split: Split, ids) -> Tensor:
+    """x (n, *shape) of these examples; DataError for an id that the split does not have."""
+    return split.batch(torch.from_numpy(checked(split, ids))).x
+
+
 def inputs(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Tensor]:
     """x (B, *shape) on the split's device, batch after batch, in the order of `ids`."""
     size = batch_size(shape)

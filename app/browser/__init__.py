@@ -12,8 +12,11 @@ from .pack import atlas, pack, unpack
 from .pad import pad, rasterise
 from .planes import Pane, planes
 from .scrubber import Move, scrubber
+from .swarm import Dots, Field, swarm
 
 __all__ = [
+    "Dots",
+    "Field",
     "MapView",
     "Move",
     "Pane",
@@ -27,5 +30,6 @@ __all__ = [
     "planes",
     "rasterise",
     "scrubber",
+    "swarm",
     "unpack",
 ]

@@ -8,9 +8,9 @@ import torch
 
 from aecore import Run, sweeps
 from aecore.data import gaussians
-from aecore.measure import coverage, sharpness
+from aecore.measure import coverage, passing, sharpness
 from app import comparison, exhibits, looks, plots, seen, shelf
-from app.browser import Pane, planes
+from app.browser import Dots, Field, Pane, planes, swarm
 from app.browser.contact import contact
 
 N = 12
@@ -37,8 +37,8 @@ state = planes([pane(name, run) for name, run in named.items()], key="adversaria
 exhibits.keep("adversarial.at", state)
 rows = [exhibits.against_prior(run) for run in named.values()]
 st.latex(plots.equation(
-    r"\term{recon}{\Delta(x, B(A(x)))},\qquad \min_D \term{critic}{-\log D(z) - \log(1 - D(A(x)))},\qquad "
-    r"\min_A \term{adv}{-\log D(A(x))},\quad z \sim p(z)"
+    r"\begin{gathered} \min_{A, B} \term{recon}{\Delta(x, B(A(x)))},\qquad \min_A \term{adv}{-\log D(A(x))} \\"
+    r"\min_D \term{critic}{-\log D(z) - \log(1 - D(A(x)))},\quad z \sim p(z) \end{gathered}"
 ))  # fmt: skip
 looks.numbers([
     (str(name), f"{row.mmd2:.4f}", f"MMD² of codes and prior; {row.chance:.4f} by chance", plots.term_colour("mmd"))
@@ -79,7 +79,7 @@ def energy(run: Run, draws: bool) -> float:
     if draws:
         return sharpness.gradient_energy(torch.from_numpy(seen.generated(run, 500, 1.0, 0)[0]))
     test = shelf.data(run).test
-    return sharpness.gradient_energy(test.batch(torch.arange(min(500, len(test)))).x)
+    return sharpness.gradient_energy(passing.examples(test, passing.first(test, 500)))
 
 
 @st.fragment
@@ -135,34 +135,21 @@ group = comparison.group_of("modes")
 
 
 @seen.remember(max_entries=128)
-def draws(run: Run, step: int | None) -> np.ndarray:
+def draws(run: Run, step: int) -> np.ndarray:
     """(DRAWS, 2)"""
     return np.asarray(shelf.model(run, step).sample(DRAWS, generator=torch.Generator().manual_seed(0)))
 
 
-def dotted(xy: np.ndarray, centres: np.ndarray, side: int = 480) -> np.ndarray:
-    """Points of the unit square as a picture (side, side, 4), rings around centres; thousands of marks in a figure
-    would hold up the page for half a second at every change."""
-    picture = np.zeros((side, side, 4), np.uint8)
-    rows, columns = np.mgrid[:side, :side]
-    for x, y in centres:
-        away = np.hypot(columns - x * side, rows - (1 - y) * side)
-        picture[np.abs(away - 9) < 1] = (128, 135, 144, 255)
-    column, row = (np.clip(values * side, 1, side - 2).astype(int) for values in (xy[:, 0], 1 - xy[:, 1]))
-    colour = (*bytes.fromhex(plots.term_colour("critic")[1:]), 255)
-    for right in (-1, 0, 1):
-        for down in (-1, 0, 1):
-            picture[row + down, column + right] = colour
-    return picture
-
-
-def clouds(name: str, run: Run, step: int | None) -> None:
-    xy = draws(run, step)
-    found = coverage.modes(torch.from_numpy(xy), gaussians.centres(), gaussians.STD)
-    st.markdown(f"**{looks.plain(name)}**")
-    st.image(dotted(xy, gaussians.centres().numpy()), output_format="PNG", width="stretch",
-             alt=f"Draws of {name} among the 25 Gaussians")  # fmt: skip
-    looks.numbers([("covered", f"{found.covered} of 25", f"{100 * found.near:.0f} % of draws lie near one", "")])
+def field(name: str, run: Run, steps: list[int]) -> Field:
+    """Draws of a run at some steps of its training, among the 25 places."""
+    moves = [draws(run, step) for step in steps]
+    found = [coverage.modes(torch.from_numpy(xy), gaussians.centres(), gaussians.STD) for xy in moves]
+    centres = gaussians.centres().numpy()
+    rings = np.column_stack([centres, np.full(len(centres), 3 * gaussians.STD)])
+    notes = [f"step {at:,}: {one.covered} of 25 covered, {100 * one.near:.0f} % of draws lie near one"
+             for at, one in zip(steps, found, strict=True)]  # fmt: skip
+    dots = Dots(np.stack(moves), plots.term_colour("critic"), size=2.5, opacity=0.8)
+    return Field(name, [dots], (0, 1, 0, 1), rings=rings, notes=notes)
 
 
 def running() -> list[Run]:
@@ -174,10 +161,10 @@ def running() -> list[Run]:
 def watched() -> None:
     """Those in training, as they are now."""
     now = running()
-    for column, run in zip(st.columns(max(3, len(now))), now, strict=False):
-        with column:
-            title = run.info.title.removeprefix(f"{modes.title}: ")
-            clouds(f"{title}, in training", run, run.steps("snapshots")[-1])
+    if now:
+        swarm([field(f"{run.info.title.removeprefix(f'{modes.title}: ')}, in training", run,
+                     [run.steps("snapshots")[-1]]) for run in now],
+              key="adversarial.watched", report=False, alt="Draws among the 25 Gaussians")  # fmt: skip
 
 
 if group:
@@ -185,21 +172,22 @@ if group:
 
 
 @st.fragment
-def moments() -> None:
-    """The trained examples at a moment of their training."""
-    share = st.select_slider("Moment of the training", ["start", "early", "middle", "late", "end"], "end",
-                             key="adversarial.moment", width=420, **looks.LINKED)  # fmt: skip
-    for column, (name, run) in zip(st.columns(len(live)), live.items(), strict=True):
-        snapshots = run.steps("snapshots")
-        place = ["start", "early", "middle", "late", "end"].index(share)
-        step = snapshots[round(place / 4 * (len(snapshots) - 1))] if snapshots and share != "end" else None
-        with column:
-            clouds(name, run, step)
+def through_training() -> None:
+    """The trained examples from the first moment of their training to the last."""
+    taken = {name: run.steps("snapshots") for name, run in live.items()}
+    moments = min(map(len, taken.values()))
+    if not moments:  # of a visitor's own, of which none was kept
+        return
+    step = swarm([field(name, live[name], steps[len(steps) - moments :]) for name, steps in taken.items()], fps=2,
+                 key="adversarial.moments", steps=[f"moment {k + 1} of {moments}" for k in range(moments)],
+                 step=exhibits.recall_step("adversarial.moment"),
+                 alt="Draws of each model among the 25 Gaussians")  # fmt: skip
+    exhibits.keep_step("adversarial.moment", step, moments - 1)
     st.caption("A place counts as covered when a fifth of its fair share of 2,000 draws lies within three standard "
-               "deviations. One seed each.")  # fmt: skip
+               "deviations: the rings. One seed each.")  # fmt: skip
 
 
-moments()
+through_training()
 comparison.train("modes")
 with st.expander("What to look for"):
     st.markdown(

@@ -34,7 +34,7 @@ def pca_errors(run: Run, sizes: tuple[int, ...]) -> np.ndarray:
     """Errors per pixel (S,) over held-out images of PCA with these many numbers."""
     data = shelf.data(run)
     found = baseline.principal(data, max(sizes))
-    x = data.test.batch(torch.arange(min(exhibits.LOOKED_AT, len(data.test)))).x.numpy()
+    x = passing.examples(data.test, passing.first(data.test, exhibits.LOOKED_AT)).numpy()
     return np.array([float(np.square(x - found.reconstruct(x, size)).mean()) for size in sizes])
 
 
@@ -43,14 +43,15 @@ def pca_pictures(run: Run, ids: tuple[int, ...], sizes: tuple[int, ...]) -> np.n
     """(S, n, H, W[, 3])"""
     data = shelf.data(run)
     found = baseline.principal(data, max(sizes))
-    x = data.test.batch(torch.tensor(ids)).x.numpy()
+    x = passing.examples(data.test, ids).numpy()
     return np.stack([to_uint8(found.reconstruct(x, size)) for size in sizes])
 
 
 @seen.remember(max_entries=8)
 def variance(run: Run) -> float:
     """Squared error per pixel of answering the mean image."""
-    x = shelf.data(run).test.batch(torch.arange(min(exhibits.LOOKED_AT, len(shelf.data(run).test)))).x
+    test = shelf.data(run).test
+    x = passing.examples(test, passing.first(test, exhibits.LOOKED_AT))
     return float((x - x.mean(0)).square().mean())
 
 

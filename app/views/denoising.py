@@ -53,7 +53,7 @@ def best(run: Run, noise: str, strength: float) -> str:
 @seen.remember(max_entries=128)
 def restored(run: Run, deep: Run, ids: tuple[int, ...], noise: str, strength: float, seed: int) -> dict:
     """name → floats (n, C, H, W): "original", "damaged", and what each of the three makes of it."""
-    x = shelf.data(run).test.batch(torch.tensor(ids)).x
+    x = passing.examples(shelf.data(run).test, ids)
     x_tilde = denoise.damaged(x, noise, strength, seed)
     return {
         "original": x.numpy(), "damaged": x_tilde.numpy(), "denoising": denoise.restored(shelf.model(run), x_tilde),
@@ -98,7 +98,8 @@ st.caption(f"The filter: {best(run, noise, float(strength))}: the best of {len(d
 @seen.remember(max_entries=32)
 def curve(run: Run, noise: str, strengths: tuple[float, ...], classical: bool = False) -> np.ndarray:
     """Mean PSNR over MANY held-out images at each strength; classical: of the best filter, else of the model."""
-    x = shelf.data(run).test.batch(torch.arange(min(MANY, len(shelf.data(run).test)))).x
+    test = shelf.data(run).test
+    x = passing.examples(test, passing.first(test, MANY))
     levels = []
     for strength in strengths:
         x_tilde = denoise.damaged(x, noise, strength)
@@ -138,7 +139,8 @@ from aecore.measure.reconstruction import psnr
 
 found = sweeps.sweep("{'denoising' if noise == 'gaussian' else 'erasures'}")
 run = found.runs[{values.index(value)}]
-x = run.data().test.batch(torch.arange({MANY})).x
+test = run.data().test
+x = passing.examples(test, passing.first(test, {MANY}))
 for strength in {[round(s, 2) for s in strengths]}:
     print(strength, psnr(x, denoise.restored(run.model(), denoise.damaged(x, "{noise}", strength))).mean())
 """,

@@ -5,13 +5,12 @@ from __future__ import annotations
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
-import torch
 from plotly.subplots import make_subplots
 
 from aecore import Run
 from aecore.explore import filters, push
 from aecore.explore.pictures import to_uint8
-from aecore.measure import jacobian
+from aecore.measure import jacobian, passing
 from aecore.measure.units import activity
 from app import comparison, exhibits, looks, plots, seen, shelf
 from app.browser import Pane, planes
@@ -57,7 +56,7 @@ def stretch(run: Run, example: int) -> np.ndarray:
 @seen.remember(max_entries=64)
 def answers(run: Run, example: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
     """Pictures (rows, n, H, W[, 3]) of what comes back, and how far the code has moved (rows, n)."""
-    x = shelf.data(run).test.batch(torch.tensor([example])).x
+    x = passing.examples(shelf.data(run).test, [example])
     images = push.pushed(x, kind)
     across, up = push.grid_of(kind)
     pictures = push.answers(shelf.model(run), images)
@@ -67,7 +66,7 @@ def answers(run: Run, example: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
 
 @seen.remember(max_entries=16)
 def inputs(run: Run, example: int, kind: str) -> np.ndarray:
-    x = shelf.data(run).test.batch(torch.tensor([example])).x
+    x = passing.examples(shelf.data(run).test, [example])
     across, up = push.grid_of(kind)
     pictures = to_uint8(push.pushed(x, kind).numpy())
     return pictures.reshape(len(up), len(across), *pictures.shape[1:])
@@ -116,7 +115,7 @@ for name in ("sparse-l1", "sparse-kl", "denoising", "contractive"):
 )  # fmt: skip
 
 st.header("What units look for", anchor=False)
-pixels = test.batch(torch.arange(min(exhibits.LOOKED_AT, len(test)))).x.std(0).numpy()
+pixels = passing.examples(test, passing.first(test, exhibits.LOOKED_AT)).std(0).numpy()
 columns = st.columns(len(names), gap="medium")
 for column, name in zip(columns, names, strict=True):
     painted = filters.dictionary(looks.model(runs[name]))

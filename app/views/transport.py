@@ -12,10 +12,11 @@ from aecore import DataError, DataSpec
 from aecore.explore import codes, transport
 from aecore.measure.transport import jensen_shannon, plan, sorted_quantiles
 from app import exhibits, looks, plots, shelf
+from app.browser import Dots, Field, swarm
 
 DIGITS = "a digit"
 REACH = 1.35
-STEPS = 11
+STEPS = 51
 FROM, TO = exhibits.LINES[0], exhibits.LINES[1]
 
 exhibits.heading(
@@ -57,43 +58,25 @@ goes, _ = carried(a, b, power)
 w1, w2 = carried(a, b, 1)[1], carried(a, b, 2)[1]
 
 
-def lines(a: np.ndarray, b: np.ndarray) -> tuple[list, list]:
-    """Segments from each a_i to b_i as one trace."""
-    gap = np.full(len(a), np.nan)
-    return (np.stack([a[:, 0], b[:, 0], gap], 1).ravel(), np.stack([a[:, 1], b[:, 1], gap], 1).ravel())
-
-
 def dots(xy: np.ndarray, colour: str, name: str, size: int = 9, opacity: float = 1.0) -> go.Scatter:
     return go.Scatter(x=xy[:, 0], y=xy[:, 1], mode="markers", name=name, opacity=opacity, hoverinfo="skip",
                       marker={"size": size, "color": colour})  # fmt: skip
 
 
-made = exhibits.figure(560)
-x, y = lines(a, b[goes])
-made.add_scatter(x=x, y=y, mode="lines", name="plan", line={"color": plots.INK, "width": 1}, opacity=0.6,
-                 hoverinfo="skip")  # fmt: skip
-made.add_trace(dots(a, FROM, "from", 8, 0.45))
-made.add_trace(dots(b, TO, "to", 8, 0.45))
-made.add_trace(dots(a, plots.term_colour("penalty"), "carried", 11))
-shares = np.linspace(0, 1, STEPS)
-made.frames = [
-    go.Frame(data=[dots((1 - t) * a + t * b[goes], plots.term_colour("penalty"), "carried", 11)], traces=[3],
-             name=f"{100 * t:.0f} %")
-    for t in shares
-]  # fmt: skip
-still = {"frame": {"duration": 0, "redraw": False}, "mode": "immediate", "transition": {"duration": 0}}
-made.update_layout(
-    hovermode=False,
-    sliders=[{
-        "steps": [{"args": [[frame.name], still], "label": frame.name, "method": "animate"} for frame in made.frames],
-        "currentvalue": {"prefix": "carried: ", "font": {"size": 17}}, "x": 0.02, "len": 0.96, "pad": {"t": 24},
-    }],
-)  # fmt: skip
-made.update_xaxes(range=[-REACH, REACH], visible=False)
-made.update_yaxes(range=[-REACH, REACH], visible=False, scaleanchor="x")
+shares = np.linspace(0, 1, STEPS)[:, None, None]
+paths = (1 - shares) * a + shares * b[goes]
 left, right = st.columns([3, 2], gap="large")
 with left:
-    exhibits.show(made, "transport.plan", "Two clouds of points, the plan's lines between them, and the points carried")
+    field = Field(
+        "",
+        [Dots(a, FROM, name="from", size=9, opacity=0.45), Dots(b, TO, name="to", size=9, opacity=0.45),
+         Dots(paths, plots.term_colour("penalty"), name="carried", size=12)],
+        (-REACH, REACH, -REACH, REACH), segments=np.concatenate([a, b[goes]], 1),
+    )  # fmt: skip
+    step = swarm([field], key="transport.plan", start=0, steps=[f"carried: {share:.0%}" for share in shares.ravel()],
+                 fps=25, step=exhibits.recall_step("transport.carried"),
+                 alt="Two clouds of points, the plan's lines between them, and the points carried")  # fmt: skip
+    exhibits.keep_step("transport.carried", step, 0)
 cells = 12
 edges = np.linspace(-REACH, REACH, cells + 1)
 shares_a, shares_b = (np.histogram2d(*xy.T, bins=(edges, edges))[0].ravel() / n for xy in (a, b))
@@ -185,6 +168,7 @@ def dual() -> None:
                          line={"color": plots.term_colour("critic"), "width": 3})  # fmt: skip
         made.add_hline(y=w1, line={"dash": "dot", "color": plots.term_colour("wasserstein")},
                        annotation_text=f"W₁ = {w1:.3f}, exact")  # fmt: skip
+        made.update_xaxes(range=[0, max(200, *steps)])
         made.update_yaxes(range=[min(0.0, *values), 1.25 * max(w1, *values)])
         exhibits.show(made, "transport.estimate", "The critic's estimate over its steps, and the exact W1")
         looks.numbers([

@@ -3,15 +3,16 @@
 
 function makePlanes() {
   let meta = null, digest = null, nonce = 0, style = null, panes = [], report = () => {};
-  let view = { at: [0.5, 0.5], step: 0 }, hover = null, held = false, playing = false, most = 1;
+  let view = { at: [0.5, 0.5], step: 0 }, hover = null, held = false, most = 1;
 
   const list = el("div", { class: "panes" });
-  const play = el("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
-  const range = el("input", { type: "range", min: 0, value: 0, "aria-label": "Step" });
-  const label = el("span", { class: "number label" });
-  const bar = el("div", { class: "steps" }, play, range, label);
   const live = el("p", { class: "unseen", "aria-live": "polite" });
-  const root = el("div", { class: "ae planes" }, list, bar, live);
+  const track = stepper((step) => {
+    view.step = step;
+    for (const pane of panes) drawGround(pane);
+    follow();
+  }, () => tell());
+  const root = el("div", { class: "ae planes" }, list, track.bar, live);
   const tell = settled(() => meta.report && report({ at: view.at, step: view.step }), 180);
   const speak = settled(() => {
     live.textContent = panes.map((pane) => `${pane.meta.title}: ${placeOf(pane.meta)}`).join("; ");
@@ -195,39 +196,6 @@ function makePlanes() {
     }
   }
 
-  // ---- steps ----------------------------------------------------------------------------------------------------------
-
-  function toStep(k) {
-    view.step = clamp(Math.round(k), 0, meta.steps.length - 1);
-    range.value = view.step;
-    label.textContent = meta.steps[view.step];
-    range.setAttribute("aria-valuetext", meta.steps[view.step]);
-    for (const pane of panes) drawGround(pane);
-    follow();
-  }
-  range.addEventListener("input", () => { if (playing) stop(); toStep(Number(range.value)); tell(); });
-  function start() {
-    if (meta.steps.length < 2) return;
-    playing = true;
-    play.textContent = "Pause";
-    if (view.step === meta.steps.length - 1) toStep(0);
-    let last = performance.now();
-    const tick = (now) => {
-      if (!playing) return;
-      if (now - last >= 1000 / meta.fps) {
-        last = now;
-        if (view.step + 1 < meta.steps.length) toStep(view.step + 1); else return stop();
-      }
-      requestAnimationFrame(tick);
-    };
-    requestAnimationFrame(tick);
-  }
-  function stop() {
-    playing = false;
-    play.textContent = "Play";
-    tell();
-  }
-
   async function feed(bytes) {
     const value = unpack(bytes), incoming = value.meta;
     style = theme(root);
@@ -254,14 +222,13 @@ function makePlanes() {
       list.style.setProperty("--panes", panes.length);
       list.style.setProperty("--narrow", Math.min(2, panes.length));
       root.classList.toggle("flat", panes.every((pane) => pane.meta.grid[0] === 1));
-      range.max = meta.steps.length - 1;
-      bar.hidden = meta.steps.length < 2;
+      track.set(meta.steps, meta.fps);
     } else if (meta?.digest !== digest) return;
     if (incoming.nonce > nonce) {
       ({ nonce } = incoming);
       view = { at: [0.5, 0.5], step: meta.start, ...incoming.state };
     }
-    toStep(view.step);
+    track.to(view.step);
     root.dataset.ready = digest;
   }
 
@@ -275,7 +242,7 @@ function makePlanes() {
     feed,
     hear(send) { report = send; },
     destroy() {
-      playing = false;
+      track.end();
       tell.now();
       watcher.disconnect();
       panes.forEach((pane) => pane.atlas?.close());

@@ -133,3 +133,56 @@ function toggle(text, pressed, action, attributes = {}) {
   button.addEventListener("click", () => action(button.getAttribute("aria-pressed") !== "true"));
   return button;
 }
+
+/**
+ * A track with a play button over steps that have names. `show(k)` draws step k; `tell()` reports where the hand, or the
+ * end of playing, left it.
+ */
+function stepper(show, tell) {
+  let names = [""], fps = 4, step = 0, playing = false;
+  const play = el("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
+  const range = el("input", { type: "range", min: 0, value: 0, "aria-label": "Step" });
+  const label = el("span", { class: "number label" });
+  const bar = el("div", { class: "steps" }, play, range, label);
+  range.addEventListener("input", () => { if (playing) stop(); to(Number(range.value)); tell(); });
+
+  function to(k) {
+    step = clamp(Math.round(k), 0, names.length - 1);
+    range.value = step;
+    label.textContent = names[step];
+    range.setAttribute("aria-valuetext", names[step]);
+    show(step);
+  }
+  function start() {
+    if (names.length < 2) return;
+    playing = true;
+    play.textContent = "Pause";
+    if (step === names.length - 1) to(0);
+    let last = performance.now();
+    const tick = (now) => {
+      if (!playing) return;
+      if (now - last >= 1000 / fps) {
+        last = now;
+        if (step + 1 < names.length) to(step + 1); else return stop();
+      }
+      requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
+  }
+  function stop() {
+    playing = false;
+    play.textContent = "Play";
+    tell();
+  }
+  return {
+    bar,
+    to,
+    set(steps, rate) {
+      names = steps;
+      fps = rate;
+      range.max = names.length - 1;
+      bar.hidden = names.length < 2;
+    },
+    end() { playing = false; },
+  };
+}
