@@ -32,6 +32,7 @@ def warm() -> None:
         run = first.choose([run for run in jobs.Queue().listing(pretrained=True) if run.info.model in CATALOG])
         if run:
             first.view(run)
+    import ot  # noqa: F401  a second, for which the page on transport would have to wait
 
 
 def main() -> None:
