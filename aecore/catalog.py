@@ -5,6 +5,7 @@ from __future__ import annotations
 from .entry import Entry, FieldError
 from .models import (
     adversarial,
+    attributes,
     autoregressive,
     clustering,
     gan,
@@ -21,8 +22,8 @@ from .models import (
 )
 
 FAMILIES = (
-    plain, stacked, regularised, variational, quantised, adversarial, inference, gan, hybrid, wasserstein, perceptual,
-    autoregressive, clustering, recommender,
+    plain, stacked, regularised, variational, quantised, adversarial, inference, attributes, gan, hybrid, wasserstein,
+    perceptual, autoregressive, clustering, recommender,
 )  # fmt: skip
 CATALOG: dict[str, Entry] = {entry.key: entry for family in FAMILIES for entry in family.ENTRIES}
 

@@ -123,6 +123,7 @@ CODE = Param(16, 1, 256, 1, "log", symbol="d", help="how many numbers a code has
 NET = Param("dense", choices=("dense", "conv"), help="fully connected layers, or convolutions (images only)")
 WIDTH = Param(512, 16, 1024, 16, "log", help="units per hidden layer; convolutions start with width / 16 channels")
 CLASSES = Param(0, 0, 1000, 1, "log", "C", help="how many labels condition it, from 0 to C − 1; 0: none do")
+ATTRIBUTES = Param(0, 0, 200, 1, "log", "A", "how many attributes condition it, all that the data have; 0: none do")
 DISTANCE = Param(
     "squared",
     choices=("squared", "bernoulli"),

@@ -359,6 +359,8 @@ class Run:
             raise RunError(f"{self.path / 'run.json'}: {error}. Mend it, or train again.") from error
         expected = model.state_dict()
         for name, value in expected.items():
+            if name not in tensors and name.startswith(model.spare):
+                tensors[name] = value
             if name not in tensors:
                 raise RunError(f"{file} lacks {name}: it is of another model. Copy the right file, or train again.")
             if tensors[name].shape != value.shape:

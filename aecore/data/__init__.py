@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 import torch
 
-from . import digits, gaussians, small, sprites, uploads
+from . import digits, faces, gaussians, small, sprites, uploads
 from .base import Batch, Data, DataError, DataSpec, Images, Split
 from .picture import image
 from .places import Info, Progress
@@ -40,6 +40,7 @@ SETS: dict[str, Entry] = {
     "digits": Entry(digits.info, lambda spec, download, progress: digits.load(spec)),
     "digits8": Entry(small.info, lambda spec, download, progress: small.load(spec)),
     "sprites": Entry(sprites.info, lambda spec, download, progress: sprites.load(spec)),
+    "faces": Entry(faces.info, lambda spec, download, progress: faces.load(spec)),
     "gaussians": Entry(gaussians.info, lambda spec, download, progress: gaussians.load(spec)),
     **{name: Entry(official.info, official.load) for name, official in OFFICIAL.items()},
 }

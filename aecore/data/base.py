@@ -26,11 +26,13 @@ class Batch(NamedTuple):
     x: (B, C, H, W) images in [0, 1], or (B, D) vectors; float32.
     y: (B,) class labels, int64, or None.
     mask: same shape as x, 1 where x was observed, or None where all of it was.
+    attributes: (B, A) of 0 and 1, float32, in the order of the data's names, or None.
     """
 
     x: Tensor
     y: Tensor | None = None
     mask: Tensor | None = None
+    attributes: Tensor | None = None
 
 
 class DataSpec(BaseModel):
@@ -60,14 +62,19 @@ class Split(Protocol):
 
 
 class Images:
-    """Images kept as uint8 (N, C, H, W) on one device and indexed there: no DataLoader, no copies."""
+    """Images kept as uint8 (N, C, H, W) on one device and indexed there: no DataLoader, no copies.
 
-    def __init__(self, pixels: Tensor, labels: np.ndarray | None = None):
+    labels: (N,) ints.  attributes: (N, A) float32 of 0 and 1.
+    """
+
+    def __init__(self, pixels: Tensor, labels: np.ndarray | None = None, attributes: np.ndarray | None = None):
         if pixels.dtype != torch.uint8 or pixels.ndim != 4:
             raise DataError(f"images must be uint8 (N, C, H, W), not {pixels.dtype} {tuple(pixels.shape)}")
         self.pixels = pixels
         self.labels = None if labels is None else np.asarray(labels, dtype=np.int64)
         self._y = None if labels is None else torch.as_tensor(self.labels, device=pixels.device)
+        self.attributes = attributes
+        self._a = None if attributes is None else torch.as_tensor(attributes, device=pixels.device)
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -75,10 +82,11 @@ class Images:
     def batch(self, index: Tensor) -> Batch:
         index = index.to(self.pixels.device)
         x = self.pixels[index].to(torch.float32).div_(255)
-        return Batch(x, None if self._y is None else self._y[index])
+        y, a = (None if values is None else values[index] for values in (self._y, self._a))
+        return Batch(x, y, attributes=a)
 
     def to(self, device: torch.device | str) -> Images:
-        return Images(self.pixels.to(device), self.labels)
+        return Images(self.pixels.to(device), self.labels, self.attributes)
 
 
 class Given:
@@ -106,6 +114,7 @@ class Data:
     shape: (C, H, W) for images, (D,) for vectors.
     classes: names of the labels, by label; None without labels.
     factors: names of the known generative factors of each example, if any.
+    attributes: names of what is known to be present or absent in each example (`Batch.attributes`), if any.
     source: one sentence that says where these data came from just now.
     attribution: whose work they are, and their licence.
     """
@@ -119,6 +128,7 @@ class Data:
     attribution: str = ""
     classes: tuple[str, ...] | None = None
     factors: tuple[str, ...] = field(default=())
+    attributes: tuple[str, ...] = field(default=())
 
     @property
     def kind(self) -> str:

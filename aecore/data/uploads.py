@@ -23,6 +23,7 @@ import torch
 from PIL import Image
 
 from . import store
+from .attributes import table_in
 from .base import Data, DataError, DataSpec, Images
 from .members import MAX_MEMBERS, LeftOut, Member, in_zip, opened, refusal, shown
 from .picture import decode, fit
@@ -90,12 +91,24 @@ def from_path(path: str | Path, spec: DataSpec) -> Data:
     """The pictures in a folder or zip, cropped to their central square and resized to spec.size (or 32).
 
     A tenth, at least one, is held out; which one depends on the names alone. Always three channels unless
-    spec.grey. Damaged pictures are left out, and `Data.source` says so.
+    spec.grey. A table of attributes among them (CelebA's, or a CSV) is read too (`attributes.table_in`). Damaged
+    pictures, and those without a row in it, are left out, and `Data.source` says so.
     Raises DataError when fewer than two can be used.
     """
     path, size, channels = Path(path).expanduser(), spec.size or SIZE, 1 if spec.grey else 3
     with opened(path) as found:
         members = sorted(found.members, key=lambda m: _order(m.name))
+        table = table_in(path)
+        unknown = 0
+        if table is not None:
+            known = [m for m in members if table.of(m.name) is not None]
+            unknown = len(members) - len(known)
+            if not known and members:
+                raise DataError(
+                    f"None of the pictures in {shown(path.name)} has a row in {shown(table.file)}: its first column "
+                    f"must hold their file names, for example {shown(members[0].name)}."
+                )
+            members = known
         if len(members) < NEEDED:
             raise _too_few(shown(path.name), len(members), [why for _, why in found.left_out])
         labelled = labels_of([m.name for m in members])
@@ -109,15 +122,25 @@ def from_path(path: str | Path, spec: DataSpec) -> Data:
     cut = min(max(1, sum(i < held_out for i in good)), len(good) - 1)
     pixels = torch.from_numpy(array[: len(good)])
     labels = None if labelled is None else np.array(labelled[0])[good]
+    attributes = None if table is None else np.stack([table.of(wanted[i].name) for i in good])
+    halves = [
+        Images(pixels[part], *(None if values is None else values[part] for values in (labels, attributes)))
+        for part in (slice(cut, None), slice(cut))
+    ]
+    source = _source(path, len(good), trouble)
+    if table is not None:
+        source += f" {len(table.names)} attributes from {shown(table.file)}."
+        source += f" {unknown:,} pictures without a row there were left out." if unknown else ""
     return Data(
         spec=spec,
         title=f"Pictures in {shown(path.name)}",
         shape=(channels, size, size),
-        train=Images(pixels[cut:], None if labels is None else labels[cut:]),
-        test=Images(pixels[:cut], None if labels is None else labels[:cut]),
-        source=_source(path, len(good), trouble),
+        train=halves[0],
+        test=halves[1],
+        source=source,
         attribution="Your own pictures",
         classes=None if labelled is None else labelled[1],
+        attributes=() if table is None else table.names,
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, Tensor, nn
+from torch.nn import functional as F
 
 from ..data.base import Batch, Data, Split
 from ..distributions import Normal, Prior, StandardNormal
@@ -34,10 +35,14 @@ class Model(nn.Module):
 
     shape: of one example, (C, H, W) or (D,).
     classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
+    attributes: how many attributes condition it (`batch.attributes`); 0 where none do.
+    spare: beginnings of names of weights that only training needs; published examples come without them.
     loops: whether it draws pixel after pixel, which no graph of fixed operations (ONNX) can hold.
     """
 
     classes: int = 0
+    attributes: int = 0
+    spare: tuple[str, ...] = ()
     loops: bool = False
 
     def __init__(self, shape: Shape):
@@ -79,7 +84,12 @@ class Model(nn.Module):
         """
 
     def told(self, n: int, y: Tensor | None = None) -> tuple[Tensor, ...]:
-        """What `decode` of n codes is given beside them: nothing, or labels (n,), by default the classes in turn."""
+        """What `decode` of n codes is given beside them: nothing, or labels (n,), by default the classes in turn.
+
+        Of a model that attributes condition: attributes (n, A), by default those of training examples in turn.
+        """
+        if self.attributes:
+            return (self.seen_attributes[torch.arange(n) % len(self.seen_attributes)] if y is None else y,)
         if not self.classes:
             return ()
         return (torch.arange(n) % self.classes if y is None else torch.as_tensor(y),)
@@ -92,6 +102,9 @@ class Model(nn.Module):
         if self.classes and len(data.train.labels) and int(data.train.labels.max()) >= self.classes:
             there = int(data.train.labels.max()) + 1
             raise FieldError("classes", f"{data.title} has {there} classes, more than {self.classes}: give {there}")
+        if self.attributes and len(data.attributes) != self.attributes:
+            there = len(data.attributes)
+            raise FieldError("attributes", f"{data.title} has {there or 'no'} attributes: give {there}")
 
 
 class Decoding(Model):
@@ -145,6 +158,56 @@ class Stochastic(Autoencoder):
 
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x).mu
+
+
+class Conditioned(Model):
+    """A model whose networks are told labels or attributes as a vector c (B, C), some of it withheld in training."""
+
+    withheld = 0.1  # share of minibatches' conditions, so that the networks know what to do without one
+
+    def conditioned(self, classes: int, attributes: int) -> int:
+        """Remember by what the model is conditioned; the size of c. For the constructor, before any network."""
+        if classes and attributes:
+            raise FieldError("attributes", "labels and attributes at once are not allowed: give 0 for one of them")
+        self.classes, self.attributes = classes, attributes
+        if attributes:
+            self.register_buffer("seen_attributes", torch.zeros(64, attributes))
+        return classes or attributes
+
+    def refresh(self, split: Split, progress: float) -> None:
+        if self.attributes:
+            some = split.batch(torch.arange(min(64, len(split)))).attributes
+            self.seen_attributes.copy_(some[torch.arange(64, device=some.device) % len(some)])
+
+    def given(self, batch: Batch) -> Tensor | None:
+        """What stands beside a minibatch: attributes (B, A), labels (B,), or None."""
+        return batch.attributes if self.attributes else batch.y
+
+    def condition(self, y: Tensor | None, n: int) -> Tensor | None:
+        """c (n, C), None without conditions.
+
+        Of labels: y (n,) one-hot, or shares y (n, C); 1/C for every class where y is None. Of attributes: y (n, A),
+        from 0 to 1 and beyond, as −1 to 1; 0 where y is None.
+        """
+        size = self.classes or self.attributes
+        if not size:
+            return None
+        like = next(self.parameters())
+        if y is None:
+            return like.new_full((n, size), 1 / size if self.classes else 0.0)
+        y = torch.as_tensor(y, device=like.device)
+        if self.attributes:
+            return 2 * y.to(like.dtype) - 1
+        if y.ndim == 2:  # shares of several classes
+            return y.to(like.dtype)
+        return F.one_hot(y, size).to(like.dtype)
+
+    def withhold(self, c: Tensor | None) -> Tensor | None:
+        """The conditions of a minibatch, (B, C), some of them made unknown while the model trains."""
+        if c is None or not self.training:
+            return c
+        unknown = torch.rand(len(c), 1, device=c.device) < self.withheld
+        return torch.where(unknown, self.condition(None, len(c)), c)
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -10,14 +10,13 @@ from collections.abc import Collection
 
 import torch
 from torch import Generator, Tensor, nn
-from torch.nn import functional as F
 
 from .. import nets
 from ..data.base import Batch
 from ..distributions import Normal, StandardNormal, noise, sum_dims
-from ..entry import CLASSES, CODE, NET, WIDTH, Entry, Param, Term
+from ..entry import ATTRIBUTES, CLASSES, CODE, NET, WIDTH, Entry, Param, Term
 from ..nets import Shape
-from .base import Player, Stochastic
+from .base import Conditioned, Player, Stochastic
 from .gan import ADAM, CRITIC, critic_loss
 
 # --- networks -------------------------------------------------------------------------------------------
@@ -98,7 +97,7 @@ WIDEST = 10.0
 digits it grew to 16 in six steps, the level above was fed codes of thousands, and its variance was no number."""
 
 
-class ALI(Stochastic):
+class ALI(Conditioned, Stochastic):
     """Adversarially learned inference: encoder and decoder are matched by a critic on pairs, no pixel is compared.
 
     critic: min −log D(x, ẑ) − log(1 − D(x̃, z)) + γ ½‖∇ log(D / (1 − D))‖²;
@@ -107,9 +106,9 @@ class ALI(Stochastic):
 
     With classes the encoder, the decoder and the critic are told the label c of x, embedded linearly:
     q(z|x, c), B(z, c), D(x, z, c). A tenth of the labels are withheld in training (c = 1/C for every class), so that
-    `encode` and `decode` without a label mean something.
+    `encode` and `decode` without a label mean something. With attributes c is a vector of −1 (absent) and 1 (present).
 
-    gamma: γ.  classes: C, 0 for none.
+    gamma: γ.  classes: C, 0 for none.  attributes: how many, 0 for none.
 
     Source: Dumoulin et al. (2016), arXiv:1606.00704, Algorithm 1, the generator's loss of its Eq. 4, and its
     conditional model of faces.
@@ -117,8 +116,6 @@ class ALI(Stochastic):
     ReLUs and a bound on its slope (`slope_penalty`): with dropout, or spectral normalisation, convolutions came to
     decode all codes to one digit. The label enters each network once, not at every layer. Labels are withheld.
     """
-
-    withheld = 0.1  # share of labels
 
     def __init__(
         self,
@@ -128,12 +125,14 @@ class ALI(Stochastic):
         net: str = "dense",
         width: int = 512,
         classes: int = 0,
+        attributes: int = 0,
     ):
         super().__init__(shape, code)
-        self.gamma, self.classes = gamma, classes
-        self.encoder = Encoder(net, self.shape, code, width, classes)
-        self.decoder = batch_normalised(nets.decoder(net, code + classes, self.shape, width, nets.linear))
-        self.critic = PairCritic(self.shape, self.seen, net, width, classes)
+        self.gamma = gamma
+        given = self.conditioned(classes, attributes)
+        self.encoder = Encoder(net, self.shape, code, width, given)
+        self.decoder = batch_normalised(nets.decoder(net, code + given, self.shape, width, nets.linear))
+        self.critic = PairCritic(self.shape, self.seen, net, width, given)
 
     @property
     def seen(self) -> int:
@@ -146,22 +145,13 @@ class ALI(Stochastic):
             "generator": Player((self.encoder, self.decoder), {"adv": 1.0}, betas=ADAM),
         }
 
-    def condition(self, y: Tensor | None, n: int) -> Tensor | None:
-        """c (n, C): labels y (n,) one-hot; 1/C for every class where y is None. None without classes.
-
-        A condition (n, C) given as y is returned as it is.
-        """
-        if not self.classes:
-            return None
-        like = next(self.parameters())
-        if y is None:
-            return like.new_full((n, self.classes), 1 / self.classes)
-        y = torch.as_tensor(y, device=like.device)
-        return F.one_hot(y, self.classes).to(like.dtype) if y.ndim == 1 else y
-
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """q(z|x, c), each (B, D).  y: labels (B,), or None where unknown."""
-        mu, logvar = self.encoder(x, self.condition(y, len(x))).float().chunk(2, -1)
+        return self.posterior_given(x, self.condition(y, len(x)))
+
+    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+        """q(z|x, c) for a condition c (B, C) that the networks understand, withheld or not."""
+        mu, logvar = self.encoder(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp_max(WIDEST))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -169,14 +159,10 @@ class ALI(Stochastic):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """B(z, c), (B, *shape) in [0, 1].  y: labels (B,), or None where unknown."""
-        return self.decoder(told(z, self.condition(y, len(z)))).float().sigmoid()
+        return self.decode_given(z, self.condition(y, len(z)))
 
-    def withhold(self, c: Tensor | None) -> Tensor | None:
-        """The conditions of a minibatch, (B, C), some of them made unknown while the model trains."""
-        if c is None or not self.training:
-            return c
-        unknown = torch.rand(len(c), 1, device=c.device) < self.withheld
-        return torch.where(unknown, 1 / self.classes, c)
+    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+        return self.decoder(told(z, c)).float().sigmoid()
 
     def contest(self, encoded: tuple[Tensor, Tensor], decoded: tuple[Tensor, Tensor], c: Tensor | None) -> dict:
         """Both players' terms, (B,) each, from the pairs (x, ẑ) and (x̃, z) and one forward pass of the critic."""
@@ -194,10 +180,10 @@ class ALI(Stochastic):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x = batch.x
-        c = self.withhold(self.condition(batch.y, len(x)))
-        z_hat = self.posterior(x, c).rsample()
+        c = self.withhold(self.condition(self.given(batch), len(x)))
+        z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
-        return self.contest((x, z_hat), (self.decode(z, c), z), c)
+        return self.contest((x, z_hat), (self.decode_given(z, c), z), c)
 
 
 class ALICE(ALI):
@@ -225,10 +211,10 @@ class ALICE(ALI):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x = batch.x
-        c = self.withhold(self.condition(batch.y, len(x)))
-        z_hat = self.posterior(x, c).rsample()
+        c = self.withhold(self.condition(self.given(batch), len(x)))
+        z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
-        both = self.decode(torch.cat([z, z_hat]), None if c is None else torch.cat([c, c]))
+        both = self.decode_given(torch.cat([z, z_hat]), None if c is None else torch.cat([c, c]))
         x_tilde, x_hat = both.chunk(2)
         return {**self.contest((x, z_hat), (x_tilde, z), c), "cycle": sum_dims((x - x_hat).abs())}
 
@@ -341,7 +327,7 @@ ENTRIES: tuple[Entry, ...] = (
         terms=TERMS,
         source="Dumoulin et al. (2016), arXiv:1606.00704, Algorithm 1; chapter §5.2",
         build=ALI,
-        params={"code": CODE, "gamma": GAMMA, "net": NET, "width": WIDTH, "classes": CLASSES},
+        params={"code": CODE, "gamma": GAMMA, "net": NET, "width": WIDTH, "classes": CLASSES, "attributes": ATTRIBUTES},
         abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures=DEPARTURES + "; a tenth of the labels are withheld, so that it works without them too",
         plan=PLAN,
@@ -385,6 +371,7 @@ ENTRIES: tuple[Entry, ...] = (
             "net": NET,
             "width": WIDTH,
             "classes": CLASSES,
+            "attributes": ATTRIBUTES,
         },
         abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures=DEPARTURES + "; a tenth of the labels are withheld, so that it works without them too",

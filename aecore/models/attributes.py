@@ -1,0 +1,389 @@
+"""Chapter §5.2, Fig. 6: models that are told attributes, so that one can be switched and all else stays."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import spectral_norm
+
+from .. import nets
+from ..data.base import Batch
+from ..distributions import Normal, sum_dims
+from ..divergences import kl_standard
+from ..entry import ATTRIBUTES, CLASSES, CODE, Entry, FieldError, Param, Term
+from ..nets import Shape
+from .base import Conditioned, Player, Stochastic
+from .gan import ADAM, CRITIC
+from .inference import WIDEST
+
+# --- networks -------------------------------------------------------------------------------------------
+
+MAPS = 4  # in which the condition enters the encoder beside the image
+
+
+def widths(shape: Shape, width: int) -> list[int]:
+    """Channels after each halving of the image: width / 4, then doubling up to width."""
+    if len(shape) != 3:
+        raise FieldError("width", "this model needs images; these data are vectors: choose another model")
+    stages = len(nets.halvings(shape)) - 1
+    return [min(width, max(8, width // 4) * 2**k) for k in range(max(1, stages))]
+
+
+class Modulated(nn.Module):
+    """Batch normalisation whose scale and shift depend on the condition: x (B, C, H, W), c (B, G) → as x.
+
+    Source: Dumoulin et al. (2017), arXiv:1610.07629; de Vries et al. (2017), arXiv:1707.00683.
+    """
+
+    def __init__(self, channels: int, given: int):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(channels, affine=not given)
+        self.by = nn.Linear(given, 2 * channels) if given else None
+        if self.by is not None:
+            nn.init.normal_(self.by.weight, std=0.02)
+            nn.init.zeros_(self.by.bias)
+
+    def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
+        x = self.norm(x)
+        if self.by is None:
+            return x
+        scale, shift = self.by(c)[..., None, None].chunk(2, 1)
+        return x * (1 + scale) + shift
+
+
+class MapEncoder(nn.Module):
+    """μ and log σ² of q(z|x, c): the condition enters as maps beside the image, and again before the last layer."""
+
+    def __init__(self, shape: Shape, code: int, width: int, given: int):
+        super().__init__()
+        counts = widths(shape, width)
+        self.maps = nn.Linear(given, MAPS) if given else None
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip([shape[0] + (MAPS if given else 0), *counts], counts, strict=False):
+            layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
+        height, breadth = nets.halvings(shape)[-1]
+        self.trunk = nn.Sequential(*layers, nn.Flatten())
+        self.head = nets.linear(counts[-1] * height * breadth + given, 2 * code)
+
+    def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
+        if self.maps is None:
+            return self.head(self.trunk(x))
+        maps = self.maps(c)[..., None, None].expand(-1, -1, *x.shape[2:])
+        return self.head(torch.cat([self.trunk(torch.cat([x, maps], 1)), c], -1))
+
+
+class ModulatedDecoder(nn.Module):
+    """B(z, c): transposed convolutions, each normalised with scale and shift from c: (B, D), (B, G) → logits."""
+
+    def __init__(self, shape: Shape, code: int, width: int, given: int):
+        super().__init__()
+        sizes, counts = nets.halvings(shape), widths(shape, width)
+        self.first = nn.Sequential(
+            nets.linear(code + given, counts[-1] * sizes[-1][0] * sizes[-1][1]), nets.Reshape((counts[-1], *sizes[-1]))
+        )
+        ups, norms = [], [Modulated(counts[-1], given)]
+        for stage in range(len(sizes) - 1, 0, -1):
+            (height, breadth), (low, narrow) = sizes[stage - 1], sizes[stage]
+            odd = (height - 2 * low, breadth - 2 * narrow)
+            outputs = counts[stage - 2] if stage > 1 else max(8, counts[0] // 2)
+            ups.append(nn.ConvTranspose2d(counts[stage - 1], outputs, 4, stride=2, padding=1, output_padding=odd))
+            norms.append(Modulated(outputs, given))
+        self.ups, self.norms = nn.ModuleList(ups), nn.ModuleList(norms)
+        self.last = nn.Conv2d(outputs, shape[0], 3, padding=1)
+
+    def forward(self, z: Tensor, c: Tensor | None) -> Tensor:
+        h = self.norms[0](self.first(z if c is None else torch.cat([z, c], -1)), c).relu()
+        for up, norm in zip(self.ups, self.norms[1:], strict=True):
+            h = norm(up(h), c).relu()
+        return self.last(h)
+
+
+class AttributeCritic(nn.Module):
+    """Tells pairs (x, ẑ) from (x̃, z), given c; and reads the attributes of x: logits (B,) and (B, A).
+
+    Every layer is spectrally normalised. The condition enters beside z, and by a projection ⟨V c, φ(x)⟩.
+    Source: Miyato et al. (2018), arXiv:1802.05957; Miyato & Koyama (2018), arXiv:1802.05637.
+    """
+
+    def __init__(self, shape: Shape, code: int, width: int, given: int):
+        super().__init__()
+        counts = widths(shape, width)
+        layers: list[nn.Module] = []
+        for inputs, outputs in zip([shape[0], *counts], counts, strict=False):
+            layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
+        height, breadth = nets.halvings(shape)[-1]
+        size = counts[-1] * height * breadth
+        self.of_x = nn.Sequential(*layers, nn.Flatten(), spectral_norm(nn.Linear(size, 2 * width)), nn.LeakyReLU(0.2))
+        self.of_z = nn.Sequential(spectral_norm(nn.Linear(code + given, width)), nn.LeakyReLU(0.2),
+                                  spectral_norm(nn.Linear(width, width)), nn.LeakyReLU(0.2))  # fmt: skip
+        self.joint = nn.Sequential(spectral_norm(nn.Linear(3 * width, width)), nn.LeakyReLU(0.2),
+                                   spectral_norm(nn.Linear(width, 1)))  # fmt: skip
+        self.projection = spectral_norm(nn.Linear(given, 2 * width, bias=False)) if given else None
+        self.read = nn.Linear(2 * width, given) if given else None
+
+    def forward(self, x: Tensor, z: Tensor, c: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        seen = self.of_x(2 * x - 1)
+        logits = self.joint(torch.cat([seen, self.of_z(z if c is None else torch.cat([z, c], -1))], -1)).squeeze(-1)
+        if self.projection is None or self.read is None:
+            return logits, None
+        return logits + (self.projection(c) * seen).sum(-1), self.read(seen)
+
+
+# --- models ---------------------------------------------------------------------------------------------
+
+
+class AttributeALI(Conditioned, Stochastic):
+    """Conditional ALI for edits: a cycle, a critic that reads attributes, and shuffled attributes among the fakes.
+
+    critic: min −log D(x, ẑ, y) − ½ log(1 − D(x̃, z, y)) − ½ log(1 − D(x′, ẑ, y′)) + H(y, R(x));
+    generator (encoder and decoder): min −log(1 − D(x, ẑ, y)) − ½ log D(x̃, z, y) − ½ log D(x′, ẑ, y′)
+    + λ‖x − B(ẑ, y)‖₁ + η ½[H(y, R(x̃)) + H(y′, R(x′))];
+    ẑ ~ q(z|x, y), z ~ N(0, I), x̃ = B(z, y), and the edit x′ = B(ẑ, y′) with the attributes y′ of another image.
+    R reads attributes off an image, H is the sum of their cross-entropies; R learns from real images alone.
+
+    lam: λ.  read: η.  attributes: how many, 0 for none: then the cycle alone is left of the additions.
+    cycle, head, shuffle: whether each of the three additions is made.
+
+    Source: Dumoulin et al. (2016), arXiv:1606.00704: the conditional model of faces. The cycle: Li et al. (2017),
+    arXiv:1709.01215. Reading attributes: Odena et al. (2017), arXiv:1610.09585; He et al. (2019), arXiv:1711.10678.
+    Departures: all of the above; non-saturating losses; spectral normalisation in place of dropout; conditional batch
+    normalisation in the decoder, maps of attributes in the encoder and a projection in the critic in place of one
+    embedding in each; noise on all that the critic sees, fading from 0.1 to 0; what is looked at are averages of the
+    generator's weights over about the last 500 steps.
+    """
+
+    withheld = 0.05
+    decay = 0.998
+    spare = ("encoder.", "decoder.")
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 64,
+        lam: float = 0.003,
+        read: float = 1.0,
+        cycle: bool = True,
+        head: bool = True,
+        shuffle: bool = True,
+        width: int = 128,
+        attributes: int = 0,
+    ):
+        super().__init__(shape, code)
+        self.lam, self.read = lam, read
+        self.additions = {"cycle": cycle, "read": head and attributes > 0, "shuffle": shuffle and attributes > 0}
+        given = self.conditioned(0, attributes)
+        self.encoder = MapEncoder(self.shape, code, width, given)
+        self.decoder = ModulatedDecoder(self.shape, code, width, given)
+        self.critic = AttributeCritic(self.shape, code, width, given)
+        self.encoder_mean, self.decoder_mean = (
+            copy.deepcopy(net).requires_grad_(False) for net in (self.encoder, self.decoder)
+        )
+        self.register_buffer("moves", torch.zeros((), dtype=torch.int64))
+        self.noise = 0.1
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        self.noise = 0.1 * (1 - progress)
+        critic, generator = {"critic": 1.0}, {"adv": 1.0}
+        if self.additions["cycle"]:
+            generator["cycle"] = self.lam
+        if self.additions["read"]:
+            critic["reading"], generator["told"] = 1.0, self.read
+        return {
+            "critic": Player((self.critic,), critic, betas=ADAM),
+            "generator": Player((self.encoder, self.decoder), generator, betas=ADAM),
+        }
+
+    def project(self, player: str) -> None:
+        """After each move of the generator: its averages follow."""
+        if player != "generator":
+            return
+        self.moves += 1
+        keep = min(self.decay, (1 + int(self.moves)) / (10 + int(self.moves)))
+        with torch.no_grad():
+            for net, mean in ((self.encoder, self.encoder_mean), (self.decoder, self.decoder_mean)):
+                for new, old in zip(net.parameters(), mean.parameters(), strict=True):
+                    old.lerp_(new, 1 - keep)
+                for new, old in zip(net.buffers(), mean.buffers(), strict=True):
+                    old.copy_(new)
+
+    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+        """q(z|x, c) for a condition c (B, C) that the networks understand, withheld or not."""
+        mu, logvar = (self.encoder if self.training else self.encoder_mean)(x, c).float().chunk(2, -1)
+        return Normal(mu, logvar.clamp(-WIDEST, WIDEST))
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
+        """q(z|x, y), each (B, D).  y: attributes (B, A), or None where unknown."""
+        return self.posterior_given(x, self.condition(y, len(x)))
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.posterior(x, y).mu
+
+    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+        return (self.decoder if self.training else self.decoder_mean)(z, c).float().sigmoid()
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """B(z, y), (B, *shape) in [0, 1].  y: attributes (B, A), from 0 to 1 and beyond; None where unknown."""
+        return self.decode_given(z, self.condition(y, len(z)))
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        x, n = batch.x, len(batch.x)
+        y = self.given(batch)
+        c = self.withhold(self.condition(y, n))
+        z_hat = self.posterior_given(x, c).rsample()
+        z = self.prior.sample(n, z_hat)
+        # The first half of the fakes are draws, the second edits: of each image with its neighbour's attributes.
+        half = n // 2 if self.additions["shuffle"] else n
+        z_fake = torch.cat([z[:half], z_hat[half:]])
+        other, y_fake = None, y
+        if c is not None:
+            other = torch.cat([c[:half], c[half:].roll(1, 0)])
+            y_fake = torch.cat([y[:half], y[half:].roll(1, 0)])
+        if self.additions["cycle"]:
+            both = self.decode_given(torch.cat([z_fake, z_hat]), None if c is None else torch.cat([other, c]))
+            x_fake, x_hat = both.chunk(2)
+        else:
+            x_fake, x_hat = self.decode_given(z_fake, other), None
+        seen = torch.cat([x, x_fake])
+        if self.training:
+            seen = seen + self.noise * torch.randn_like(seen)
+        logits, read = self.critic(seen, torch.cat([z_hat, z_fake]), None if c is None else torch.cat([c, other]))
+        real, fake = logits.float().chunk(2)
+        terms = {
+            "critic": F.softplus(-real) + F.softplus(fake),
+            "adv": F.softplus(real) + F.softplus(-fake),
+        }
+        if x_hat is not None:
+            terms["cycle"] = sum_dims((x - x_hat).abs())
+        if self.additions["read"]:
+            of_real, of_fake = read.float().chunk(2)
+            terms["reading"] = F.binary_cross_entropy_with_logits(of_real, y, reduction="none").sum(-1)
+            told = F.binary_cross_entropy_with_logits(of_fake, y_fake, reduction="none").sum(-1)
+            terms["told"] = told * (other != 0).any(-1)  # a decoder cannot know what was withheld
+        return terms
+
+
+class ConditionalVAE(Conditioned, Stochastic):
+    """Conditional VAE: −L(x|y) = E[−log p(x|z, y)] + β KL(q(z|x, y) ‖ N(0, I)), p(x|z, y) = N(B(z, y), I/(2c)).
+
+    The constant of p(x|z, y) is left out: recon = c‖x − B(z, y)‖².
+
+    c: precision of pixels.  beta: β.  attributes or classes: what it is told.
+
+    Source: Sohn, Lee & Yan (2015), NeurIPS; Kingma et al. (2014), arXiv:1406.5298, M2 with all labels known.
+    Departures: the prior of z does not depend on y; a twentieth of the conditions is withheld; the networks of
+    `AttributeALI`.
+    """
+
+    withheld = 0.05
+
+    def __init__(self, shape: Shape, code: int = 64, beta: float = 1.0, c: float = 50.0, width: int = 128,
+                 classes: int = 0, attributes: int = 0):  # fmt: skip
+        super().__init__(shape, code)
+        self.beta, self.c = beta, c
+        given = self.conditioned(classes, attributes)
+        self.encoder = MapEncoder(self.shape, code, width, given)
+        self.decoder = ModulatedDecoder(self.shape, code, width, given)
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "kl": self.beta})}
+
+    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+        mu, logvar = self.encoder(x, c).float().chunk(2, -1)
+        return Normal(mu, logvar.clamp(-WIDEST, WIDEST))
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
+        """q(z|x, y), each (B, D).  y: attributes (B, A), labels (B,), or None where unknown."""
+        return self.posterior_given(x, self.condition(y, len(x)))
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        return self.posterior(x, y).mu
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """B(z, y), (B, *shape) in [0, 1].  y: attributes (B, A), labels (B,), or None where unknown."""
+        return self.decoder(z, self.condition(y, len(z))).float().sigmoid()
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        c = self.withhold(self.condition(self.given(batch), len(batch.x)))
+        qz_x = self.posterior_given(batch.x, c)
+        x_hat = self.decoder(qz_x.rsample(), c).float().sigmoid()
+        return {"recon": self.c * sum_dims((batch.x - x_hat) ** 2), "kl": kl_standard(qz_x)}
+
+
+# --- the list -------------------------------------------------------------------------------------------
+
+WIDTH = Param(128, 32, 512, 16, "log", help="channels of the smallest maps; the largest have a quarter")
+SIZE = Param(64, 1, 256, 1, "log", CODE.symbol, CODE.help)
+YES = {"cycle": "ask each image back from its code", "head": "let the critic read attributes off real images",
+       "shuffle": "make half of the fakes edits: images with another's attributes"}  # fmt: skip
+
+ENTRIES: tuple[Entry, ...] = (
+    Entry(
+        key="attribute_ali",
+        name="ALI for attribute edits",
+        year=2016,
+        section="§5.2",
+        idea="Conditional ALI that keeps the person: a cycle, a critic that reads, and edits among the fakes.",
+        equation=r"\min_{D}\; \term{critic}{-\log D(x, \hat{z}, y)"
+        r" - \tfrac{1}{2} \log\left(1 - D(\tilde{x}, z, y)\right)"
+        r" - \tfrac{1}{2} \log\left(1 - D(x', \hat{z}, y')\right)} + \term{reading}{H(y, R(x))},\quad"
+        r"\min_{A,B}\; \term{adv}{-\log\left(1 - D(x, \hat{z}, y)\right) - \tfrac{1}{2} \log D(\tilde{x}, z, y)"
+        r" - \tfrac{1}{2} \log D(x', \hat{z}, y')} + \lambda\, \term{cycle}{\lVert x - B(\hat{z}, y) \rVert_1}"
+        r" + \eta\, \term{told}{H(y', R(x'))},\quad x' = B(\hat{z}, y')",
+        terms={
+            "critic": CRITIC,
+            "adv": Term("nats", "how surely the critic knows which pair is which; 2 log 2 ≈ 1.386 when it cannot tell"),
+            "cycle": Term("absolute error", "distance of the input and the decoded draw of its code"),
+            "reading": Term("nats", "cross-entropy of the attributes that the critic reads off real images, summed"),
+            "told": Term("nats", "the same off what is decoded, against what the decoder was told"),
+        },
+        source="Dumoulin et al. (2016), arXiv:1606.00704; Li et al. (2017), arXiv:1709.01215; Odena et al. (2017), "
+        "arXiv:1610.09585; chapter §5.2, Fig. 6",
+        build=AttributeALI,
+        params={
+            "code": SIZE,
+            "lam": Param(0.003, 1e-5, 1.0, 1e-5, "log", r"\lambda", "weight of the cycle"),
+            "read": Param(1.0, 0.01, 100.0, 0.01, "log", r"\eta", "weight of the attributes read off what is decoded"),
+            **{name: Param(True, help=text) for name, text in YES.items()},
+            "width": WIDTH,
+            "attributes": ATTRIBUTES,
+        },
+        kinds=("image",),
+        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
+        departures="three additions to conditional ALI: a cycle, a head of the critic that reads attributes, shuffled "
+        "attributes among the fakes; spectral normalisation, conditional batch normalisation, a projection and maps in "
+        "place of one embedding a network; noise on what the critic sees, fading; averaged weights; non-saturating "
+        "losses; a twentieth of the attributes is withheld",
+        plan={"lr": 3e-4, "epochs": 20, "batch": 64},
+    ),
+    Entry(
+        key="cvae",
+        name="Conditional VAE",
+        year=2015,
+        section="§5.2",
+        idea="A VAE whose networks are told attributes or labels: the code need not hold them, but may.",
+        equation=r"-\mathcal{L} = \term{recon}{c\, \lVert x - B(z, y) \rVert^2}"
+        r" + \beta\, \term{kl}{D_{KL}\left(q(z|x, y) \,\Vert\, \mathcal{N}(0, I)\right)},\quad z \sim q(z|x, y)",
+        terms={
+            "recon": Term("nats", "c times the squared error, summed over pixels: −log p(x|z, y) up to a constant"),
+            "kl": Term("nats", "how far the code's distribution is from the prior"),
+        },
+        source="Sohn, Lee & Yan (2015), NeurIPS; Kingma et al. (2014), arXiv:1406.5298",
+        build=ConditionalVAE,
+        params={
+            "code": SIZE,
+            "beta": Param(1.0, 0.01, 100.0, 0.01, "log", r"\beta", "weight of the KL"),
+            "c": Param(50.0, 0.1, 1000.0, 0.1, "log", "c", "precision of pixels: 1 / (2σ²)"),
+            "width": WIDTH,
+            "classes": CLASSES,
+            "attributes": ATTRIBUTES,
+        },
+        kinds=("image",),
+        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
+        departures="the prior does not depend on what it is told; a twentieth of that is withheld",
+        plan={"epochs": 20, "batch": 128},
+    ),
+)
