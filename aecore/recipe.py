@@ -81,7 +81,7 @@ def halves_agree(run: Run, half: Path) -> bool:
 
     with torch.no_grad():
         full = look()
-        run.save_model(model, half=True, path=half)
+        run.save_model(model, half=True, path=half, lean=True)
         model = Run(half.parent, run.info).model()
         return bool((look() - full).abs().max() < 2 / 255)
 

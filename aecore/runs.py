@@ -375,12 +375,13 @@ class Run:
         """The data to look at it with: what it was trained on, or a stand-in that is on every computer."""
         return datasets.load(self.info.shown or self.info.data, device)
 
-    def save_model(self, model: Model, half: bool = False, path: Path | None = None) -> None:
-        """The weights, from any device; half: 16 bit for what is a float."""
+    def save_model(self, model: Model, half: bool = False, path: Path | None = None, lean: bool = False) -> None:
+        """The weights, from any device; half: 16 bit for what is a float; lean: without what only training needs."""
         kind = {True: torch.float16, False: torch.float32}[half]
         tensors = {
             name: value.detach().cpu().to(kind) if value.is_floating_point() else value.detach().cpu()
             for name, value in model.state_dict().items()
+            if not (lean and name.startswith(model.spare))
         }
         write_tensors(path or self.path / "weights.safetensors", tensors, {"model": self.info.model})
 

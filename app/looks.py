@@ -26,18 +26,19 @@ CODE_COLOUR = "#5f7691"  # of no term: codes are not part of the objective
 VERBS = {"encode": "no encoder", "decode": "no decoder", "sample": "no prior to draw from"}
 
 
-def opening(title: str, idea: str, *needs: str) -> Run:
+def opening(title: str, idea: str, *needs: str, attributes: bool = False) -> Run:
     """Title, one sentence, the box to choose the run, its link; the model and the data are loaded when this returns.
 
     needs: abilities, "sample|decode" for one of two; a run that lacks one, or is not about images, is named and the
     page stops.
+    attributes: only runs whose data have attributes.
     """
     words, box = st.columns([3, 2], vertical_alignment="bottom")
     with words:
         st.title(title, anchor=False)
         st.markdown(idea)
     with box:
-        run = shelf.choose(needs[0])
+        run = shelf.choose(needs[0], attributes=attributes)
         shelf.share()
     for ability in needs:
         if run.entry.abilities.isdisjoint(ability.split("|")):

@@ -42,6 +42,7 @@ PAGES = {
         ("traverse", "Traverse", "tune", "Turn one unit of the code and see what it means"),
         ("map", "Map", "scatter_plot", "All codes in the plane, and what lies between them"),
         ("generate", "Generate", "casino", "New images from the prior"),
+        ("attributes", "Attributes", "face", "A face, its attributes switched one by one; the person should stay"),
         ("compare", "Side by side", "view_column", "One pointer drives the decoders of several runs"),
     ],
 }

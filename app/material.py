@@ -149,9 +149,10 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
         with shelf.plain_errors():
             path = _own(page)
     else:
-        place = plain(info.place if info.here else f"Not on this computer yet: a download of {info.download_mb} MB.")
+        wanted = f"Not on this computer yet: a download of {info.download_mb} MB."
+        place = plain(wanted if info.download_mb and not info.here else info.place)
         st.caption(f"{info.train:,} + {info.test:,} held out. {place}")
-        if not info.here:
+        if not info.here and info.download_mb:
             _offer(name, info)
     with st.expander("Size, colour and number", icon=":material/photo_size_select_large:"):
         sides = _with(SIZES, "data.size", 8, 128)

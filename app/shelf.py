@@ -178,13 +178,16 @@ def settle(identity: str) -> None:
         st.query_params["run"] = identity
 
 
-def choose(needs: str = "encode", label: str = "Autoencoder") -> Run:
+def choose(needs: str = "encode", label: str = "Autoencoder", attributes: bool = False) -> Run:
     """The run this page is about: a box to choose it, `run` in the link. Stops the page where there is none.
 
     needs: an ability ("encode", "decode", "sample", …) that the model must have, "sample|decode" for one of two.
+    attributes: whether its data must have attributes.
     """
     wanted_abilities = set(needs.split("|"))
     able = {run.info.id: run for run in all_runs() if wanted_abilities & run.entry.abilities and has_weights(run)}
+    if attributes:
+        able = {identity: run for identity, run in able.items() if datasets.has_attributes(run.info.data)}
     if not able:
         st.info("Nothing is trained yet for this page. Train an autoencoder first: it takes a moment.")
         st.page_link("views/train.py", label="Go to Train", icon=":material/model_training:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -102,6 +103,17 @@ def ratings(items: int = 12, n: int = 32) -> Data:
     return Data(
         DataSpec(name="digits"), "made", (items,), Table(r[:n], mask[:n]), Table(r[n:], mask[n:]), "made"
     )  # fmt: skip
+
+
+def with_attributes(data: Data, count: int) -> Data:
+    """Images that also have so many random attributes."""
+    random = np.random.default_rng(0)
+    halves = (
+        Images(half.pixels, half.labels, random.integers(0, 2, (len(half), count)).astype(np.float32))
+        for half in (data.train, data.test)
+    )
+    train, test = halves
+    return replace(data, train=train, test=test, attributes=tuple(f"has {k}" for k in range(count)))
 
 
 MADE: dict[str, Callable[[], Data]] = {"image": images, "vector": vectors, "ratings": ratings}

@@ -148,6 +148,8 @@ ENDS = [
 @pytest.mark.parametrize(("key", "name", "value"), ENDS)
 def test_both_ends_of_each_range_run(key, name, value):
     data = conftest.MADE[CATALOG[key].kinds[0]]()
+    if name == "attributes":
+        data = conftest.with_attributes(data, value)
     found = rows(small(key, data.shape, **{name: value}), data, batch=32)
     assert finite(found)
 
@@ -362,7 +364,7 @@ def test_a_critic_that_sees_no_difference_sits_at_chance(key):
 
 def test_unobserved_ratings_receive_no_gradient():
     data = conftest.ratings()
-    x, _, mask = first_batch(data)
+    x, _, mask, _ = first_batch(data)
     mask[:, 5] = 0  # nobody has rated item 5
     model = small("u_autorec", data.shape, lam=0.0)
     recon = model.terms(Batch(x, None, mask), ("autoencoder",))["recon"]

@@ -142,7 +142,7 @@ def test_grey_is_pillows():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(DataError, match=r"nothing.*digits, digits8, sprites, faces, gaussians, mnist.*images"):
+    with pytest.raises(DataError, match=r"nothing.*digits, digits8, sprites, faces, gaussians, celeba, mnist.*images"):
         D.load("nothing")
     with pytest.raises(DataError, match="path"):
         D.load("images")

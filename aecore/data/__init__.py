@@ -12,11 +12,13 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
-from . import digits, faces, gaussians, small, sprites, uploads
+from . import attributes as tables
+from . import celeba, digits, faces, gaussians, small, sprites, uploads
 from .base import Batch, Data, DataError, DataSpec, Images, Split
 from .picture import image
 from .places import Info, Progress
@@ -25,7 +27,7 @@ from .uploads import Report, from_path, ingest
 
 __all__ = [
     "Batch", "Data", "DataError", "DataSpec", "Images", "Info", "Progress", "Report", "Split",
-    "from_path", "image", "ingest", "load", "names",
+    "from_path", "has_attributes", "image", "ingest", "load", "names",
 ]  # fmt: skip
 
 
@@ -42,6 +44,7 @@ SETS: dict[str, Entry] = {
     "sprites": Entry(sprites.info, lambda spec, download, progress: sprites.load(spec)),
     "faces": Entry(faces.info, lambda spec, download, progress: faces.load(spec)),
     "gaussians": Entry(gaussians.info, lambda spec, download, progress: gaussians.load(spec)),
+    "celeba": Entry(celeba.info, lambda spec, download, progress: celeba.load(spec)),
     **{name: Entry(official.info, official.load) for name, official in OFFICIAL.items()},
 }
 OWN = "images"
@@ -53,6 +56,13 @@ KEEP, KEEP_BYTES = 16, 2**30
 _kept: OrderedDict[tuple, Data] = OrderedDict()
 _turns: dict[tuple, threading.Lock] = {}
 _guard = threading.Lock()
+
+
+def has_attributes(spec: DataSpec) -> bool:
+    """Whether the data of a spec come with attributes, found out without loading them."""
+    if spec.name == OWN:
+        return bool(spec.path) and tables.beside(Path(spec.path).expanduser())
+    return spec.name in ("faces", "celeba")
 
 
 def names() -> dict[str, Info]:

@@ -107,6 +107,17 @@ class Table(NamedTuple):
         return self.rows.get(PurePosixPath(member).name) if found is None else found
 
 
+def beside(path: Path) -> bool:
+    """Whether a table of attributes seems to lie in a folder or zip."""
+    try:
+        if path.is_dir():
+            return any(path.glob(CELEBA)) or any(path.glob("*.csv")) or any(path.glob(f"*/{CELEBA}"))
+        with zipfile.ZipFile(path) as archive:
+            return any(name.endswith((CELEBA, ".csv")) for name in archive.namelist() if name.count("/") <= 1)
+    except (OSError, zipfile.BadZipFile):
+        return False
+
+
 def table_in(path: Path) -> Table | None:
     """The table of attributes that lies in a folder or zip: CelebA's, or the one CSV at its top; None without one.
 

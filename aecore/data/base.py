@@ -134,6 +134,15 @@ class Data:
     def kind(self) -> str:
         return "image" if len(self.shape) == 3 else "vector"
 
+    def switched(self, attributes: np.ndarray, name: str, value: bool) -> np.ndarray:
+        """Attributes (…, A) of these data with one switched, and with it what cannot stay (`attributes.switched`).
+
+        Raises DataError for an attribute that the data do not have.
+        """
+        from .attributes import switched
+
+        return switched(attributes, self.attributes, name, value, always_hair=self.spec.name == "faces")
+
     def to(self, device: torch.device | str) -> Data:
         from dataclasses import replace
 

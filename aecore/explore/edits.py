@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..data import attributes as rules
 from ..data.base import Data, DataError, Split
-from ..measure.passing import checked, device_of, examples, still
+from ..measure import passing
 from ..models.base import Model
 
 Switches = Sequence[tuple[str, bool]]
@@ -43,52 +42,37 @@ BASE: Switches = (("Bald", False), ("Bangs", False), ("Receding_Hairline", False
 """What the grid's first column starts from."""
 
 
-def switched(data: Data, attributes: np.ndarray, name: str, value: bool) -> np.ndarray:
-    """Attributes (…, A) of these data with one switched, and with it what cannot stay (`data.attributes.switched`).
-
-    Raises DataError for an attribute that the data do not have.
-    """
-    return rules.switched(attributes, data.attributes, name, value, always_hair=data.spec.name == "faces")
-
-
 def switch(data: Data, attributes: np.ndarray, switches: Switches) -> np.ndarray:
     """Several, one after the other. Attributes that the data lack are passed over."""
     for name, value in switches:
         if name in data.attributes:
-            attributes = switched(data, attributes, name, value)
+            attributes = data.switched(attributes, name, value)
     return np.asarray(attributes, np.float32)
 
 
-def attributes_of(split: Split, ids) -> np.ndarray:
-    """(n, A) of 0 and 1; DataError for data without attributes."""
-    found = split.batch(torch.from_numpy(checked(split, ids))).attributes
-    if found is None:
-        raise DataError("These data know of no attributes. Choose faces, or pictures with a table of attributes.")
-    return found.cpu().numpy()
+def render(
+    model: Model, z: np.ndarray, start: np.ndarray, targets: np.ndarray, along: np.ndarray | None = None
+) -> np.ndarray:
+    """Images (n, C, H, W) of a code z (D,), or (n, D), whose attributes go from `start` (A,) to `targets` (n, A).
 
+    Attributes lie from 0 to 1, and beyond for more than the data have. A model that is told attributes decodes z with
+    them; of another the code itself moves: z + Σ_k (target_k − start_k) along_k.
 
-def encode(model: Model, x: torch.Tensor, attributes: np.ndarray) -> np.ndarray:
-    """Codes (n, D) of images (n, C, H, W) with attributes (n, A); a model that is told none gets none."""
-    with still(model) as device:
-        y = (torch.from_numpy(np.asarray(attributes, np.float32)).to(device),) if model.attributes else ()
-        return model.encode(x.to(device), *y).float().cpu().numpy()
-
-
-def decode(model: Model, codes: np.ndarray, attributes: np.ndarray, size: int = 128) -> np.ndarray:
-    """Images (n, C, H, W) of codes (n, D) with attributes (n, A), which may lie between 0 and 1 and beyond."""
-    z, y = (torch.from_numpy(np.ascontiguousarray(values, np.float32)) for values in (codes, attributes))
-    parts = []
-    with still(model) as device:
-        for a, b in zip(z.split(size), y.split(size), strict=True):
-            parts.append(model.decode(a.to(device), *((b.to(device),) if model.attributes else ())).float().cpu())
-    return torch.cat(parts).numpy()
+    along: (A, D), of `directions`, for a model that is told none.
+    """
+    targets = np.atleast_2d(np.asarray(targets, np.float32))
+    if model.attributes:
+        codes = np.array(np.broadcast_to(z, (len(targets), z.shape[-1])))
+        return passing.decode(model, codes, torch.from_numpy(targets))
+    if along is None:
+        raise DataError(f"{type(model).__name__} is not told attributes: give the directions along which codes move.")
+    return passing.decode(model, z + (targets - start) @ along, *model.told(len(targets)))
 
 
 def single_edits(data: Data, attributes: np.ndarray) -> np.ndarray:
     """Attributes (A + 1, A): first as they are (A,), then each of them switched alone."""
-    rows = [attributes] + [
-        switched(data, attributes, name, attributes[k] < 0.5) for k, name in enumerate(data.attributes)
-    ]
+    rows = [attributes]
+    rows += [data.switched(attributes, name, attributes[k] < 0.5) for k, name in enumerate(data.attributes)]
     return np.stack(rows).astype(np.float32)
 
 
@@ -102,9 +86,7 @@ def directions(model: Model, split: Split, ids, how: str = "means") -> np.ndarra
     """
     if how not in ("means", "classifier"):
         raise DataError(f"There are directions by 'means' and by 'classifier', not by '{how}'.")
-    a = attributes_of(split, ids)
-    z = np.concatenate([encode(model, examples(split, part), a[start : start + 250])
-                        for start, part in zip(range(0, len(a), 250), _parts(ids, 250), strict=True)])  # fmt: skip
+    a, z = passing.attributes_of(split, ids), passing.encode(model, split, ids)
     found = np.zeros((a.shape[1], z.shape[1]), np.float32)
     spread = z.std(0) + 1e-6
     for k, present in enumerate(a.T > 0.5):
@@ -120,17 +102,16 @@ def directions(model: Model, split: Split, ids, how: str = "means") -> np.ndarra
     return found
 
 
-def _parts(ids, size: int) -> list[np.ndarray]:
-    ids = np.asarray(ids)
-    return [ids[start : start + size] for start in range(0, len(ids), size)]
+def strengths(data: Data, attributes: np.ndarray, steps: int = 13, low: float = -0.5, high: float = 1.5) -> np.ndarray:
+    """(A, steps, A): each attribute alone from absent (0) to present (1) and beyond, and what cannot stay with it."""
+    share = np.linspace(low, high, steps, dtype=np.float32)[:, None]
+    found = []
+    for name in data.attributes:
+        off, on = (data.switched(attributes, name, value) for value in (False, True))
+        found.append(off + share * (on - off))
+    return np.stack(found)
 
 
-def along(z: np.ndarray, direction: np.ndarray, present: bool, strength: float = 1.0) -> np.ndarray:
-    """z (D,) moved along a direction (D,) to the other side of its attribute; at strength 0 it stays."""
-    return (z + (-strength if present else strength) * direction).astype(np.float32)
-
-
-__all__ = [
-    "BASE", "COLUMNS", "ROWS", "along", "attributes_of", "decode", "device_of", "directions", "encode", "single_edits",
-    "switch", "switched",
-]  # fmt: skip
+def differing(data: Data, attributes: np.ndarray, others: np.ndarray) -> list[str]:
+    """Names of the attributes in which two vectors (A,) differ."""
+    return [name for name, a, b in zip(data.attributes, attributes, others, strict=True) if (a > 0.5) != (b > 0.5)]

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import numpy as np
 import torch
 
-from ..data.base import Data
+from ..data.base import Data, DataError
 from ..entry import Entry
 from ..models.base import Model
 from ..train import evaluate, losses
-from . import baseline, likelihood, passing, reconstruction, units
+from . import baseline, edits, likelihood, passing, reconstruction, units
+from .judge import judge_of
 from .units import Units, collapse_warning, statistics
 
 __all__ = [
-    "Units", "baseline", "collapse_warning", "likelihood", "passing", "reconstruction", "report", "statistics", "units",
+    "Units", "baseline", "collapse_warning", "edits", "judge_of", "likelihood", "passing",
+    "reconstruction", "report", "statistics", "units",
 ]  # fmt: skip
 
 VALUES = 2_000_000  # numbers in the held-out examples that are looked at: 2,000 digits, fewer images where larger
@@ -27,6 +31,7 @@ def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[st
     "test/<term>", "test/loss": means of the objective's terms.  "mse" (per value), "psnr" (dB), "ssim": of the
     reconstructions of undamaged inputs.  "denoised mse": from damaged ones.  "pca mse": PCA's with as many components.
     "elbo", "log p(x), K=64" (nats, the latter over "log p(x) examples").  "active units" of "code units", "code kl".
+    Of a model that is told attributes, those of `edits.evaluate`, where there is a judge of the data.
     Everything over the first `limit` held-out examples; fewer where images are large.
     """
     values = VALUES if "decode" in entry.abilities else VALUES // 10  # a density of pixels works at full resolution
@@ -39,6 +44,9 @@ def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[st
         found |= _code(model, data, len(ids))
     if "posterior" in entry.abilities and hasattr(model, "p_x"):
         found |= _likelihood(model, data, ids)
+    if model.attributes:
+        with suppress(DataError):  # no judge of these data has been trained
+            found |= edits.evaluate(model, data, judge_of(data)).numbers()
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 

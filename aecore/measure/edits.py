@@ -8,10 +8,9 @@ import numpy as np
 import torch
 
 from ..data.base import Data, DataError
-from ..explore import edits
 from ..models.base import Model
 from .judge import Judge, Readings, r2, read
-from .passing import examples, first
+from .passing import attributes_of, decode, encode, examples, first
 
 
 class Edits(NamedTuple):
@@ -88,17 +87,16 @@ def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
     if judge.attributes.out_features != len(data.attributes) or judge.shape != tuple(data.shape):
         raise DataError("This judge reads other attributes, or images of another size. Choose the judge of these data.")
     split, ids = data.test, first(data.test, n)
-    x, a = examples(split, ids).cpu(), edits.attributes_of(split, ids)
-    z = np.concatenate([edits.encode(model, x[k : k + 250], a[k : k + 250]) for k in range(0, len(ids), 250)])
-    back = torch.from_numpy(edits.decode(model, z, a))
+    x, a, z = examples(split, ids).cpu(), attributes_of(split, ids), encode(model, split, ids)
+    back = torch.from_numpy(decode(model, z, torch.from_numpy(a)))
     untouched = read(judge, x)
     redrawn = getattr(split, "redrawn", None)
     seen, unedited, stays, right, error, laid, standing = np.full((7, len(data.attributes)), np.nan)
     after, fakes, truths = [], [], []
     for k, name in enumerate(data.attributes):
-        on, off = (edits.switched(data, a, name, value) for value in (True, False))
+        on, off = (data.switched(a, name, value) for value in (True, False))
         target = np.where(a[:, k : k + 1] > 0.5, off, on)
-        made = torch.from_numpy(edits.decode(model, z, target))
+        made = torch.from_numpy(decode(model, z, torch.from_numpy(target)))
         said: Readings = read(judge, made)
         fits = (said.attributes > 0).numpy() == (target > 0.5)
         others = np.delete(fits, k, 1)

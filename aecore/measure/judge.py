@@ -15,7 +15,6 @@ from torch.nn import functional as F
 
 from .. import device as devices
 from ..data.base import Data, DataError, Split
-from ..runs import PRETRAINED
 from .passing import first
 
 FEATURES = 128
@@ -128,9 +127,10 @@ def r2(true: np.ndarray, said: np.ndarray) -> np.ndarray:
 
 def path_of(data: Data) -> Path:
     """Where the judge of these data lies."""
-    return (
-        PRETRAINED / "judges" / f"{data.spec.name}-{data.shape[1]}{'-grey' if data.shape[0] == 1 else ''}.safetensors"
-    )
+    from ..runs import PRETRAINED  # which measures its runs with this package
+
+    grey = "-grey" if data.shape[0] == 1 else ""
+    return PRETRAINED / "judges" / f"{data.spec.name}-{data.shape[1]}{grey}.safetensors"
 
 
 def save(judge: Judge, path: Path) -> None:

@@ -11,7 +11,7 @@ import torch
 from torch import Generator, Tensor
 
 from ..catalog import CATALOG
-from ..data.base import DataError, Split
+from ..data.base import Batch, DataError, Split
 from ..models.base import Model
 
 BATCH_VALUES = 200_000  # numbers in one batch: 256 digits. Larger ones leave the cache, and convolutions slow by half
@@ -87,20 +87,36 @@ def examples(split: Split, ids) -> Tensor:
     return split.batch(torch.from_numpy(checked(split, ids))).x
 
 
-def inputs(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Tensor]:
-    """x (B, *shape) on the split's device, batch after batch, in the order of `ids`."""
+def attributes_of(split: Split, ids) -> np.ndarray:
+    """(n, A) float32 of 0 and 1; DataError for examples without attributes."""
+    found = split.batch(torch.from_numpy(checked(split, ids))).attributes
+    if found is None:
+        raise DataError("These data know of no attributes. Choose faces, or pictures with a table of attributes.")
+    return found.cpu().numpy()
+
+
+def batches(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Batch]:
+    """The examples on the split's device, batch after batch, in the order of `ids`."""
     size = batch_size(shape)
     for start in range(0, len(ids), size):
-        yield split.batch(torch.from_numpy(ids[start : start + size])).x
+        yield split.batch(torch.from_numpy(ids[start : start + size]))
 
 
-def over(
-    model: Model, split: Split, ids: np.ndarray, function: Callable[[Tensor], Tensor], seed: int = 0
-) -> np.ndarray:
-    """function(x) for all of `ids`, joined: (n, …) float32. Call it with a function of the model's."""
-    ids = checked(split, ids)
+def inputs(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Tensor]:
+    """x (B, *shape) of `batches`."""
+    return (batch.x for batch in batches(split, ids, shape))
+
+
+def over(model: Model, split: Split, ids: np.ndarray, function: Callable[..., Tensor], seed: int = 0) -> np.ndarray:
+    """function(x) for all of `ids`, joined: (n, …) float32. Call it with a function of the model's.
+
+    Of a model that attributes condition: function(x, attributes), where the examples have them.
+    """
+    ids, parts = checked(split, ids), []
     with still(model, seed) as device:
-        parts = [function(x.to(device)).float().cpu().numpy() for x in inputs(split, ids, model.shape)]
+        for batch in batches(split, ids, model.shape):
+            told = (batch.attributes.to(device),) if model.attributes and batch.attributes is not None else ()
+            parts.append(function(batch.x.to(device), *told).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, *model.shape), np.float32)
 
 
@@ -112,7 +128,7 @@ def encode(model: Model, split: Split, ids: np.ndarray) -> np.ndarray:
 def autoencode(model: Model, split: Split, ids: np.ndarray) -> np.ndarray:
     """Reconstructions (n, *shape) float32 of the undamaged inputs."""
     able = require(model, "encode", "decode")
-    return over(model, split, ids, lambda x: able.decode(able.encode(x)))
+    return over(model, split, ids, lambda x, *told: able.decode(able.encode(x, *told), *told))
 
 
 def decode(model: Model, codes: np.ndarray, *labels: Tensor) -> np.ndarray:

@@ -133,6 +133,16 @@ class AttributeCritic(nn.Module):
         return logits + (self.projection(c) * seen).sum(-1), self.read(seen)
 
 
+def averaged(net: nn.Module) -> nn.Module:
+    """A copy of a network whose weights are buffers: nobody trains them, they follow by averaging."""
+    copied = copy.deepcopy(net)
+    for module in copied.modules():
+        for name, weight in list(module.named_parameters(recurse=False)):
+            delattr(module, name)
+            module.register_buffer(name, weight.detach().clone())
+    return copied
+
+
 # --- models ---------------------------------------------------------------------------------------------
 
 
@@ -179,21 +189,15 @@ class AttributeALI(Conditioned, Stochastic):
         self.encoder = MapEncoder(self.shape, code, width, given)
         self.decoder = ModulatedDecoder(self.shape, code, width, given)
         self.critic = AttributeCritic(self.shape, code, width, given)
-        self.encoder_mean, self.decoder_mean = (
-            copy.deepcopy(net).requires_grad_(False) for net in (self.encoder, self.decoder)
-        )
+        self.encoder_mean, self.decoder_mean = averaged(self.encoder), averaged(self.decoder)
         self.register_buffer("moves", torch.zeros((), dtype=torch.int64))
         self.noise = 0.1
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         self.noise = 0.1 * (1 - progress)
-        critic, generator = {"critic": 1.0}, {"adv": 1.0}
-        if self.additions["cycle"]:
-            generator["cycle"] = self.lam
-        if self.additions["read"]:
-            critic["reading"], generator["told"] = 1.0, self.read
+        generator = {"adv": 1.0, "cycle": self.lam, "told": self.read}
         return {
-            "critic": Player((self.critic,), critic, betas=ADAM),
+            "critic": Player((self.critic,), {"critic": 1.0, "reading": 1.0}, betas=ADAM),
             "generator": Player((self.encoder, self.decoder), generator, betas=ADAM),
         }
 
@@ -205,10 +209,11 @@ class AttributeALI(Conditioned, Stochastic):
         keep = min(self.decay, (1 + int(self.moves)) / (10 + int(self.moves)))
         with torch.no_grad():
             for net, mean in ((self.encoder, self.encoder_mean), (self.decoder, self.decoder_mean)):
-                for new, old in zip(net.parameters(), mean.parameters(), strict=True):
-                    old.lerp_(new, 1 - keep)
-                for new, old in zip(net.buffers(), mean.buffers(), strict=True):
-                    old.copy_(new)
+                means = dict(mean.named_buffers())
+                for name, new in net.named_parameters():
+                    means[name].lerp_(new, 1 - keep)
+                for name, new in net.named_buffers():
+                    means[name].copy_(new)
 
     def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
         """q(z|x, c) for a condition c (B, C) that the networks understand, withheld or not."""
@@ -255,6 +260,7 @@ class AttributeALI(Conditioned, Stochastic):
         terms = {
             "critic": F.softplus(-real) + F.softplus(fake),
             "adv": F.softplus(real) + F.softplus(-fake),
+            **dict.fromkeys(("cycle", "reading", "told"), x.new_zeros(n)),
         }
         if x_hat is not None:
             terms["cycle"] = sum_dims((x - x_hat).abs())
@@ -315,7 +321,7 @@ class ConditionalVAE(Conditioned, Stochastic):
 
 # --- the list -------------------------------------------------------------------------------------------
 
-WIDTH = Param(128, 32, 512, 16, "log", help="channels of the smallest maps; the largest have a quarter")
+WIDTH = Param(128, 16, 512, 16, "log", help="channels of the smallest maps; the largest have a quarter")
 SIZE = Param(64, 1, 256, 1, "log", CODE.symbol, CODE.help)
 YES = {"cycle": "ask each image back from its code", "head": "let the critic read attributes off real images",
        "shuffle": "make half of the fakes edits: images with another's attributes"}  # fmt: skip

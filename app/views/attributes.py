@@ -1,0 +1,452 @@
+"""Attributes: one code, its attributes switched one by one (§5.2, Fig. 6)."""
+
+from __future__ import annotations
+
+import html
+from itertools import product
+
+import numpy as np
+import streamlit as st
+import torch
+
+from aecore import DataError, Run
+from aecore.data import image as read_picture
+from aecore.data.base import Data
+from aecore.explore import edits
+from aecore.explore.pictures import to_uint8
+from aecore.measure import judge, passing, reconstruction
+from app import looks, plots, seen, shelf
+from app.browser import film, scrubber
+from app.browser.contact import contact
+
+KNOWN = 500  # held-out images whose errors say what is usual
+LEARNT = 3000  # training images from which directions are taken
+FRAMES = 21
+
+run = looks.opening(
+    "Attributes",
+    "One code, one attribute switched at a time: **the person should stay.** Each picture is decoded here and now.",
+    "encode", "decode", attributes=True,
+)  # fmt: skip
+model, data, split = looks.model(run), shelf.data(run), looks.split(run)
+names = data.attributes
+told = bool(model.attributes)
+
+
+def words(name: str) -> str:
+    """An attribute as people say it."""
+    return name.replace("_", " ").lower()
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _judge(key: str, _data: Data) -> judge.Judge | None:
+    try:
+        return judge.judge_of(_data)
+    except DataError:
+        return None
+
+
+def reader() -> judge.Judge | None:
+    """The judge of these data, where there is one."""
+    return _judge(f"{data.spec.name} {data.shape}", data)
+
+
+def read(pictures: np.ndarray) -> judge.Readings | None:
+    """What the judge reads off images (n, C, H, W)."""
+    found = reader()
+    return None if found is None else judge.read(found, torch.from_numpy(pictures))
+
+
+@seen.remember(max_entries=8, show_spinner="Finding the direction of each attribute …")
+def directions(run: Run, how: str) -> np.ndarray:
+    train = shelf.data(run).train
+    return edits.directions(shelf.model(run), train, passing.first(train, LEARNT), how)
+
+
+@seen.remember(max_entries=256)
+def rendered(run: Run, z: np.ndarray, start: np.ndarray, targets: np.ndarray, how: str) -> np.ndarray:
+    """(n, C, H, W), of a code whose attributes go from `start` to `targets`."""
+    along = None if shelf.model(run).attributes else directions(run, how)
+    return edits.render(shelf.model(run), z, start, targets, along)
+
+
+@seen.remember(max_entries=64)
+def coded(run: Run, example: int) -> tuple[np.ndarray, np.ndarray]:
+    """Code (D,) and attributes (A,) of a held-out image."""
+    test = shelf.data(run).test
+    return passing.encode(shelf.model(run), test, np.array([example]))[0], passing.attributes_of(test, [example])[0]
+
+
+@seen.remember(max_entries=16)
+def usual_error(run: Run) -> float:
+    """Squared error per value that 99 of 100 held-out images stay below."""
+    test = shelf.data(run).test
+    ids = passing.first(test, KNOWN)
+    back = passing.autoencode(shelf.model(run), test, ids)
+    return float(np.quantile(reconstruction.mse(passing.examples(test, ids).numpy(), back), 0.99))
+
+
+@seen.remember(max_entries=64)
+def drawn(run: Run, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """A code (D,) from the prior, and attributes (A,) of some training image."""
+    model, train = shelf.model(run), shelf.data(run).train
+    z = model.prior.sample(1, next(model.parameters()), 1.0, torch.Generator().manual_seed(seed))[0].numpy()
+    return z, passing.attributes_of(train, [seed * 7919 % len(train)])[0]
+
+
+# --- the grid of Fig. 6 -------------------------------------------------------------------------------------------
+
+
+def row_switches(held: list[str]) -> list[tuple[str, edits.Switches]]:
+    """All ways in which up to two attributes can stand."""
+    if held == ["Male", "Young"]:
+        return list(edits.ROWS)
+    ways = product(*[[(name, True), (name, False)] for name in held])
+    return [(", ".join(("" if on else "not ") + words(name) for name, on in way), way) for way in ways]
+
+
+def another() -> None:
+    st.session_state["attributes.z"] = (st.session_state["attributes.z"] + 1) % 10_000
+
+
+@st.fragment
+def grid() -> None:
+    """Rows hold attributes, columns switch others; one code throughout."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        from_draw = "sample" in run.entry.abilities and looks.option(
+            "Code", ["of a held-out face", "drawn from the prior"], "attributes.code"
+        ).startswith("drawn")
+        number = looks.number("Which", min(9999, len(split) - 1), "attributes.z", width=150)
+        st.button("Another", icon=":material/casino:", key="attributes.another", on_click=another)
+        usual = [name for name in ("Male", "Young") if name in names]
+        held = st.multiselect("Rows hold", names, usual, key="attributes.rows", format_func=words, max_selections=2,
+                              width=300, **looks.LINKED)  # fmt: skip
+        varied = st.multiselect("Columns switch", names, [], key="attributes.columns", format_func=words, width=360,
+                                placeholder="as in the chapter’s Fig. 6", **looks.LINKED)  # fmt: skip
+    z, own = drawn(run, number) if from_draw else coded(run, number)
+    base = edits.switch(data, own, edits.BASE)
+    columns = list(edits.COLUMNS)
+    if varied:
+        columns = [("as it is", ())]
+        columns += [(words(n), ((n, bool(base[names.index(n)] < 0.5)),)) for n in varied]
+    rows = row_switches(held) if held else [("", ())]
+    targets = np.stack([
+        edits.switch(data, edits.switch(data, base, ways), switches) for _, ways in rows for _, switches in columns
+    ])  # fmt: skip
+    pictures = to_uint8(rendered(run, z, own, targets, how)).reshape(len(rows), len(columns), *data.shape[1:], -1)
+    pictures = pictures[..., 0] if data.shape[0] == 1 else pictures
+    contact([(name, row) for (name, _), row in zip(rows, pictures, strict=True)], key="attributes.grid", tile=76,
+            captions=[name for name, _ in columns], alt="One code with many attributes: rows hold some, columns switch "
+            "others")  # fmt: skip
+    decoder = r"B(z, y)" if told else r"B\left(z + \textstyle\sum_k (y_k - y^0_k)\, d_k\right)"
+    st.latex(rf"x = {decoder},\qquad z\ \text{{the same in all {len(targets)} pictures}},\quad y\ \text{{as named}}")
+    with st.container(horizontal=True):
+        flat = pictures.reshape(-1, *pictures.shape[2:])
+        looks.download("Grid as PNG", lambda: plots.png(looks.sheet(flat, len(columns), 2000)),
+                       f"{run.info.id}-attributes.png", "image/png", "attributes.png")  # fmt: skip
+        looks.download("Attributes as CSV", looks.table(["row", "column", *names],
+                       [name for name, _ in rows for _ in columns], [name for _ in rows for name, _ in columns],
+                       *targets.T.astype(int)), f"{run.info.id}-attributes.csv", "text/csv",
+                       "attributes.csv")  # fmt: skip
+        along = "None" if told else f'edits.directions(model, run.data().train, np.arange({LEARNT}), "{how}")'
+        looks.python(run, f"""
+from aecore.explore import edits
+from aecore.measure import passing
+
+model, data = run.model(), run.data()
+z = passing.encode(model, data.test, np.array([{number}]))[0]
+own = passing.attributes_of(data.test, [{number}])[0]
+targets = [edits.switch(data, edits.switch(data, edits.switch(data, own, edits.BASE), row), column)
+           for _, row in edits.ROWS for _, column in edits.COLUMNS]
+print(edits.render(model, z, own, np.stack(targets), {along}).shape)
+""", "attributes.python")  # fmt: skip
+
+
+how = "means"
+if not told:
+    st.caption(
+        f"{looks.plain(run.info.title)} was never told an attribute: here codes move along a direction, found in "
+        f"the codes of {LEARNT:,} training images that have the attribute and that have not."
+    )
+    way = looks.option("Directions by", ["difference of means", "linear classifier"], "attributes.how")
+    how = "means" if way.startswith("diff") else "classifier"
+grid()
+
+# --- the bench ----------------------------------------------------------------------------------------------------
+
+st.header("Edit a face", anchor=False)
+
+
+def kept() -> list[tuple[str, bool]]:
+    """The edits made so far, from the session or the link: "+Smiling,-Male"."""
+    parts = looks.recall("edits", run).split(",")
+    return [(part[1:], part[0] == "+") for part in parts if part[:1] in ("+", "-") and part[1:] in names][-40:]
+
+
+def keep(made: list[tuple[str, bool]]) -> None:
+    looks.keep("edits", run, ",".join(("+" if on else "-") + name for name, on in made))
+
+
+def forget() -> None:
+    looks.keep("edits", run, "")
+
+
+def undo() -> None:
+    keep(kept()[:-1])
+
+
+def face() -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
+    """An image (C, H, W) or None where it is drawn from the prior, its code and its attributes; None without any."""
+    sources = ["held-out face", "drawn from the prior", "upload"]
+    if "sample" not in run.entry.abilities:
+        sources.remove("drawn from the prior")
+    source = looks.option("Face", sources, "attributes.from", on_change=forget)
+    if source == "upload":
+        file = st.file_uploader("A drawing of a face from the front: PNG, JPEG or WebP", key="attributes.upload",
+                                max_upload_size=64, on_change=forget)  # fmt: skip
+        if file is None:
+            st.caption("It is cut to a square and brought to the size that the model knows.")
+            return None
+        try:
+            picture = read_picture(file.getvalue(), data.shape, file.name).astype(np.float32) / 255
+        except DataError as error:
+            st.error(looks.plain(str(error)), icon=":material/error:")
+            return None
+        said = read(picture[None])
+        own = np.zeros(len(names), np.float32) if said is None else (said.attributes[0] > 0).float().numpy()
+        z = passing.over(model, Given(picture[None], own[None]), np.arange(1), model.encode)[0]
+        back = rendered(run, z, own, own[None], how)[0]
+        error, usual = float(np.square(back - picture).mean()), usual_error(run)
+        if error > 2 * usual:
+            st.warning(
+                f"This does not look like the faces that {looks.plain(run.info.title)} knows: it comes back with an "
+                f"error of {error:.4f}, where 99 of 100 held-out faces stay below {usual:.4f}. Upload a face from the "
+                "front, drawn like those above, that fills the picture.", icon=":material/face:",
+            )  # fmt: skip
+        return picture, z, own
+    number = looks.number("Which face", min(9999, len(split) - 1), "attributes.face", on_change=forget, width=150)
+    if source == "held-out face":
+        z, own = coded(run, number)
+        return passing.examples(split, [number])[0].numpy(), z, own
+    z, own = drawn(run, number)
+    return None, z, own
+
+
+class Given:
+    """One picture with its attributes, as a split."""
+
+    labels = None
+
+    def __init__(self, x: np.ndarray, attributes: np.ndarray):
+        self.x, self.attributes = torch.from_numpy(x), torch.from_numpy(attributes)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def batch(self, index):
+        from aecore.data import Batch
+
+        return Batch(self.x[index], attributes=self.attributes[index])
+
+
+def bars(before: np.ndarray, after: np.ndarray, target: np.ndarray) -> None:
+    """The judge's reading of every attribute, before and after; marked where it should be."""
+    rows = ""
+    bar = '<i style="position:absolute;left:0;{place};width:{width:.1f}%;background:{colour}"></i>'
+    for name, b, a, t in zip(names, before, after, target, strict=True):
+        wrong = (a > 0.5) != (t > 0.5)
+        moved = abs(a - b) > 0.5
+        colour = plots.term_colour("adv") if wrong else plots.term_colour("recon")
+        weight = 650 if moved or wrong else 400
+        said = f"{words(name)}: {100 * b:.0f} % before, {100 * a:.0f} % after, told {'yes' if t > 0.5 else 'no'}"
+        rows += (
+            f'<div title="{html.escape(said)}" style="display:grid;grid-template-columns:10.5rem 1fr 6.5rem;gap:.7rem;'
+            f'align-items:center;margin:.15rem 0"><span style="font-weight:{weight};text-align:right">'
+            f'{html.escape(words(name))}</span><span style="position:relative;height:1.05rem;border-radius:4px;'
+            'background:rgba(128,135,144,.16);overflow:hidden">'
+            + bar.format(place="top:0;bottom:55%", width=100 * b, colour="rgba(128,135,144,.75)")
+            + bar.format(place="top:50%;bottom:0", width=100 * a, colour=colour)
+            + '</span><span style="font-variant-numeric:tabular-nums">'
+            f"{100 * b:.0f} → {100 * a:.0f} %{' ✗' if wrong else ''}</span></div>"
+        )
+    st.html(f'<div role="img" aria-label="What a judge reads before and after">{rows}</div>')
+
+
+@st.fragment
+def bench() -> None:
+    """A face, its attributes as switches, what they do."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        found = face()
+    if found is None:
+        return
+    picture, z, own = found
+    made = kept()
+    target = edits.switch(data, own, made)
+
+    def switch_one() -> None:
+        wanted = set(st.session_state["attributes.pills"] or [])
+        present = {name for name, on in zip(names, target, strict=True) if on > 0.5}
+        keep([*kept(), *((name, name in wanted) for name in sorted(wanted ^ present))])
+
+    st.session_state["attributes.pills"] = [name for name, on in zip(names, target, strict=True) if on > 0.5]
+    st.pills("Attributes", names, selection_mode="multi", key="attributes.pills", format_func=words,
+             on_change=switch_one)  # fmt: skip
+    with st.container(horizontal=True, vertical_alignment="center", gap="small"):
+        st.button("Undo", icon=":material/undo:", key="attributes.undo", disabled=not made, on_click=undo)
+        st.button("As it was", icon=":material/restart_alt:", key="attributes.reset", disabled=not made,
+                  on_click=forget)  # fmt: skip
+        laid = picture is not None and looks.option("Show", ["decoded", "laid on the image"], "attributes.show") != (
+            "decoded"
+        )
+        if made:
+            st.caption("; then ".join(("" if on else "not ") + words(name) for name, on in made))
+    pair = rendered(run, z, own, np.stack([own, target]), how)
+    origin = pair[0] if picture is None else picture
+    after = np.clip(origin + pair[1] - pair[0], 0, 1) if laid else pair[1]
+    tiles = to_uint8(np.stack([origin, after]))
+    difference = plots.difference(tiles[:1], tiles[1:])[0]
+    truth = None
+    ids = torch.tensor([int(st.session_state.get("attributes.face", 0))])
+    if picture is not None and st.session_state.get("attributes.from", "held-out face") == "held-out face":
+        redrawn = getattr(split, "redrawn", None)
+        truth = None if redrawn is None else redrawn(ids, torch.from_numpy(target[None]))[0].numpy()
+    columns = st.columns(5 if truth is not None else 4, gap="medium")
+    with columns[0]:
+        looks.picture(tiles[0], "drawn from the prior" if picture is None else "the face", "The face before the edit")
+    with columns[1]:
+        looks.picture(to_uint8(pair[:1])[0], "what comes back, unedited", "The face decoded from its code")
+    with columns[2]:
+        looks.picture(tiles[1], "edited, laid on the face" if laid else "edited", "The face after the edit")
+    with columns[3]:
+        looks.picture(difference, "difference: red brighter, blue darker", "Difference of both")
+    if truth is not None:
+        with columns[4]:
+            looks.picture(to_uint8(truth[None])[0], "the truth: the same face, drawn so", "The same face drawn anew")
+    facts = []
+    if truth is not None:
+        facts = [
+            ("error against the truth", f"{np.square(after - truth).mean():.5f}", "squared, per value", ""),
+            ("error of not editing", f"{np.square(origin - truth).mean():.5f}", "of the face as it was", ""),
+        ]
+    said = read(np.stack([origin, after]))
+    if said is not None and said.nuisance.shape[1]:
+        moved = float((said.nuisance[1] - said.nuisance[0]).square().mean().sqrt())
+        facts.append(("the rest of the face moved by", f"{moved:.2f}",
+                      "as the judge reads pose, skin, light, …; two faces differ by about 0.7", ""))  # fmt: skip
+    if facts:
+        looks.numbers(facts)
+    with st.container(horizontal=True):
+        three = np.concatenate([looks.rgb(tiles), difference[None]])
+        looks.download("Edit as PNG", lambda: plots.png(looks.sheet(three, 3, 1500)), f"{run.info.id}-edit.png",
+                       "image/png", "attributes.edit")  # fmt: skip
+    left, right = st.columns([1, 1], gap="large")
+    with left:
+        st.subheader("What else moved", anchor=False)
+        if said is None:
+            st.info("No judge of these data is trained, so nothing reads the attributes. "
+                    "aecore.measure.judge.fit trains one in minutes.", icon=":material/gavel:")  # fmt: skip
+        else:
+            shares = said.attributes.sigmoid().numpy()
+            bars(shares[0], shares[1], target)
+            st.caption("What a classifier reads before (grey) and after (colour) the edit; ✗ where it is not what the "
+                       "decoder was told.")  # fmt: skip
+    with right:
+        st.subheader("Each one alone", anchor=False)
+        singles = edits.single_edits(data, target)
+        images = rendered(run, z, own, singles, how)
+        images = np.clip(origin + images - pair[:1], 0, 1) if laid else images
+        contact([("", to_uint8(images[1:]))], key="attributes.singles", tile=84, pick="Make this edit",
+                captions=[("" if t < 0.5 else "no ") + words(n) for n, t in zip(names, target, strict=True)],
+                alt="The face with each attribute switched alone", on_change=lambda: keep([
+                    *kept(), (names[k := int(st.session_state["attributes.singles"]["pick"])], bool(target[k] < 0.5))
+                ]))  # fmt: skip
+    st.subheader("How much of it", anchor=False)
+    along = edits.strengths(data, target)
+    sheet = rendered(run, z, own, along.reshape(-1, along.shape[-1]), how)
+    tiles = to_uint8(sheet).reshape(*along.shape[:2], *data.shape[1:], -1)
+    values = np.tile(np.linspace(-0.5, 1.5, along.shape[1], dtype=np.float32), (len(names), 1))
+    scrubber(tiles[..., 0] if data.shape[0] == 1 else tiles, [words(name) for name in names], values, target,
+             key="attributes.strength", alt="The face with one attribute more or less of it")  # fmt: skip
+    st.caption("0 is without, 1 is with the attribute; beyond lies more than any training image had.")
+
+
+bench()
+
+# --- from one face to another -------------------------------------------------------------------------------------
+
+st.header("From one face to another", anchor=False)
+
+
+@st.fragment
+def between() -> None:
+    """Frames in which code and attributes go from one held-out face to another."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        a = looks.number("From face", len(split) - 1, "attributes.a", width=150)
+        b = int(st.number_input("To face", 0, len(split) - 1, 7, key="attributes.b", width=150, **looks.LINKED))
+        what = looks.option("What goes over", ["code and attributes", "code alone", "attributes alone"],
+                            "attributes.over")  # fmt: skip
+    (za, ya), (zb, yb) = coded(run, a), coded(run, b)
+    share = np.linspace(0, 1, FRAMES, dtype=np.float32)[:, None]
+    z = za + (0 if what == "attributes alone" else share) * (zb - za)
+    y = ya + (0 if what == "code alone" else share) * (yb - ya)
+    # Where codes move along directions, a face's own code already has its attributes: those of the way start from them.
+    start = ya if told or what == "attributes alone" else y
+    tiles = to_uint8(rendered(run, np.broadcast_to(z, (FRAMES, len(za))), start, np.broadcast_to(
+        y, (FRAMES, len(ya))), how))  # fmt: skip
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        film(np.stack([looks.enlarge(tile, 256) for tile in tiles]), [f"{100 * s:.0f} %" for s in share.ravel()],
+             key="attributes.film", alt=f"From face {a} to face {b}", fps=10)  # fmt: skip
+    with right:
+        st.image(looks.sheet(tiles, 7), alt="The same way as a strip", output_format="PNG", width="stretch")
+        apart = edits.differing(data, ya, yb)
+        st.caption(f"Attributes in which they differ: {', '.join(map(words, apart)) or 'none'}.")
+
+
+between()
+
+# --- how good -----------------------------------------------------------------------------------------------------
+
+CARD = {
+    "edits seen": ("edits that the judge sees", "edits seen without editing", True),
+    "edits seen, worst attribute": ("of the worst attribute", "", True),
+    "other attributes stay": ("other attributes that stay", "", True),
+    "all attributes right": ("all attributes right", "", True),
+    "reconstruction, squared error": ("reconstruction error", "", False),
+    "error against the true edit": ("error against the truth, decoded", "error of not editing", False),
+    "error of the edit laid on the image": ("the same, laid on the face", "error of not editing", False),
+    "rest of the face after, R²": ("rest of the face, R² after edits", "rest of the face before, R²", False),
+    "Fréchet distance to true edits": ("Fréchet distance to true edits", "Fréchet distance by chance", False),
+}
+if "edits seen" in run.info.metrics:
+    st.header("How good are these edits?", anchor=False)
+    found = run.info.metrics
+    lines = []
+    for key, (title, beside, share) in CARD.items():
+        if key in found:
+            write = (lambda v: f"{100 * v:.1f} %") if share else (lambda v: f"{v:.4f}" if abs(v) < 10 else f"{v:.1f}")
+            lines.append({"measure": title, "here": write(found[key]),
+                          "beside": f"{write(found[beside])} ({beside})" if beside in found else ""})  # fmt: skip
+    st.dataframe(lines, hide_index=True, width="content")
+    st.caption("Over 500 held-out faces, each attribute of each switched alone; one seed. Faces are drawn, so the true "
+               "answer to every edit is known: the same face, drawn with the attribute changed.")  # fmt: skip
+st.info(
+    "**What labels are.** On photographs an attribute is what annotators thought they saw: an opinion, with their "
+    "time’s notions of man, woman, young. The faces here are drawn; they have no person’s identity, and their "
+    "attributes are true by construction.", icon=":material/label:",
+)  # fmt: skip
+with st.expander("What to look for"):
+    st.markdown(
+        "- **The person**: pose, skin, light and background should be the same along a row.\n"
+        "- **What else moved**: an attribute that drags another along was learnt together with it.\n"
+        "- **The conditional VAE** keeps the person but ignores some attributes: its code already holds them.\n"
+        "- **Pure conditional ALI** obeys the attributes and loses the person: nothing asks the image back.\n"
+        "- **Beyond 1**: more than any training image had; what gives way first?"
+    )
+with st.expander("Why"):
+    st.markdown(
+        "The critic of conditional ALI sees image, code and attributes together; pairs that a decoder made from other "
+        "attributes must look like pairs that an encoder made (Dumoulin et al., 2016, with Fig. 6 of the chapter). "
+        "That says what images of each attribute look like; that the code still describes *this* face needs more: here "
+        "a cycle (Li et al., 2017), a critic that reads attributes, and edits among the fakes. Section 5.2."
+    )
