@@ -178,7 +178,7 @@ def _pausing() -> Iterator[Any]:
 
 @app.command()
 def evaluate(run: RunName, as_json: Annotated[bool, typer.Option("--json", help="as one object")] = False) -> None:
-    """Measure a run on held-out data of what it was trained on."""
+    """Measure a run on held-out data of what it was trained on, beside what its card says."""
     from . import data as datasets
     from .measure import report
 
@@ -187,8 +187,10 @@ def evaluate(run: RunName, as_json: Annotated[bool, typer.Option("--json", help=
     if as_json:
         print(json.dumps(figures, indent=1))
     else:
+        card = opened.info.metrics
         for name, value in figures.items():
-            print(f"{name:24} {value:.6g}")
+            said = f"   card {card[name]:.6g}" if name in card else ""
+            print(f"{name:36} {value:<12.6g}{said}".rstrip())
 
 
 @app.command()

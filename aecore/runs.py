@@ -43,6 +43,7 @@ from .catalog import entry
 from .data.base import Data, DataError, DataSpec
 from .entry import Entry, FieldError
 from .models.base import Model
+from .packing import SCALE, pack, unpack
 from .train import Diverged, Plan, Row, Training
 
 Status = Literal["queued", "running", "paused", "stopped", "failed", "done"]
@@ -358,6 +359,7 @@ class Run:
         except FieldError as error:
             raise RunError(f"{self.path / 'run.json'}: {error}. Mend it, or train again.") from error
         expected = model.state_dict()
+        tensors = unpack(tensors, {name: value.shape for name, value in expected.items()})
         for name, value in expected.items():
             if name not in tensors and name.startswith(model.spare):
                 tensors[name] = value
@@ -375,13 +377,21 @@ class Run:
         """The data to look at it with: what it was trained on, or a stand-in that is on every computer."""
         return datasets.load(self.info.shown or self.info.data, device)
 
-    def save_model(self, model: Model, half: bool = False, path: Path | None = None, lean: bool = False) -> None:
-        """The weights, from any device; half: 16 bit for what is a float; lean: without what only training needs."""
-        kind = {True: torch.float16, False: torch.float32}[half]
+    def save_model(self, model: Model, bits: int = 32, path: Path | None = None, lean: bool = False) -> None:
+        """The weights, from any device.
+
+        bits: 32; 16, for all floats; 12 (`packing`), 16 for small tensors.  lean: without what only training needs.
+        """
+        kind = torch.float32 if bits == 32 else torch.float16
         tensors = {
-            name: value.detach().cpu().to(kind) if value.is_floating_point() else value.detach().cpu()
+            name: value.detach().cpu()
             for name, value in model.state_dict().items()
             if not (lean and name.startswith(model.spare))
+        }
+        tensors = pack(tensors) if bits == 12 else tensors
+        tensors = {
+            name: value if not value.is_floating_point() or name.endswith(SCALE) else value.to(kind)
+            for name, value in tensors.items()
         }
         write_tensors(path or self.path / "weights.safetensors", tensors, {"model": self.info.model})
 
@@ -534,7 +544,7 @@ class Run:
         count = min(SNAPSHOTS, SNAPSHOT_BYTES // size, len(training.marks))
         spread = {training.marks[round(k * (len(training.marks) - 1) / max(1, count - 1))] for k in range(count)}
         if max(mark for mark in training.marks if mark <= training.draws) in spread:
-            self.save_model(training.model, half=True, path=self.path / f"snapshots/{training.step}.safetensors")
+            self.save_model(training.model, 16, path=self.path / f"snapshots/{training.step}.safetensors")
         picture = preview_png(training.model, self.entry, data)
         if picture:
             write_aside(self.path / f"preview/{training.step}.png", lambda aside: aside.write_bytes(picture))

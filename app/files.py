@@ -33,7 +33,7 @@ def downloads(run: Run) -> None:
         ("Curves (CSV)", lambda: export.rows_csv(run), "curves.csv", "text/csv"),
         (
             "Weights (safetensors)",
-            (run.path / "weights.safetensors").read_bytes,
+            lambda: export.weights(run),
             "weights.safetensors",
             "application/octet-stream",
         ),

@@ -38,6 +38,7 @@ EXHIBITS = {  # page: a component or element that shows its picture, and a contr
     "features": (".contact", "Seed of the choice"),
     "adversarial": (".contact", "Seed of the draws"),
     "compare": (".planes", "Image b"),
+    "attributes": (".contact", "Which"),
 }
 MOVE = """() => { window.spent = []; let at = 0;
     addEventListener('pointermove', () => { at = performance.now(); }, true);

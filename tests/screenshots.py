@@ -11,7 +11,7 @@ from aecore.runs import pretrained
 from tests.chromium import CHROMIUM, ROOT, app, chromium
 
 PAGES = (
-    "", "train", "run", "reconstruct", "traverse", "map", "generate", "compare",
+    "", "train", "run", "reconstruct", "traverse", "map", "generate", "attributes", "compare",
     "chapter", "bottleneck", "regularizers", "denoising", "layers", "inside", "importance", "beta", "wasserstein",
     "transport", "features", "adversarial",
 )  # fmt: skip

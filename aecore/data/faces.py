@@ -208,10 +208,11 @@ class Painter:
 
         # Long hair behind the head: not a man's, not a bald head's.
         w = 0.415 + 0.03 * rest["width"] + 0.02 * male
-        curl = torch.sin(21 * u + 3 * rest["hair shade"]) * torch.sin(19 * v)
+        curl = torch.sin(17 * u + 3 * rest["hair shade"]) * torch.sin(15 * v)
         wave = on["Wavy_Hair"] * curl
-        cap = (u**2 / (w + 0.065) ** 2 + (v + 0.02) ** 2 / 0.445).sqrt_().sub_(1).mul_(0.54) - 0.036 * wave
-        fall = across - (w + 0.058 + 0.07 * v.clamp_min(-0.1)) - 0.030 * wave
+        cap = (u**2 / (w + 0.065) ** 2 + (v + 0.02) ** 2 / 0.445).sqrt_().sub_(1).mul_(0.54)
+        cap = cap - 0.058 * wave * (0.3 + 1.8 * across).clamp_max(1)
+        fall = across - (w + 0.058 + 0.07 * v.clamp_min(-0.1)) - 0.050 * wave
         end = v - 0.70 + 0.9 * (across - 0.36).clamp_min(0) ** 2 / 0.1 - 0.02 * wave
         tail = torch.maximum(torch.maximum(fall, end), -0.02 - v)
         long = hairy * (1 - male)
@@ -351,7 +352,7 @@ class Painter:
         top = self.inside(torch.minimum(cap, torch.where(long > 0.5, tail, cap))) * front * (1 - on["Bald"])
         strands = torch.sin(46 * x + 14 * b * x) * 0.05 * (1 - on["Wavy_Hair"])
         shine = torch.exp(-(((b + 0.47 - 0.75 * (x - 0.25 * light) ** 2) / 0.055) ** 2)) * 0.30
-        tone = 0.97 + strands + 0.15 * wave + shine + 0.2 * light * x - 0.30 * b.clamp_min(0)
+        tone = 0.97 + strands + 0.30 * wave + shine + 0.2 * light * x - 0.30 * b.clamp_min(0)
         whole.over(top, hair[:, :, None, None] * tone[:, None] + 0.05 * shine[:, None])
         # A bald head: a fringe above the ears, and a shine.
         rim = self.inside((r - 1.05) * 0.47) * self.inside((w - 0.050) - a + 1.6 * (b + 0.02) ** 2)

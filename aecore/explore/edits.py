@@ -63,7 +63,7 @@ def render(
     targets = np.atleast_2d(np.asarray(targets, np.float32))
     if model.attributes:
         codes = np.array(np.broadcast_to(z, (len(targets), z.shape[-1])))
-        return passing.decode(model, codes, torch.from_numpy(targets))
+        return passing.decode(model, codes, torch.tensor(targets))
     if along is None:
         raise DataError(f"{type(model).__name__} is not told attributes: give the directions along which codes move.")
     return passing.decode(model, z + (targets - start) @ along, *model.told(len(targets)))

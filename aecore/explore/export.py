@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from PIL import Image
+from safetensors.torch import save
 from torch import Tensor, nn
 
 from .. import nets
@@ -86,6 +87,13 @@ def _onnx(module: nn.Module, example: Tensor, source: str, target: str, path: Pa
 
 
 # --- tables -------------------------------------------------------------------------------------------------
+
+
+def weights(run: Run) -> bytes:
+    """All weights as one safetensors file, in full precision and by their names in the model."""
+    return save(
+        {name: value.contiguous() for name, value in run.model().state_dict().items()}, {"model": run.info.model}
+    )
 
 
 def _codes(run: Run, split: str, limit: int | None) -> dict[str, Any]:

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import html
 from itertools import product
 
 import numpy as np
 import streamlit as st
 import torch
 
-from aecore import DataError, Run
+from aecore import DataError
 from aecore.data import image as read_picture
-from aecore.data.base import Data
 from aecore.explore import edits
 from aecore.explore.pictures import to_uint8
-from aecore.measure import judge, passing, reconstruction
-from app import looks, plots, seen, shelf
+from aecore.measure import passing
+from app import looks, plots, shelf
 from app.browser import film, scrubber
 from app.browser.contact import contact
+from app.edits import LEARNT, Given, bars, coded, drawn, read, rendered, usual_error, words
 
-KNOWN = 500  # held-out images whose errors say what is usual
-LEARNT = 3000  # training images from which directions are taken
 FRAMES = 21
 
 run = looks.opening(
@@ -31,67 +28,6 @@ run = looks.opening(
 model, data, split = looks.model(run), shelf.data(run), looks.split(run)
 names = data.attributes
 told = bool(model.attributes)
-
-
-def words(name: str) -> str:
-    """An attribute as people say it."""
-    return name.replace("_", " ").lower()
-
-
-@st.cache_resource(max_entries=4, show_spinner=False)
-def _judge(key: str, _data: Data) -> judge.Judge | None:
-    try:
-        return judge.judge_of(_data)
-    except DataError:
-        return None
-
-
-def reader() -> judge.Judge | None:
-    """The judge of these data, where there is one."""
-    return _judge(f"{data.spec.name} {data.shape}", data)
-
-
-def read(pictures: np.ndarray) -> judge.Readings | None:
-    """What the judge reads off images (n, C, H, W)."""
-    found = reader()
-    return None if found is None else judge.read(found, torch.from_numpy(pictures))
-
-
-@seen.remember(max_entries=8, show_spinner="Finding the direction of each attribute …")
-def directions(run: Run, how: str) -> np.ndarray:
-    train = shelf.data(run).train
-    return edits.directions(shelf.model(run), train, passing.first(train, LEARNT), how)
-
-
-@seen.remember(max_entries=256)
-def rendered(run: Run, z: np.ndarray, start: np.ndarray, targets: np.ndarray, how: str) -> np.ndarray:
-    """(n, C, H, W), of a code whose attributes go from `start` to `targets`."""
-    along = None if shelf.model(run).attributes else directions(run, how)
-    return edits.render(shelf.model(run), z, start, targets, along)
-
-
-@seen.remember(max_entries=64)
-def coded(run: Run, example: int) -> tuple[np.ndarray, np.ndarray]:
-    """Code (D,) and attributes (A,) of a held-out image."""
-    test = shelf.data(run).test
-    return passing.encode(shelf.model(run), test, np.array([example]))[0], passing.attributes_of(test, [example])[0]
-
-
-@seen.remember(max_entries=16)
-def usual_error(run: Run) -> float:
-    """Squared error per value that 99 of 100 held-out images stay below."""
-    test = shelf.data(run).test
-    ids = passing.first(test, KNOWN)
-    back = passing.autoencode(shelf.model(run), test, ids)
-    return float(np.quantile(reconstruction.mse(passing.examples(test, ids).numpy(), back), 0.99))
-
-
-@seen.remember(max_entries=64)
-def drawn(run: Run, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """A code (D,) from the prior, and attributes (A,) of some training image."""
-    model, train = shelf.model(run), shelf.data(run).train
-    z = model.prior.sample(1, next(model.parameters()), 1.0, torch.Generator().manual_seed(seed))[0].numpy()
-    return z, passing.attributes_of(train, [seed * 7919 % len(train)])[0]
 
 
 # --- the grid of Fig. 6 -------------------------------------------------------------------------------------------
@@ -148,14 +84,18 @@ def grid() -> None:
                        [name for name, _ in rows for _ in columns], [name for _ in rows for name, _ in columns],
                        *targets.T.astype(int)), f"{run.info.id}-attributes.csv", "text/csv",
                        "attributes.csv")  # fmt: skip
+        source = f"""z = passing.encode(model, data.test, np.array([{number}]))[0]
+own = passing.attributes_of(data.test, [{number}])[0]"""
+        if from_draw:
+            source = f"""z = np.array({z.round(4).tolist()}, np.float32)  # drawn from the prior
+own = np.array({own.astype(int).tolist()}, np.float32)"""
         along = "None" if told else f'edits.directions(model, run.data().train, np.arange({LEARNT}), "{how}")'
         looks.python(run, f"""
 from aecore.explore import edits
 from aecore.measure import passing
 
 model, data = run.model(), run.data()
-z = passing.encode(model, data.test, np.array([{number}]))[0]
-own = passing.attributes_of(data.test, [{number}])[0]
+{source}
 targets = [edits.switch(data, edits.switch(data, edits.switch(data, own, edits.BASE), row), column)
            for _, row in edits.ROWS for _, column in edits.COLUMNS]
 print(edits.render(model, z, own, np.stack(targets), {along}).shape)
@@ -212,7 +152,7 @@ def face() -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
         except DataError as error:
             st.error(looks.plain(str(error)), icon=":material/error:")
             return None
-        said = read(picture[None])
+        said = read(run, picture[None])
         own = np.zeros(len(names), np.float32) if said is None else (said.attributes[0] > 0).float().numpy()
         z = passing.over(model, Given(picture[None], own[None]), np.arange(1), model.encode)[0]
         back = rendered(run, z, own, own[None], how)[0]
@@ -230,46 +170,6 @@ def face() -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
         return passing.examples(split, [number])[0].numpy(), z, own
     z, own = drawn(run, number)
     return None, z, own
-
-
-class Given:
-    """One picture with its attributes, as a split."""
-
-    labels = None
-
-    def __init__(self, x: np.ndarray, attributes: np.ndarray):
-        self.x, self.attributes = torch.from_numpy(x), torch.from_numpy(attributes)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, index):
-        from aecore.data import Batch
-
-        return Batch(self.x[index], attributes=self.attributes[index])
-
-
-def bars(before: np.ndarray, after: np.ndarray, target: np.ndarray) -> None:
-    """The judge's reading of every attribute, before and after; marked where it should be."""
-    rows = ""
-    bar = '<i style="position:absolute;left:0;{place};width:{width:.1f}%;background:{colour}"></i>'
-    for name, b, a, t in zip(names, before, after, target, strict=True):
-        wrong = (a > 0.5) != (t > 0.5)
-        moved = abs(a - b) > 0.5
-        colour = plots.term_colour("adv") if wrong else plots.term_colour("recon")
-        weight = 650 if moved or wrong else 400
-        said = f"{words(name)}: {100 * b:.0f} % before, {100 * a:.0f} % after, told {'yes' if t > 0.5 else 'no'}"
-        rows += (
-            f'<div title="{html.escape(said)}" style="display:grid;grid-template-columns:10.5rem 1fr 6.5rem;gap:.7rem;'
-            f'align-items:center;margin:.15rem 0"><span style="font-weight:{weight};text-align:right">'
-            f'{html.escape(words(name))}</span><span style="position:relative;height:1.05rem;border-radius:4px;'
-            'background:rgba(128,135,144,.16);overflow:hidden">'
-            + bar.format(place="top:0;bottom:55%", width=100 * b, colour="rgba(128,135,144,.75)")
-            + bar.format(place="top:50%;bottom:0", width=100 * a, colour=colour)
-            + '</span><span style="font-variant-numeric:tabular-nums">'
-            f"{100 * b:.0f} → {100 * a:.0f} %{' ✗' if wrong else ''}</span></div>"
-        )
-    st.html(f'<div role="img" aria-label="What a judge reads before and after">{rows}</div>')
 
 
 @st.fragment
@@ -328,7 +228,7 @@ def bench() -> None:
             ("error against the truth", f"{np.square(after - truth).mean():.5f}", "squared, per value", ""),
             ("error of not editing", f"{np.square(origin - truth).mean():.5f}", "of the face as it was", ""),
         ]
-    said = read(np.stack([origin, after]))
+    said = read(run, np.stack([origin, after]))
     if said is not None and said.nuisance.shape[1]:
         moved = float((said.nuisance[1] - said.nuisance[0]).square().mean().sqrt())
         facts.append(("the rest of the face moved by", f"{moved:.2f}",
@@ -347,7 +247,7 @@ def bench() -> None:
                     "aecore.measure.judge.fit trains one in minutes.", icon=":material/gavel:")  # fmt: skip
         else:
             shares = said.attributes.sigmoid().numpy()
-            bars(shares[0], shares[1], target)
+            bars(names, shares[0], shares[1], target)
             st.caption("What a classifier reads before (grey) and after (colour) the edit; ✗ where it is not what the "
                        "decoder was told.")  # fmt: skip
     with right:

@@ -1,0 +1,52 @@
+"""Weights in 12 bits each: what published examples are kept in, where their pictures do not change by it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+BITS, SCALE = "|12 bits", "|scale"
+"""Endings of the names of a packed tensor's two parts."""
+LARGEST = 2047
+LEAST = 2048  # numbers in a tensor that is worth packing
+
+
+def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Every large floating-point matrix as whole numbers of 12 bits, and all else as it is.
+
+    A row (index of the first dimension) is divided by its scale, its largest magnitude / 2047; two numbers fill three
+    bytes. "name" becomes "name|12 bits", uint8, and "name|scale", (rows,) float32.
+    """
+    packed: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        if not value.is_floating_point() or value.ndim < 2 or value.numel() < LEAST:
+            packed[name] = value
+            continue
+        rows = value.detach().float().flatten(1)
+        scale = rows.abs().amax(1).clamp_min(1e-30) / LARGEST
+        whole = (rows / scale[:, None]).round().to(torch.int32).flatten() + LARGEST
+        a, b = torch.nn.functional.pad(whole, (0, len(whole) % 2)).view(-1, 2).unbind(1)
+        packed[name + BITS] = torch.stack([a >> 4, (a & 15) << 4 | b >> 8, b & 255], 1).to(torch.uint8).flatten()
+        packed[name + SCALE] = scale
+    return packed
+
+
+def unpack(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
+    """The inverse of `pack`, to within half a scale; `shapes` are those of the model's tensors, by name.
+
+    What does not fit its shape is left packed, under its two names.
+    """
+    found = dict(tensors)
+    for name, shape in shapes.items():
+        three, scale = tensors.get(name + BITS), tensors.get(name + SCALE)
+        if three is None or scale is None or not len(shape) or scale.numel() != shape[0]:
+            continue
+        if three.numel() != 3 * -(-shape.numel() // 2):
+            continue
+        del found[name + BITS], found[name + SCALE]
+        first, middle, last = three.to(torch.int32).view(-1, 3).unbind(1)
+        whole = torch.stack([first << 4 | middle >> 4, (middle & 15) << 8 | last], 1).flatten()[: shape.numel()]
+        found[name] = ((whole - LARGEST).float().view(shape[0], -1) * scale[:, None]).view(shape)
+    return found

@@ -1,0 +1,174 @@
+"""The page Attributes: the grid of Fig. 6, the bench, uploads, directions; and what is published with it."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from aecore import DataSpec, runs
+from aecore import data as datasets
+from aecore.data import faces
+from aecore.measure import edits, judge
+from tests.chromium import CHROMIUM, pixels, settled
+from tests.test_exhibits import opened
+from tests.test_exhibits_closer import canvases, drag, numbers, seen
+
+pytestmark = pytest.mark.timeout(300)
+browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+ALI, PURE, CVAE, PLAIN = "attribute-ali-faces", "ali-attributes-faces", "cvae-faces", "vae-faces"
+
+
+def picture(x: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray((255 * x).round().astype(np.uint8)).resize((200, 200)).save(out, "PNG")
+    return out.getvalue()
+
+
+def face(number: int) -> np.ndarray:
+    """A held-out face at 64 × 64, as somebody might upload it: (H, W, 3)."""
+    data = datasets.load(DataSpec(name="faces", size=64))
+    return data.test.batch(torch.tensor([number])).x[0].permute(1, 2, 0).numpy()
+
+
+# --- what is published ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def found() -> edits.Edits:
+    run = runs.find(ALI)
+    return edits.evaluate(run.model(), run.data(), judge.judge_of(run.data()))
+
+
+def test_the_published_model_edits_as_its_card_says(found):
+    card = runs.find(ALI).info.metrics
+    for name, value in found.numbers().items():
+        assert value == pytest.approx(card[name], rel=0.03, abs=0.003), name
+
+
+def test_an_edit_changes_its_attribute_and_leaves_the_others(found):
+    by_name = dict(zip(found.names, found.seen, strict=True))
+    assert found.seen.mean() >= 0.97 and min(by_name.values()) >= 0.9, by_name
+    assert found.stays.mean() >= 0.98 and found.right.mean() >= 0.85
+    assert found.unedited.max() < 0.02 and found.recon <= 0.004
+    # Laid on the image, an edit is nearer to the truth than no edit, whatever the attribute.
+    assert (found.laid < found.standing).all()
+
+
+def test_the_others_show_what_they_are_there_for():
+    ours, pure, vae = (runs.find(identity).info.metrics for identity in (ALI, PURE, CVAE))
+    assert (
+        pure["edits seen"] > 0.5 and pure["reconstruction, squared error"] > 3 * ours["reconstruction, squared error"]
+    )
+    assert vae["reconstruction, squared error"] < ours["reconstruction, squared error"]  # keeps the person …
+    assert vae["edits seen"] < ours["edits seen"] - 0.1  # … and ignores attributes that its code holds already
+    assert ours["Fréchet distance to true edits"] < vae["Fréchet distance to true edits"]
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_opens_with_each_kind_of_model():
+    for identity in (ALI, PURE, CVAE, PLAIN):
+        at = opened("attributes", run=identity, edits="+Eyeglasses,-Smiling")
+        assert "error against the truth" in numbers(at)
+        assert set(at.session_state["attributes.pills"]) >= {"Eyeglasses"}
+        said = " ".join(caption.value for caption in at.caption)
+        assert ("never told" in said) == (identity == PLAIN)
+    at = opened("attributes", run=PLAIN, attributes__how="linear classifier")
+    assert not at.error
+
+
+def test_a_link_that_makes_no_sense_is_no_trouble():
+    at = opened("attributes", run=ALI, edits="+Nonsense,*,-,+Bald,,x", attributes__face="99999", attributes__rows="[]")
+    assert "bald" in " ".join(caption.value for caption in at.caption) and not at.exception
+
+
+def test_switching_takes_along_what_cannot_stay_and_undo_brings_it_back():
+    test = datasets.load(DataSpec(name="faces")).test
+    number = int(np.flatnonzero(test.attributes[:200, faces.ATTRIBUTES.index("Bangs")])[0])
+    at = opened("attributes", run=ALI, attributes__face=str(number))
+    at.session_state["attributes.pills"] = [*at.session_state["attributes.pills"]]
+    pills = at.get("button_group") or at.get("pills")
+    assert pills and "Bangs" in at.session_state["attributes.pills"]
+    at.query_params["edits"] = "+Bald"
+    at.session_state["_edits"] = (ALI, "+Bald")
+    at.run()
+    assert not {"Bangs", "Wavy_Hair"} & set(at.session_state["attributes.pills"])
+    at.button(key="attributes.undo").click().run()
+    assert "Bangs" in at.session_state["attributes.pills"] and "edits" not in at.query_params
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        ("face.png", lambda: picture(face(3)), ""),
+        ("noise.png", lambda: picture(np.random.default_rng(0).random((32, 32, 3))), "does not look like the faces"),
+        ("words.png", lambda: b"no picture at all", "is not a picture"),
+    ],
+)
+def test_an_upload_is_encoded_or_refused_in_a_sentence(name, content, said):
+    at = opened("attributes", run=ALI, attributes__from="upload")
+    at.file_uploader(key="attributes.upload").set_value((name, content(), "image/png")).run()
+    assert not at.exception
+    words = " ".join(element.value for element in [*at.warning, *at.error])
+    assert said in words if said else not words
+    if not said:  # the judge reads the drawing's attributes
+        true = datasets.load(DataSpec(name="faces")).test.attributes[3] > 0.5
+        assert set(at.session_state["attributes.pills"]) == {
+            n for n, on in zip(faces.ATTRIBUTES, true, strict=True) if on
+        }
+
+
+def test_only_models_of_attributes_are_offered(tmp_path, monkeypatch):
+    at = opened("attributes", run="vae-16")
+    assert "cannot be shown on this page" in " ".join(warning.value for warning in at.warning)
+    assert all("16 units" not in option for option in at.selectbox(key="run-box").options)
+
+
+# --- under the hand -----------------------------------------------------------------------------------------------
+
+
+@browser_only
+def test_a_switch_changes_the_picture_a_drag_its_strength_and_undo_takes_it_back(address, tab):
+    tab.goto(f"{address}/attributes?run={ALI}")
+    tab.get_by_text("Why", exact=True).last.wait_for()
+    settled(tab)
+    grid = canvases(tab, ".contact >> nth=0 >> canvas", 48)
+    first = seen(grid)
+    tab.get_by_role("button", name="Another").click()
+    tab.wait_for_url("**attributes.z=1**")
+    settled(tab)
+    assert np.mean([np.abs(a - b).mean() for a, b in zip(first, seen(grid), strict=True)]) > 5
+
+    edited = tab.locator("img[alt='The face after the edit']")
+    before, read = edited.get_attribute("src"), tab.get_by_text(re.compile("told (yes|no)"))
+    tab.get_by_role("button", name="eyeglasses", exact=True).first.click()
+    tab.wait_for_url("**edits=**Eyeglasses**")
+    settled(tab)
+    assert edited.get_attribute("src") != before and read.count() >= 0
+    assert tab.get_by_text("→ 100 %").count() + tab.get_by_text("→ 99 %").count() >= 1
+    shown = tab.locator(".scrub figure canvas")
+    was = pixels(shown)
+    drag(tab, tab.locator(".scrub [role=slider]").nth(0), (0.2, 0.5), (0.95, 0.5))
+    assert np.abs(pixels(shown).astype(int) - was.astype(int)).mean() > 1  # male, without the server
+    tab.get_by_role("button", name="Undo").click()
+    settled(tab)
+    assert "edits" not in tab.url and edited.get_attribute("src") == before
+
+
+@browser_only
+def test_a_drawing_is_uploaded_and_edited(address, tab):
+    tab.goto(f"{address}/attributes?run={ALI}&attributes.from=upload")
+    upload = {"name": "drawing.png", "mimeType": "image/png", "buffer": picture(face(8))}
+    tab.locator("input[type=file]").set_input_files(upload)
+    edited = tab.locator("img[alt='The face after the edit']")
+    edited.wait_for()
+    settled(tab)
+    before = edited.get_attribute("src")
+    tab.get_by_role("button", name="wearing hat", exact=True).first.click()
+    tab.wait_for_function("b => document.querySelector(\"img[alt='The face after the edit']\").src !== b", arg=before)
