@@ -54,7 +54,8 @@ def rendered(run: Run, z: np.ndarray, start: np.ndarray, targets: np.ndarray, ho
 def coded(run: Run, example: int) -> tuple[np.ndarray, np.ndarray]:
     """Code (D,) and attributes (A,) of a held-out image."""
     test = shelf.data(run).test
-    return passing.encode(shelf.model(run), test, np.array([example]))[0], passing.attributes_of(test, [example])[0]
+    z = passing.encode(shelf.model(run), test, np.array([example]), told=True)
+    return z[0], passing.attributes_of(test, [example])[0]
 
 
 @seen.remember(max_entries=16)

@@ -22,6 +22,24 @@ WIDTHS = (1440, 900)
 SCHEMES = ("light", "dark")
 
 
+def faces_sheet() -> None:
+    """docs/faces.png: drawn faces, and one of them with each attribute switched."""
+    import numpy as np
+    import torch
+
+    from aecore.data import faces
+    from aecore.explore.pictures import grid, png, to_uint8
+
+    a, rest = faces.draw(48, 7)
+    one, its = faces.draw(1, 57)
+    edits = [faces.switched(one[0], name, one[0][k] < 0.5) for k, name in enumerate(faces.ATTRIBUTES)]
+    edits = np.stack([one[0], *edits])
+    painter = faces.Painter(128)
+    tiles = [painter.paint(torch.from_numpy(a), torch.from_numpy(rest)),
+             painter.paint(torch.from_numpy(edits), torch.from_numpy(its).expand(len(edits), -1))]  # fmt: skip
+    (ROOT / "docs/faces.png").write_bytes(png(grid(to_uint8(torch.cat(tiles).numpy()), 16, 2, 255), 9))
+
+
 def settle(tab, ms: int = 1500) -> None:
     tab.wait_for_selector("h1, h2", timeout=60_000)
     tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached", timeout=60_000)
@@ -53,6 +71,7 @@ def shoot(address: str, folder: Path, pages: tuple[str, ...] = PAGES) -> None:
 def main() -> None:
     if CHROMIUM is None:
         sys.exit("No Chromium found: install Debian's chromium, or set CHROMIUM to its path.")
+    faces_sheet()
     target = ROOT / "screenshots"
     shutil.rmtree(target, ignore_errors=True)
     with tempfile.TemporaryDirectory() as temporary:

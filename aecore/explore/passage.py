@@ -69,10 +69,10 @@ def worst(model: Model, split: Split, k: int = 16, limit: int = 10_000) -> tuple
     """
     able = passing.require(model, "encode", "decode")
 
-    def error(x: torch.Tensor, *told: torch.Tensor) -> torch.Tensor:
-        return (x - able.decode(able.encode(x, *told), *told)).float().square().flatten(1).sum(1)
+    def error(x: torch.Tensor, *y: torch.Tensor) -> torch.Tensor:
+        return (x - able.decode(able.encode(x, *y), *y)).float().square().flatten(1).sum(1)
 
     ids = passing.first(split, limit)
-    errors = passing.over(model, split, ids, error)
+    errors = passing.over(model, split, ids, error, told=True)
     chosen = np.argsort(-errors, kind="stable")[:k]
     return ids[chosen], errors[chosen]

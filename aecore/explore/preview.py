@@ -30,14 +30,15 @@ def preview_png(model: Model, entry: Entry, data: Data) -> bytes | None:
     ids = np.resize(first(data.test, COLUMNS), COLUMNS)
     rows, able = [], cast(Any, model)  # what it can do, its entry says
     with still(model, SEED) as device:
-        x = data.test.batch(torch.from_numpy(ids)).x.to(device)
+        batch = data.test.batch(torch.from_numpy(ids))
+        x, told = batch.x.to(device), (batch.attributes.to(device),) if model.attributes else ()
         rows.append(x)
         if {"encode", "decode"} <= entry.abilities:
             seen = x
             if "corrupt" in entry.abilities:
                 seen = able.corrupt(x)
                 rows.append(seen)
-            rows.append(able.decode(able.encode(seen)))
+            rows.append(able.decode(able.encode(seen, *told), *told))
         if "sample" in entry.abilities:
             count = 2 * COLUMNS if "decode" in entry.abilities else COLUMNS  # pixel by pixel, each is expensive
             rows.append(able.sample(count, generator=generator(device, SEED)))

@@ -36,7 +36,7 @@ def clouds(model: Model, split: Split, ids: np.ndarray) -> tuple[np.ndarray, np.
     if gaussian is None:
         mu = encode(model, split, ids)
         return mu, np.zeros_like(mu)
-    both = over(model, split, ids, lambda *x: torch.stack([gaussian(*x).mu, gaussian(*x).std], 1))
+    both = over(model, split, ids, lambda x: torch.stack([gaussian(x).mu, gaussian(x).std], 1))
     return both[:, 0], both[:, 1]
 
 

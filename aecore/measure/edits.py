@@ -87,7 +87,7 @@ def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
     if judge.attributes.out_features != len(data.attributes) or judge.shape != tuple(data.shape):
         raise DataError("This judge reads other attributes, or images of another size. Choose the judge of these data.")
     split, ids = data.test, first(data.test, n)
-    x, a, z = examples(split, ids).cpu(), attributes_of(split, ids), encode(model, split, ids)
+    x, a, z = examples(split, ids).cpu(), attributes_of(split, ids), encode(model, split, ids, told=True)
     back = torch.from_numpy(decode(model, z, torch.from_numpy(a)))
     untouched = read(judge, x)
     redrawn = getattr(split, "redrawn", None)

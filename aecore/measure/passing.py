@@ -107,28 +107,32 @@ def inputs(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Te
     return (batch.x for batch in batches(split, ids, shape))
 
 
-def over(model: Model, split: Split, ids: np.ndarray, function: Callable[..., Tensor], seed: int = 0) -> np.ndarray:
+def over(
+    model: Model, split: Split, ids: np.ndarray, function: Callable[..., Tensor], seed: int = 0, told: bool = False
+) -> np.ndarray:
     """function(x) for all of `ids`, joined: (n, …) float32. Call it with a function of the model's.
 
-    Of a model that attributes condition: function(x, attributes), where the examples have them.
+    told: of a model that attributes condition function(x, attributes), where the examples have them. A code that was
+    made with attributes says nothing of them: it must be decoded with them, too.
     """
     ids, parts = checked(split, ids), []
     with still(model, seed) as device:
         for batch in batches(split, ids, model.shape):
-            told = (batch.attributes.to(device),) if model.attributes and batch.attributes is not None else ()
-            parts.append(function(batch.x.to(device), *told).float().cpu().numpy())
+            known = told and model.attributes and batch.attributes is not None
+            y = (batch.attributes.to(device),) if known else ()
+            parts.append(function(batch.x.to(device), *y).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, *model.shape), np.float32)
 
 
-def encode(model: Model, split: Split, ids: np.ndarray) -> np.ndarray:
-    """Codes (n, D) float32; the posterior's means where there is one."""
-    return over(model, split, ids, require(model, "encode").encode)
+def encode(model: Model, split: Split, ids: np.ndarray, told: bool = False) -> np.ndarray:
+    """Codes (n, D) float32; the posterior's means where there is one.  told: see `over`."""
+    return over(model, split, ids, require(model, "encode").encode, told=told)
 
 
 def autoencode(model: Model, split: Split, ids: np.ndarray) -> np.ndarray:
     """Reconstructions (n, *shape) float32 of the undamaged inputs."""
     able = require(model, "encode", "decode")
-    return over(model, split, ids, lambda x, *told: able.decode(able.encode(x, *told), *told))
+    return over(model, split, ids, lambda x, *y: able.decode(able.encode(x, *y), *y), told=True)
 
 
 def decode(model: Model, codes: np.ndarray, *labels: Tensor) -> np.ndarray:

@@ -45,7 +45,7 @@ def statistics(model: Model, split: Split, limit: int = 2000) -> Units:
 def kl_per_unit(model: Model, split: Split, limit: int | None = None) -> np.ndarray:
     """Mean over a split of KL(q(z_j|x) ‖ N(0, 1)) for every unit j: (D,) nats."""
     able = require(model, "posterior")
-    return over(model, split, first(split, limit), lambda *x: divergences.kl_per_unit(able.posterior(*x))).mean(0)
+    return over(model, split, first(split, limit), lambda x: divergences.kl_per_unit(able.posterior(x))).mean(0)
 
 
 def active_of(codes: np.ndarray) -> np.ndarray:

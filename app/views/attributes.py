@@ -84,7 +84,7 @@ def grid() -> None:
                        [name for name, _ in rows for _ in columns], [name for _ in rows for name, _ in columns],
                        *targets.T.astype(int)), f"{run.info.id}-attributes.csv", "text/csv",
                        "attributes.csv")  # fmt: skip
-        source = f"""z = passing.encode(model, data.test, np.array([{number}]))[0]
+        source = f"""z = passing.encode(model, data.test, np.array([{number}]), told=True)[0]
 own = passing.attributes_of(data.test, [{number}])[0]"""
         if from_draw:
             source = f"""z = np.array({z.round(4).tolist()}, np.float32)  # drawn from the prior
@@ -154,7 +154,7 @@ def face() -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
             return None
         said = read(run, picture[None])
         own = np.zeros(len(names), np.float32) if said is None else (said.attributes[0] > 0).float().numpy()
-        z = passing.over(model, Given(picture[None], own[None]), np.arange(1), model.encode)[0]
+        z = passing.over(model, Given(picture[None], own[None]), np.arange(1), model.encode, told=True)[0]
         back = rendered(run, z, own, own[None], how)[0]
         error, usual = float(np.square(back - picture).mean()), usual_error(run)
         if error > 2 * usual:
