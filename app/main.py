@@ -35,6 +35,12 @@ PAGES = {
         ("wasserstein", "VAE against WAE", "bubble_chart", "Must each image's cloud fill the prior, or all together?"),
         ("transport", "Transport", "local_shipping", "Moving one cloud into another, and a critic of the cost"),
         ("features", "Feature loss", "visibility", "Pixels or features: who compares decides what is lost"),
+        (
+            "pixelcnn",
+            "PixelCNN",
+            "grid_on",
+            "Images drawn pixel by pixel; finish my drawing; what a pixel looks back on",
+        ),
         ("adversarial", "Adversarial codes", "theater_comedy", "Critics of codes, of images, of both"),
     ],
     "See inside": [

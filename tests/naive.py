@@ -130,14 +130,15 @@ def total_correlation(mu: Tensor, logvar: Tensor, z: Tensor) -> float:
     return float((log_qz - log_qz_j).mean())
 
 
-def draw(logits, thresholds: Tensor) -> Tensor:
+def draw(logits, thresholds: Tensor, order=None) -> Tensor:
     """Images (n, C, H, W), value by value in the order of their making, with a whole pass for each value.
 
     logits: of all values, from the images so far.  A value is 1 where its logit exceeds its threshold.
+    order: rows and columns of the pixels as they follow each other; by rows where it is not given.
     """
     _, channels, height, width = thresholds.shape
     x = torch.zeros_like(thresholds)
-    for i, j, c in product(range(height), range(width), range(channels)):
+    for (i, j), c in product(order or product(range(height), range(width)), range(channels)):
         x[:, c, i, j] = (logits(x)[:, c, i, j] > thresholds[:, c, i, j]).to(x.dtype)
     return x
 

@@ -7,7 +7,6 @@ measured when the test was written.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from functools import cache
 
@@ -21,7 +20,7 @@ from aecore.data import load
 from aecore.data.base import Images
 from aecore.measure.likelihood import bound
 from aecore.measure.sharpness import gradient_energy
-from aecore.models.autoregressive import PixelByPixel, PixelCNNDecoder
+from aecore.models.autoregressive import ORDERS, PixelByPixel, PixelCNNDecoder
 from tests import naive
 from tests.claims import DIGITS, trained
 
@@ -64,17 +63,29 @@ def touched(model: PixelByPixel, shape: tuple[int, int, int]) -> list[tuple[int,
     model.head[0] = model.head[2] = torch.nn.Softplus()  # a ReLU that is off would hide what it is told
     x = coins(1, *shape).double().requires_grad_()
     logits = model.logits(x, condition(model, 1)).flatten()
-    order = torch.arange(math.prod(shape)).view(*shape[1:], shape[0]).permute(2, 0, 1).flatten()
+    order = torch.empty(shape, dtype=torch.long)
+    for number, (row, column) in enumerate(model.sequence().tolist()):
+        order[:, row, column] = number * shape[0] + torch.arange(shape[0])
+    order = order.flatten()
     slopes = [torch.autograd.grad(a, x, retain_graph=True, allow_unused=True)[0] for a in logits]
     found = [set() if slope is None else set(order[slope.flatten() != 0].tolist()) for slope in slopes]
     return list(zip(order.tolist(), found, strict=True))
 
 
 @pytest.mark.parametrize("shape", [(1, 6, 4), (3, 5, 3)])
+@pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("key", KEYS)
-def test_a_value_depends_on_all_earlier_ones_and_on_no_later_one(key, shape):
-    for number, earlier in touched(small(key, shape).double(), shape):
+def test_a_value_depends_on_all_earlier_ones_and_on_no_later_one(key, order, shape):
+    for number, earlier in touched(small(key, shape, order=order).double(), shape):
         assert earlier == set(range(number))
+
+
+def test_the_orders_are_what_they_are_called():
+    first = {order: small("pixelcnn", (1, 3, 4), order=order).sequence().tolist() for order in ORDERS}
+    assert first["rows"][:5] == [[0, 0], [0, 1], [0, 2], [0, 3], [1, 0]]
+    assert first["columns"][:4] == [[0, 0], [1, 0], [2, 0], [0, 1]]
+    assert first["rows from the end"] == first["rows"][::-1]
+    assert first["columns from the end"] == first["columns"][::-1]
 
 
 def test_two_stacks_leave_no_blind_spot():
@@ -148,6 +159,15 @@ def test_cached_sampling_draws_the_same_images_as_plain_sampling(key, classes, s
     model = small(key, shape, std=0.6, **({"classes": classes} if classes else {})).double()
     given, thresholds = condition(model, 5), model.thresholds(5).double()
     assert torch.equal(model.draw(thresholds, given), naive.draw(lambda x: model.logits(x, given), thresholds))
+
+
+@pytest.mark.parametrize("order", ORDERS[1:])
+@pytest.mark.parametrize(("key", "classes"), CONDITIONAL)
+def test_cached_sampling_follows_every_order(key, classes, order):
+    model = small(key, (2, 4, 5), std=0.6, order=order, **({"classes": classes} if classes else {})).double()
+    given, thresholds = condition(model, 4), model.thresholds(4).double()
+    plain = naive.draw(lambda x: model.logits(x, given), thresholds, model.sequence().tolist())
+    assert torch.equal(model.draw(thresholds, given), plain)
 
 
 @pytest.mark.parametrize("shape", [(1, 17, 13), (3, 9, 11)])

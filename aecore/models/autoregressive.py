@@ -1,7 +1,8 @@
 """Chapter §5.5: images generated pixel by pixel.
 
-All models here share the order (row by row from the top left, the channels of a pixel in turn), binary pixels, and the
-last layers; they differ in the network that tells a pixel of those before it, and in what else it is told.
+All models here share the orders (rows from the top, columns, and both from the end; the channels of a pixel in turn),
+binary pixels, and the last layers; they differ in the network that tells a pixel of those before it, and in what else
+it is told.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from ..entry import CLASSES, CODE, NET, WIDTH, Entry, FieldError, Param, Term
 from ..nets import Shape
 from .base import Model, Player
 
+ORDERS = ("rows", "columns", "rows from the end", "columns from the end")
 DECODING_SEED = 20160616  # of the noise that every code is decoded with
 
 
@@ -29,17 +31,35 @@ class PixelByPixel(Model):
 
     network: tells each pixel of those before it and of a condition h.  head: the last layers (`ending`).
     binary: how grey values become 0 and 1, "drawn" x ~ Ber(x) anew at each step, or at the "threshold" ½.
+    order: of the pixels, one of ORDERS; the network itself always goes by rows from the top left, of an image that is
+    transposed or turned before.
     """
 
     loops = True
     network: GatedStacks | RowLSTM
     head: nn.Sequential
 
-    def __init__(self, shape: Shape, binary: str = "drawn"):
+    def __init__(self, shape: Shape, binary: str = "drawn", order: str = "rows"):
         super().__init__(shape)
         if len(self.shape) != 3:
             raise FieldError("model", "this one draws pixels of images; these data are vectors: choose another model")
-        self.channels, self.binary = self.shape[0], binary
+        self.channels, self.binary, self.order = self.shape[0], binary, order
+
+    def turned(self, x: Tensor) -> Tensor:
+        """x (…, H, W) so that this model's order goes by rows from the top left; (…, 1, 1) as it is."""
+        x = x.flip(-1, -2) if self.order.endswith("end") else x
+        return x.transpose(-1, -2) if self.order.startswith("columns") else x
+
+    def restored(self, x: Tensor) -> Tensor:
+        """The inverse of `turned`."""
+        x = x.transpose(-1, -2) if self.order.startswith("columns") else x
+        return x.flip(-1, -2) if self.order.endswith("end") else x
+
+    def sequence(self) -> Tensor:
+        """Row and column of each pixel in the order in which they are drawn: (H W, 2)."""
+        height, width = self.shape[1:]
+        places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).T.view(2, height, width)
+        return self.turned(places).flatten(1).T
 
     def ending(self, features: int, width: int) -> nn.Sequential:
         """The last layers: a logit for each channel, and a weight for each pair of channels."""
@@ -65,7 +85,8 @@ class PixelByPixel(Model):
 
         given: the condition h as the network takes it, (B, K, 1, 1) or (B, K, H, W).
         """
-        return self.chain(self.head(self.network(x, given)), x)
+        x, given = self.turned(x), None if given is None else self.turned(given)
+        return self.restored(self.chain(self.head(self.network(x, given)), x))
 
     def thresholds(self, n: int, generator: Generator | None = None) -> Tensor:
         """Logistic noise ξ = log u − log(1 − u), (n, *shape): p(ξ < a) = σ(a), and p(tξ < a) = σ(a / t)."""
@@ -79,7 +100,8 @@ class PixelByPixel(Model):
         No gradient leads back.
         """
         with torch.inference_mode():
-            x = self._draw(thresholds.to(next(self.parameters())), given)
+            thresholds = self.turned(thresholds.to(next(self.parameters())))
+            x = self.restored(self._draw(thresholds, None if given is None else self.turned(given)))
         return x.clone()  # what is made in inference mode could not be used in a gradient
 
     def _draw(self, thresholds: Tensor, given: Tensor | None) -> Tensor:
@@ -111,8 +133,8 @@ class ImageDensity(PixelByPixel):
     classes: C, how many labels y condition the network, one-hot; 0 for none.
     """
 
-    def __init__(self, shape: Shape, binary: str = "drawn", classes: int = 0):
-        super().__init__(shape, binary)
+    def __init__(self, shape: Shape, binary: str = "drawn", classes: int = 0, order: str = "rows"):
+        super().__init__(shape, binary, order)
         self.classes = classes
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -152,18 +174,26 @@ class ImageDensity(PixelByPixel):
 class PixelCNN(ImageDensity):
     """Gated PixelCNN of binary images: no code, only the chain rule, and an exact likelihood.
 
-    log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), row by row from the top left; the channels of a pixel in turn.
+    log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), pixel after pixel; the channels of a pixel in turn.
 
     width: p, feature maps.  layers: gated layers; the first has 7×7 filters, the others 3×3.
-    binary: see `PixelByPixel`.  classes: C, how many labels y condition every layer; 0 for none.
+    binary, order: see `PixelByPixel`.  classes: C, how many labels y condition every layer; 0 for none.
 
     Source: van den Oord et al. (2016), arXiv:1606.05328, Fig. 2, Eq. 2, 3.
     Departures: pixels are binary, where the paper's have 256 levels; the channels of one pixel depend on each other
     linearly, as in Salimans et al. (2017), arXiv:1701.05517, not through masked features.
     """
 
-    def __init__(self, shape: Shape, width: int = 32, layers: int = 6, binary: str = "drawn", classes: int = 0):
-        super().__init__(shape, binary, classes)
+    def __init__(
+        self,
+        shape: Shape,
+        width: int = 32,
+        layers: int = 6,
+        binary: str = "drawn",
+        classes: int = 0,
+        order: str = "rows",
+    ):
+        super().__init__(shape, binary, classes, order)
         self.network = GatedStacks(self.channels, width, layers, classes)
         self.head = self.ending(self.network.features, width)
 
@@ -173,14 +203,22 @@ class PixelRNN(ImageDensity):
 
     log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), in the order of `PixelCNN`.
 
-    width: p, hidden units of a layer at each pixel.  layers: of row LSTM.  binary, classes: as in `PixelCNN`.
+    width: p, hidden units of a layer at each pixel.  layers: of row LSTM.  binary, classes, order: as in `PixelCNN`.
 
     Source: van den Oord et al. (2016), arXiv:1601.06759, §3.1, Table 1.
     Departures: pixels and channels as in `PixelCNN`; the label is that of the later paper.
     """
 
-    def __init__(self, shape: Shape, width: int = 16, layers: int = 4, binary: str = "drawn", classes: int = 0):
-        super().__init__(shape, binary, classes)
+    def __init__(
+        self,
+        shape: Shape,
+        width: int = 16,
+        layers: int = 4,
+        binary: str = "drawn",
+        classes: int = 0,
+        order: str = "rows",
+    ):
+        super().__init__(shape, binary, classes, order)
         self.network = RowLSTM(self.channels, width, layers, classes)
         self.head = self.ending(self.network.features, 2 * width)
 
@@ -191,7 +229,7 @@ class PixelCNNDecoder(PixelByPixel):
     min −log p(x|h),  h = encoder(x);  every layer is told s = m(h), a map of the image's size.
 
     code: d.  net, width: of the encoder, and of m, its mirror.  sketch: features of s.
-    maps: p, feature maps of the PixelCNN.  layers: its gated layers.  binary: as in `PixelCNN`.
+    maps: p, feature maps of the PixelCNN.  layers: its gated layers.  binary, order: as in `PixelCNN`.
 
     Source: van den Oord et al. (2016), arXiv:1606.05328, §2.3 (Eq. 5), §2.4; chapter §5.5.
     Departures: pixels and channels as in `PixelCNN`; the encoder sees the grey image, of which the decoder draws
@@ -208,8 +246,9 @@ class PixelCNNDecoder(PixelByPixel):
         maps: int = 32,
         layers: int = 6,
         binary: str = "drawn",
+        order: str = "rows",
     ):
-        super().__init__(shape, binary)
+        super().__init__(shape, binary, order)
         self.code = code
         self.encoder = nets.encoder(net, self.shape, code, width)
         self.sketch = nets.decoder(net, code, (sketch, *self.shape[1:]), width)
@@ -249,6 +288,7 @@ NLL = Term("nats", "−log p(x), exactly: how unlikely the image is, pixel after
 DEPARTURES = "pixels are binary, not of 256 levels; a pixel's channels depend on each other linearly"
 MAPS = Param(32, 8, 128, 8, "log", "p", "feature maps of a layer")
 BINARY = Param("drawn", choices=("drawn", "threshold"), help="grey pixels become black or white by lot, or at one half")
+ORDER = Param("rows", choices=ORDERS, help="in which the pixels are drawn: by rows or columns, from the first or last")
 SKETCH = Param(4, 1, 64, 1, "log", help="features of the map that the code is turned into, which all layers are told")
 LAYERS = Param(6, 1, 16, 1, help="gated layers; how far a pixel sees")
 
@@ -263,7 +303,7 @@ ENTRIES = (
         terms={"nll": NLL},
         source="van den Oord et al. (2016), arXiv:1606.05328; chapter §5.5",
         build=PixelCNN,
-        params={"width": MAPS, "layers": LAYERS, "binary": BINARY, "classes": CLASSES},
+        params={"width": MAPS, "layers": LAYERS, "binary": BINARY, "classes": CLASSES, "order": ORDER},
         kinds=("image",),
         abilities=frozenset({"sample", "density"}),
         plan={"batch": 64, "lr": 5e-3},
@@ -284,6 +324,7 @@ ENTRIES = (
             "layers": Param(4, 1, 12, 1, help="layers of row LSTM"),
             "binary": BINARY,
             "classes": CLASSES,
+            "order": ORDER,
         },
         kinds=("image",),
         abilities=frozenset({"sample", "density"}),
@@ -308,6 +349,7 @@ ENTRIES = (
             "maps": MAPS,
             "layers": LAYERS,
             "binary": BINARY,
+            "order": ORDER,
         },
         kinds=("image",),
         abilities=frozenset({"encode", "decode"}),

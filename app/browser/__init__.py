@@ -5,6 +5,7 @@ one packed value (see `pack`), draws from them while the hand moves, and tells P
 """
 
 from .copy_link import copy_link
+from .drawer import Stage, drawer
 from .film import film
 from .identity import identity
 from .latent_map import MapView, latent_map
@@ -20,8 +21,10 @@ __all__ = [
     "MapView",
     "Move",
     "Pane",
+    "Stage",
     "atlas",
     "copy_link",
+    "drawer",
     "film",
     "identity",
     "latent_map",

@@ -102,7 +102,7 @@ PARTS = (
          (("Exhibit: feature loss", "features", {}),
           ("Reconstructions by features", "reconstruct", {"run": "dfc-vae-16"}))),
     Part("5.5", "PixelCNN decoders", "Pixel after pixel, each from those before it.", (),
-         (("Fig. 8: drawn pixel by pixel", "generate", {"run": "pixelcnn-classes"}),)),
+         (("Fig. 8: drawn pixel by pixel", "pixelcnn", {"run": "pixelcnn-classes"}),)),
 )  # fmt: skip
 
 

@@ -1,0 +1,170 @@
+// A drawer: images that come to be pixel after pixel. Their values, chances and order came with the first value; playing,
+// stepping and scrubbing only paint what is known after so many pixels.
+
+const SPEEDS = { slow: 12, medium: 120, fast: 900 }; // pixels a second
+const NEXT = [245, 200, 40], BLANK = [128, 135, 144];
+
+function makeDrawer() {
+  let meta = null, digest = null, nonce = 0, parts = {}, style = null, report = () => {};
+  let view = { pixel: 0, image: 0 }, playing = false, speed = "medium", rank = null, minis = [];
+
+  const big = el("canvas", { class: "big", role: "img", tabindex: 0 });
+  const chances = el("div", { class: "next" }), many = el("div", { class: "many" });
+  const legend = el("p", { class: "legend quiet" });
+  const play = el("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
+  const one = el("button", { type: "button", onclick: () => by(1) }, "One pixel");
+  const row = el("button", { type: "button", onclick: () => by(meta.line) }, "One line");
+  const range = el("input", { type: "range", min: 0, value: 0, "aria-label": "Pixels drawn" });
+  const pace = el("select", { "aria-label": "Speed" }, ...Object.keys(SPEEDS).map((name) => el("option", { value: name }, name)));
+  const place = el("span", { class: "number place" });
+  const side = el("div", { class: "side" }, chances, legend, many);
+  const frame = el("div", { class: "drawer" }, big, side, el("div", { class: "controls" }, play, one, row, pace, range, place));
+  const root = el("div", { class: "ae" }, frame);
+  const tell = settled(() => meta.report && report({ ...view }), 180);
+  pace.value = speed;
+  pace.addEventListener("change", () => { speed = pace.value; });
+  range.addEventListener("input", () => { if (playing) stop(); to(Number(range.value)); tell(); });
+
+  const total = () => meta.height * meta.width;
+  const value = (image, c, at) => parts.images[(image * meta.channels + c) * total() + at];
+  const chance = (image, c, at) => parts.chances[(image * meta.channels + c) * total() + at];
+
+  /** Colours of an image after `view.pixel` pixels; on the big one, what the next pixel sees is tinted. */
+  function paint(canvas, image, tinted) {
+    const n = total(), ctx = canvas.getContext("2d"), data = ctx.createImageData(meta.width, meta.height);
+    const done = view.pixel >= n, next = done ? -1 : parts.order[view.pixel];
+    const nr = Math.floor(next / meta.width), nc = next % meta.width, spread = 2 * meta.width - 1;
+    for (let at = 0; at < n; at++) {
+      const there = parts.known[at] || rank[at] < view.pixel;
+      let colour = BLANK;
+      if (there) colour = [0, 1, 2].map((c) => 255 * value(image, Math.min(c, meta.channels - 1), at));
+      if (tinted && at === next) colour = NEXT;
+      else if (tinted && there && !done && parts.field) {
+        const r = Math.floor(at / meta.width) - nr + meta.height - 1, c = (at % meta.width) - nc + meta.width - 1;
+        const seen = parts.field[r * spread + c];
+        if (seen > 0) colour = colour.map((v, k) => v * (1 - 0.55 * seen) + [20, 170, 90][k] * 0.55 * seen);
+      }
+      data.data.set([...colour, 255], 4 * at);
+    }
+    ctx.putImageData(data, 0, 0);
+  }
+
+  function draw() {
+    const n = total(), done = view.pixel >= n;
+    paint(big, view.image, true);
+    minis.forEach((canvas, image) => paint(canvas, image, false));
+    const next = done ? -1 : parts.order[view.pixel];
+    chances.querySelectorAll(".chance").forEach((line, k) => {
+      const c = meta.channels > 1 ? k : 0, p = done ? 0 : chance(view.image, c, next);
+      const share = meta.channels > 1 || k === 1 ? p : 1 - p;
+      line.querySelector("i").style.width = done ? "0" : `${100 * share}%`;
+      line.lastChild.textContent = done ? "" : `${(100 * share).toFixed(0)} %`;
+    });
+    const text = done ? "finished" : `pixel ${counted(view.pixel + 1)} of ${counted(n)}`;
+    place.textContent = text;
+    range.value = view.pixel;
+    range.setAttribute("aria-valuetext", text);
+    big.setAttribute("aria-label", `${meta.alt}; ${text}`);
+    big.dataset.pixel = view.pixel;
+  }
+
+  function to(k) {
+    view.pixel = clamp(Math.round(k), 0, total());
+    draw();
+  }
+  function by(k) {
+    if (playing) stop();
+    to(view.pixel + k);
+    tell();
+  }
+  function start() {
+    playing = true;
+    play.textContent = "Pause";
+    if (view.pixel >= total()) to(meta.start);
+    let last = performance.now(), owed = 0;
+    const tick = (now) => {
+      if (!playing) return;
+      owed += ((now - last) / 1000) * SPEEDS[speed];
+      last = now;
+      const whole = Math.floor(owed);
+      owed -= whole;
+      if (whole) to(view.pixel + whole);
+      if (view.pixel >= total()) return stop();
+      requestAnimationFrame(tick);
+    };
+    requestAnimationFrame(tick);
+  }
+  function stop() {
+    playing = false;
+    play.textContent = "Play";
+    tell();
+  }
+  function choose(image) {
+    view.image = image;
+    minis.forEach((canvas, k) => canvas.classList.toggle("chosen", k === image));
+    draw();
+    tell();
+  }
+  big.addEventListener("keydown", (event) => {
+    if (!meta || event.altKey || event.metaKey || event.ctrlKey) return;
+    const to = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: meta.line, ArrowUp: -meta.line, Home: -total(), End: total() }[event.key];
+    if (event.key === " ") playing ? stop() : start();
+    else if (to !== undefined) by(to);
+    else return;
+    event.preventDefault();
+  });
+  big.addEventListener("click", (event) => {
+    const box = big.getBoundingClientRect();
+    const r = clamp(Math.floor(((event.clientY - box.top) / box.height) * meta.height), 0, meta.height - 1);
+    const c = clamp(Math.floor(((event.clientX - box.left) / box.width) * meta.width), 0, meta.width - 1);
+    if (playing) stop();
+    to(rank[r * meta.width + c]);
+    tell();
+  });
+
+  function feed(bytes) {
+    const found = unpack(bytes);
+    style = theme(root);
+    if (found.meta.digest !== digest) {
+      ({ meta, parts } = found);
+      digest = meta.digest;
+      playing = false;
+      play.textContent = "Play";
+      rank = new Int32Array(total());
+      parts.order.forEach((at, k) => { rank[at] = k; });
+      for (const canvas of [big]) { canvas.width = meta.width; canvas.height = meta.height; canvas.style.aspectRatio = `${meta.width} / ${meta.height}`; }
+      minis = [...Array(meta.images).keys()].map((image) => {
+        const canvas = el("canvas", { width: meta.width, height: meta.height, role: "img", "aria-label": `Image ${image + 1}`, onclick: () => choose(image) });
+        return canvas;
+      });
+      many.replaceChildren(...(meta.images > 1 ? minis : []));
+      const names = meta.channels > 1 ? ["red", "green", "blue"].map((name) => `p(${name} = 1)`) : ["p(black)", "p(white)"];
+      chances.replaceChildren(el("p", { class: "quiet" }, "The next pixel, given those before it:"), ...names.map((name) =>
+        el("div", { class: "chance" }, el("span", {}, name), el("div", { class: "bar" }, el("i")), el("span", { class: "number" }))));
+      const swatch = (colour, text) => el("span", {}, el("i", { style: `background:rgb(${colour})` }), text);
+      legend.replaceChildren(swatch(NEXT, "next"), ...(parts.field ? [swatch("20 170 90", "what it looks at")] : []), swatch(BLANK, "not yet drawn"));
+      range.max = total();
+    }
+    if (found.meta.nonce > nonce) {
+      ({ nonce } = found.meta);
+      view = { pixel: meta.start, image: 0, ...found.meta.state };
+    }
+    view.image = clamp(view.image, 0, meta.images - 1);
+    minis.forEach((canvas, k) => canvas.classList.toggle("chosen", k === view.image));
+    to(view.pixel);
+    root.dataset.ready = digest;
+  }
+  return {
+    root,
+    feed,
+    hear(send) { report = send; },
+    destroy() { playing = false; tell.now(); },
+  };
+}
+
+export default function ({ data, parentElement, setStateValue }) {
+  return mount(parentElement, makeDrawer, (drawer) => {
+    drawer.hear((view) => setStateValue("view", view));
+    if (data) drawer.feed(data);
+  });
+}

@@ -1,0 +1,400 @@
+"""PixelCNN: drawing pixel by pixel (§5.5, Fig. 8)."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import streamlit as st
+import torch
+
+from aecore import DataError, Run
+from aecore.data import image as read_picture
+from aecore.explore import codes, drawing
+from aecore.measure import passing, sharpness
+from aecore.models.autoregressive import ORDERS
+from app import exhibits, looks, plots, seen, shelf
+from app.browser import drawer, pad
+from app.browser.contact import contact
+
+GREEN, BLUE, PAPER = np.array([20, 170, 90]), np.array([47, 125, 225]), np.array([226, 229, 233])
+
+run = looks.opening(
+    "PixelCNN",
+    "No code at all: **each pixel is drawn given the pixels before it.** Press play, or click where you want to be.",
+    "density",
+)
+model, split = looks.model(run), looks.split(run)
+channels, height, width = run.info.shape
+labels = looks.classes(run)[: model.classes] if model.classes else []
+
+
+@seen.remember(max_entries=64)
+def drawn(run: Run, n: int, seed: int, temperature: float, label: int | None) -> drawing.Drawing:
+    return drawing.draw(shelf.model(run), n, seed, temperature, label)
+
+
+@seen.remember(max_entries=16)
+def some(run: Run) -> np.ndarray:
+    """A few held-out images in black and white, over which slopes are averaged."""
+    test = shelf.data(run).test
+    return drawing.binary(passing.examples(test, passing.first(test, 8)).numpy())
+
+
+@seen.remember(max_entries=256)
+def looked_at(run: Run, row: int, column: int) -> np.ndarray:
+    return drawing.looked_at(shelf.model(run), row, column, some(run), 0 if shelf.model(run).classes else None)
+
+
+@seen.remember(max_entries=8)
+def field(run: Run) -> np.ndarray:
+    """(2H − 1, 2W − 1) from 0 to 1: how much a pixel looks at another that lies so far away, in steps that show."""
+    _, height, width = run.info.shape
+    found = np.zeros((2 * height - 1, 2 * width - 1), np.float32)
+    for row in (0, height // 2, height - 1):
+        for column in (0, width // 2, width - 1):
+            there = found[height - 1 - row : 2 * height - 1 - row, width - 1 - column : 2 * width - 1 - column]
+            np.maximum(there, looked_at(run, row, column), out=there)
+    strength = np.where(found > 0, np.log10(found / found.max() + 1e-9), -9)
+    return np.where(found > 0, np.clip(1 + strength / 4, 0.15, 1), 0).astype(np.float32)
+
+
+# --- watch it draw --------------------------------------------------------------------------------------------------
+
+with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    n = int(looks.option("Images", ["1", "4", "16", "36"], "pixelcnn.n", "16"))
+    temperature = st.slider("Temperature", 0.1, 2.0, 1.0, 0.1, key="pixelcnn.temperature", width=240, **looks.LINKED)
+    label = None
+    if labels:
+        wanted = st.selectbox("Class", ["in turn", *labels], key="pixelcnn.class", width=150, **looks.LINKED)
+        label = labels.index(wanted) if wanted in labels else None
+    seed = looks.number("Seed", 9999, "pixelcnn.seed", width=150)
+found = drawn(run, n, seed, temperature, label)
+state = exhibits.recall_step("pixelcnn.at")
+if state is not None:
+    state = {"pixel": state, "image": exhibits.recall_step("pixelcnn.image") or 0}
+stage = drawer(found.images, found.chances, found.order, key="pixelcnn.drawer", field=field(run),
+               alt=f"{n} images, drawn pixel by pixel", state=state)  # fmt: skip
+exhibits.keep_step("pixelcnn.at", stage["pixel"], 0)
+exhibits.keep_step("pixelcnn.image", stage["image"], 0)
+told = ", y" if labels else ""
+given = r"x \mid y" if labels else "x"
+last = height * width * channels
+terms = rf"-\textstyle\sum_{{i=1}}^{{{last}}} \log p(x_i \mid x_1, \ldots, x_{{i-1}}{told})"
+st.latex(plots.equation(rf"-\log p({given}) = \term{{nll}}{{{terms}}}"))
+chosen = min(stage["image"], n - 1)
+p = np.where(found.images[chosen] > 0, found.chances[chosen], 1 - found.chances[chosen])
+place = found.order[: stage["pixel"]]
+so_far = float(-np.log(np.maximum(p[:, place[:, 0], place[:, 1]], 1e-12)).sum()) if len(place) else 0.0
+looks.numbers([
+    ("−log p so far", f"{so_far:.1f} nats", f"of {stage['pixel']:,} pixels, at temperature {temperature:g}",
+     plots.term_colour("nll")),
+    ("the whole image", f"{float(-np.log(np.maximum(p, 1e-12)).sum()):.1f} nats", "−log p of all its pixels",
+     plots.term_colour("nll")),
+    ("order", model.order, "of the pixels: a knob of the training", ""),
+])  # fmt: skip
+with st.container(horizontal=True):
+    pictures = codes.to_uint8(found.images)
+    looks.download("Images as PNG", lambda: plots.png(looks.sheet(pictures)), f"{run.info.id}-drawn.png", "image/png",
+                   "pixelcnn.png")  # fmt: skip
+
+    def film() -> bytes:
+        """The large image coming to be."""
+        steps = np.linspace(0, height * width, 60).astype(int)
+        frames = []
+        for k in steps:
+            frame = np.full((height, width, 3), 128, np.uint8)
+            rows, columns = found.order[:k].T
+            frame[rows, columns] = looks.rgb(pictures[chosen : chosen + 1])[0][rows, columns]
+            frames.append(looks.enlarge(frame, 224))
+        return plots.gif(frames, 15)
+
+    looks.download("GIF of the drawing", film, f"{run.info.id}-drawing.gif", "image/gif", "pixelcnn.gif")
+    table = looks.table(["order", "row", "column", "value", "p(1)"], range(1, height * width + 1), *found.order.T,
+                        found.images[chosen, 0][tuple(found.order.T)].astype(int),
+                        found.chances[chosen, 0][tuple(found.order.T)])  # fmt: skip
+    looks.download("Pixels as CSV", table, f"{run.info.id}-pixels.csv", "text/csv", "pixelcnn.csv")
+    looks.python(run, f"""
+from aecore.explore import drawing
+
+found = drawing.draw(run.model(), {n}, seed={seed}, temperature={temperature}, label={label})
+print(found.images.shape, found.chances[0, 0, 14])
+""", "pixelcnn.python")  # fmt: skip
+
+# --- finish my drawing ----------------------------------------------------------------------------------------------
+
+st.header("Finish my drawing", anchor=False)
+MADE = 16
+
+
+@seen.remember(max_entries=64)
+def completed(run: Run, image: np.ndarray, first: int, seed: int, label: int | None) -> drawing.Drawing:
+    """Completions of an image (C, H, W) of which the first pixels of the order are known."""
+    model = shelf.model(run)
+    known = np.zeros(model.shape[1:], bool)
+    rows, columns = model.sequence().numpy()[:first].T
+    known[rows, columns] = True
+    return drawing.draw(model, MADE, seed, label=label, image=image, known=known)
+
+
+def own_picture(source: str) -> np.ndarray | None:
+    """(C, H, W) of 0 and 1."""
+    if source == "held-out image":
+        number = looks.number("Number", len(split) - 1, "pixelcnn.image-number", width=150)
+        return drawing.binary(passing.examples(split, [number])[0].numpy())
+    if source == "draw":
+        drawn = pad("pixelcnn.pad", (height, width), label="Draw here")
+        if drawn is None:
+            st.caption("Draw with mouse, pen or finger: the upper part is kept.")
+            return None
+        return np.repeat(drawing.binary(drawn[None] / 255), channels, 0)
+    file = st.file_uploader("PNG, JPEG or WebP", key="pixelcnn.upload", max_upload_size=64)
+    flip = st.toggle("Invert", key="pixelcnn.invert", help="Digits here are white on black", **looks.LINKED)
+    if file is None:
+        return None
+    try:
+        picture = read_picture(file.getvalue(), run.info.shape, file.name)
+    except DataError as error:
+        st.error(looks.plain(str(error)), icon=":material/error:")
+        return None
+    return drawing.binary((255 - picture if flip else picture) / 255)
+
+
+@st.fragment
+def finish() -> None:
+    """The first part of an image is kept, the rest drawn sixteen times."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        source = looks.option("Picture", ["held-out image", "draw", "upload"], "pixelcnn.from")
+        share = st.slider("Keep the first … of its pixels", 0, 100, 50, 5, format="%d %%", key="pixelcnn.keep",
+                          width=260, **looks.LINKED)  # fmt: skip
+        again = looks.number("Seed of the completions", 9999, "pixelcnn.again", width=200)
+        as_label = None
+        if labels:
+            said = st.selectbox("Completed as", ["in turn", *labels], key="pixelcnn.as", width=150, **looks.LINKED)
+            as_label = labels.index(said) if said in labels else None
+    image = own_picture(source)
+    if image is None:
+        return
+    first = round(share / 100 * height * width)
+    made = completed(run, image, first, again, as_label)
+    kept = np.where(made.known, codes.to_uint8(image[None])[0] if channels == 1 else 0, 128).astype(np.uint8)
+    if channels == 3:
+        kept = np.where(made.known[..., None], codes.to_uint8(image[None])[0], 128).astype(np.uint8)
+    left, right = st.columns([1, 3], gap="large")
+    sure = np.abs(made.images.mean((0, 1)) - 0.5) * 2
+    with left:
+        looks.picture(kept, "what is kept", "The part of the picture that is kept")
+        map_of = np.where(made.known[..., None], looks.rgb(kept[None])[0] // 2 + 64,
+                          (255 * (1 - sure[..., None]) + BLUE * sure[..., None])).astype(np.uint8)  # fmt: skip
+        looks.picture(map_of, "how much the completions agree: blue all, white half", "Agreement of the completions")
+    with right:
+        contact([("", codes.to_uint8(made.images))], key="pixelcnn.completed", tile=92,
+                alt="Sixteen completions of the picture")  # fmt: skip
+        open_ = ~made.known
+        if open_.any():
+            p = np.where(made.images > 0, made.chances, 1 - made.chances)
+            nats = -np.log(np.maximum(p, 1e-12))[:, :, open_].sum((1, 2))
+            looks.numbers([
+                ("drawn anew", f"{int(open_.sum()):,} pixels", f"of {height * width:,}", ""),
+                ("−log p of what was drawn", f"{nats.mean():.1f} nats", f"from {nats.min():.1f} to {nats.max():.1f}",
+                 plots.term_colour("nll")),
+                ("settled", f"{100 * (sure[open_] > 0.99).mean():.0f} %", "of these pixels all completions agree", ""),
+            ])  # fmt: skip
+        looks.download("Completions as PNG", lambda: plots.png(looks.sheet(codes.to_uint8(made.images), 8)),
+                       f"{run.info.id}-completions.png", "image/png", "pixelcnn.completions")  # fmt: skip
+
+
+finish()
+
+# --- what a pixel looks back on ---------------------------------------------------------------------------------------
+
+st.header("What a pixel looks back on", anchor=False)
+
+
+def tinted(strength: np.ndarray, row: int, column: int) -> np.ndarray:
+    """(H, W) from 0 to 1 as green on grey, the pixel itself yellow: uint8 (H, W, 3)."""
+    picture = PAPER * (1 - strength[..., None]) + GREEN * strength[..., None]
+    picture[row, column] = (245, 200, 40)
+    return picture.astype(np.uint8)
+
+
+@st.fragment
+def back() -> None:
+    """The receptive field of one pixel by gradients, beside that of masks alone."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        row = st.slider("Row", 0, height - 1, height // 2, key="pixelcnn.row", width=300, **looks.LINKED)
+        column = st.slider("Column", 0, width - 1, width // 2, key="pixelcnn.column", width=300, **looks.LINKED)
+    slopes = looked_at(run, row, column)
+    shown = np.where(slopes > 0, np.clip(1 + np.log10(slopes / max(slopes.max(), 1e-12) + 1e-9) / 4, 0.12, 1), 0)
+    layers = int(run.info.params["layers"])
+    by_rows = model.order == ORDERS[0]
+    columns = st.columns(3 if by_rows else 2, gap="large")
+    with columns[0]:
+        looks.picture(tinted(shown, row, column), "how much each pixel moves this one: gradients, darker is more",
+                      "Receptive field by gradients")  # fmt: skip
+    with columns[1]:
+        looks.picture(tinted((slopes > 0).astype(float), row, column),
+                      f"all that it sees: {int((slopes > 0).sum())} pixels", "All pixels that it sees")  # fmt: skip
+    if by_rows:
+        by_masks = drawing.blind_spot(run.info.shape, layers, row, column)
+        order = model.sequence().numpy()
+        rows, places = order[: int(np.flatnonzero((order == (row, column)).all(1))[0])].T
+        before = np.zeros((height, width), bool)
+        before[rows, places] = True
+        before[: max(0, row - layers - 2)] = False  # further up no filter reaches, masked or not
+        picture = tinted(by_masks.astype(float), row, column)
+        picture[before & ~by_masks & (slopes > 0)] = (225, 90, 60)
+        with columns[2]:
+            looks.picture(picture, f"{layers} masked layers alone: red is their blind spot", "The blind spot")
+    st.caption(
+        "Nothing after the pixel, in the order of drawing, has any slope: by gradients, exactly zero. Two stacks, one "
+        "for the rows above and one for the row itself, leave no blind spot; masked filters do."
+    )
+
+
+back()
+
+# --- sharp or blurred -------------------------------------------------------------------------------------------------
+
+st.header("The same code, sharp and blurred", anchor=False)
+st.markdown(
+    "A decoder that must answer with **one** picture answers with a mean; one that draws answers with **a** picture."
+)
+
+
+@seen.remember(max_entries=32)
+def variations(run: Run, ids: tuple[int, ...], seed: int) -> np.ndarray:
+    """uint8 (n, H, W), each code drawn with noise of its own."""
+    z = codes.codes(shelf.model(run), shelf.data(run).test, np.array(ids))
+    model = shelf.model(run)
+    with torch.inference_mode():
+        drawn = model.variations(torch.from_numpy(z), 1.0, torch.Generator().manual_seed(seed))
+    return codes.to_uint8(drawn.numpy())
+
+
+@seen.remember(max_entries=16)
+def blur(run: Run) -> float:
+    """Gradient energy of 200 reconstructions."""
+    test = shelf.data(run).test
+    return sharpness.gradient_energy(
+        torch.from_numpy(passing.autoencode(shelf.model(run), test, passing.first(test, 200)))
+    )
+
+
+@st.fragment
+def beside() -> None:
+    """Reconstructions of the same images by a VAE, a PixelCNN decoder and a feature loss."""
+    by = {"VAE": "vae-16", "feature loss": "dfc-vae-16", "PixelCNN decoder": "pixelcnn-decoder-16"}
+    runs = {name: found for name, key in by.items() if (found := exhibits.example(key))}
+    if "PixelCNN decoder" not in runs:
+        st.info("The example pixelcnn-decoder-16 is not trained: make pretrained.", icon=":material/info:")
+        return
+    again = looks.number("Seed of choice and draws", 9999, "pixelcnn.beside", width=220)
+    drawer_run = runs["PixelCNN decoder"]
+    ids = tuple(seen.choice(drawer_run, 10, again).tolist())
+    sheets = [("original", seen.images(drawer_run, ids))]
+    sheets += [(name, seen.reconstructions(found, ids)) for name, found in runs.items() if found is not drawer_run]
+    sheets += [(f"drawn, {k + 1}", variations(drawer_run, ids, 3 * again + k)) for k in range(3)]
+    contact(sheets, key="pixelcnn.sheet", tile=64, alt="Images and what three decoders make of their codes")
+    test = shelf.data(drawer_run).test
+    truth = passing.examples(test, passing.first(test, 200))
+    looks.numbers([
+        ("images", f"{sharpness.gradient_energy(truth):.4f}", "gradient energy: higher is sharper", ""),
+        ("in black and white", f"{sharpness.gradient_energy((truth > 0.5).float()):.4f}",
+         "what the PixelCNN decoder learns", ""),
+        *((name, f"{blur(found):.4f}", "of its reconstructions", colour)
+          for (name, found), colour in zip(runs.items(), exhibits.LINES, strict=False)),
+    ])  # fmt: skip
+
+
+beside()
+
+# --- likely and unlikely ----------------------------------------------------------------------------------------------
+
+st.header("Likely and unlikely", anchor=False)
+
+
+@seen.remember(max_entries=8, show_spinner="Computing likelihoods …")
+def nats(run: Run, kind: str) -> np.ndarray | None:
+    """−log p(x) of images of a kind, (n,) nats; None where they are not on this computer."""
+    model, test = shelf.model(run), shelf.data(run).test
+    n = 100 if model.classes else 400
+    x = drawing.binary(passing.examples(test, passing.first(test, n)).numpy())
+    if kind == "inverted":
+        x = 1 - x
+    elif kind == "empty":
+        x = np.zeros_like(x[:1])
+    elif kind == "noise":
+        x = (np.random.default_rng(0).random(x[:30].shape) < 0.5).astype(np.float32)
+    elif kind == "garments":
+        try:
+            other = shelf.load(run.info.data.model_copy(update={"name": "fashion"})).test
+        except DataError:
+            return None
+        if tuple(other.batch(torch.tensor([0])).x.shape[1:]) != tuple(model.shape):
+            return None
+        x = drawing.binary(passing.examples(other, passing.first(other, n)).numpy())
+    parts = [drawing.surprise(model, part, c).sum((1, 2, 3)) for c in (range(model.classes) or [None])
+             for part in np.array_split(x, max(1, len(x) // 100))]  # fmt: skip
+    each = np.concatenate(parts).reshape(max(1, model.classes), len(x))
+    return -(np.logaddexp.reduce(-each, 0) - math.log(len(each)))
+
+
+@st.fragment
+def likely() -> None:
+    """The likeliest and least likely held-out images; and images of other kinds."""
+    own = nats(run, "digits")
+    assert own is not None
+    order = np.argsort(own)
+    ids = np.concatenate([order[:10], order[-10:][::-1]])
+    contact([("", seen.images(run, tuple(int(i) for i in ids)))], key="pixelcnn.likely", tile=64,
+            captions=[f"{own[i]:.0f}" for i in ids], ids=ids.tolist(), pick="Where is it unlikely?",
+            chosen=st.session_state.get("pixelcnn.heat"), alt="The likeliest and the least likely images",
+            on_change=lambda: st.session_state.update(
+                {"pixelcnn.heat": int(st.session_state["pixelcnn.likely"]["pick"])}))  # fmt: skip
+    st.caption(f"The ten likeliest of {len(own)} held-out images, then the ten least likely; below each −log p(x) in "
+               "nats, in black and white split at one half. Click one to see where.")  # fmt: skip
+    number = min(looks.number("Image", len(split) - 1, "pixelcnn.heat", width=150), len(split) - 1)
+    x = drawing.binary(passing.examples(split, [number]).numpy())
+    known = None if not model.classes or split.labels is None else int(split.labels[number])
+    cost = drawing.surprise(model, x, known)[0].sum(0)
+    heat = np.clip(cost / 3, 0, 1)[..., None]
+    left, right = st.columns([2, 3], gap="large")
+    with left:
+        looks.picture(codes.to_uint8(x)[0], looks.plain(looks.titled(run, number)), "The image in black and white")
+        warm = np.array([225, 90, 60])
+        looks.picture((255 * (1 - heat) + warm * heat).astype(np.uint8),
+                      f"−log p of each pixel: {cost.sum():.1f} nats in all", "Where the image is unlikely")  # fmt: skip
+        looks.numbers([("bits per pixel", f"{cost.sum() / math.log(2) / cost.size:.3f}",
+                        "−log₂ p(x) / (H W)", plots.term_colour("nll"))])  # fmt: skip
+    with right:
+        kinds = {"digits": "held-out images", "inverted": "the same, inverted", "noise": "coin tosses",
+                 "empty": "an empty image", "garments": "garments (Fashion-MNIST)"}  # fmt: skip
+        rows = []
+        for kind, name in kinds.items():
+            values = nats(run, kind)
+            if values is not None:
+                rows.append({"images": name, "−log p, nats": f"{values.mean():.1f}", "least": f"{values.min():.1f}",
+                             "most": f"{values.max():.1f}", "likelier than half of the held-out":
+                             f"{100 * (values < np.median(own)).mean():.0f} %"})  # fmt: skip
+        st.dataframe(rows, hide_index=True, width="stretch")
+        st.caption("A surprise that is well known: an image that is simply empty, which the model was never shown, is "
+                   "likelier than nearly every image that it was: smooth is likely. A high likelihood does not mean "
+                   "“like the training images” (Nalisnick et al., 2019, arXiv:1810.09136).")  # fmt: skip
+
+
+likely()
+with st.expander("What to look for"):
+    st.markdown(
+        "- **Where it hesitates**: inside a stroke the next pixel is nearly certain, at its ends it is open.\n"
+        "- **Temperature**: below 1 the likelier value wins more often, and images grow smooth and alike.\n"
+        "- **Completions** of a half agree where the half settles the digit, and differ where it does not.\n"
+        "- **The order** is arbitrary: train one by columns (a knob on Train) and compare the nats."
+    )
+with st.expander("Why"):
+    st.markdown(
+        "By the chain rule any joint distribution is a product of conditionals, in any order of the pixels; a PixelCNN "
+        "is one network for all of them, whose filters are masked so that none sees what comes later. Two stacks avoid "
+        "the blind spot of masked filters. The likelihood is exact; drawing costs a pass per pixel, unless what was "
+        "computed once is kept. Section 5.5; van den Oord et al. (2016), arXiv:1601.06759 and arXiv:1606.05328."
+    )
