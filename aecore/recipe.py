@@ -101,7 +101,8 @@ def card(run: Run) -> str:
              f"- Data: {info.source}", f"- Settings: {settings}",
              f"- Trained in {took} on {info.device} ({info.versions.get('threads')} thread, beside others); one seed",
              "", "| test figure | value |", "|---|---|"]  # fmt: skip
-    return "\n".join([*lines, *(f"| {name} | {value:.4g} |" for name, value in info.metrics.items())]) + "\n"
+    figures = (f"| {name} | {value:.4g} |" for name, value in info.metrics.items())
+    return "\n".join([*lines, *figures]) + "\n"
 
 
 def spaced(steps: list[int], count: int) -> list[int]:

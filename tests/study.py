@@ -38,7 +38,7 @@ from tests.claims import gaussians
 
 RESULTS, PAGE = ROOT / "docs/study.jsonl", ROOT / "docs/study.md"
 KILLS = 20
-ABLATED = 5  # epochs
+ABLATED = 2  # epochs
 MANY, FEW = 10_000, 1500  # images of the table of stability, and fewer for models that go over them pixel by pixel
 SEEDS = {"stability": range(5), "modes": range(5), "likelihood": range(3), "figures": range(3),
          "ablation": range(1)}  # fmt: skip

@@ -12,6 +12,9 @@ from ..models.base import Model
 from .judge import Judge, Readings, r2, read
 from .passing import attributes_of, decode, encode, examples, first
 
+EACH = " · "
+"""Between a figure's title and the attribute that it is of."""
+
 
 class Edits(NamedTuple):
     """Of encoded held-out examples, each attribute switched alone; (A,) for each attribute, NaN where it is unknown.
@@ -41,7 +44,7 @@ class Edits(NamedTuple):
     chance: float
 
     def numbers(self) -> dict[str, float]:
-        """What goes on a card: means over attributes, and the worst of them."""
+        """What goes on a card: means over attributes, the worst of them, and each ("edits seen · Male")."""
         found = {
             "edits seen": float(self.seen.mean()),
             "edits seen, worst attribute": float(self.seen.min()),
@@ -62,7 +65,11 @@ class Edits(NamedTuple):
                 "Fréchet distance to true edits": self.frechet,
                 "Fréchet distance by chance": self.chance,
             }
-        return found
+        each = {"edits seen": self.seen, "other attributes stay": self.stays, "error, decoded": self.error,
+                "error, laid on the image": self.laid, "error, not editing": self.standing}  # fmt: skip
+        for title, values in each.items():
+            found |= {f"{title}{EACH}{name}": float(v) for name, v in zip(self.names, values, strict=True)}
+        return {name: value for name, value in found.items() if np.isfinite(value)}
 
 
 def frechet(a: np.ndarray, b: np.ndarray) -> float:

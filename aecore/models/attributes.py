@@ -162,8 +162,9 @@ class AttributeALI(Conditioned, Stochastic):
     arXiv:1709.01215. Reading attributes: Odena et al. (2017), arXiv:1610.09585; He et al. (2019), arXiv:1711.10678.
     Departures: all of the above; non-saturating losses; spectral normalisation in place of dropout; conditional batch
     normalisation in the decoder, maps of attributes in the encoder and a projection in the critic in place of one
-    embedding in each; noise on all that the critic sees, fading from 0.1 to 0; what is looked at are averages of the
-    generator's weights over about the last 500 steps.
+    embedding in each; noise on all that the critic sees, fading from 0.1 to 0; the generator moves three times as fast
+    as the critic (after 0.7 epochs of faces images came back with an error of 153 in place of 172); what is looked at
+    are averages of its weights over about the last 500 steps.
     """
 
     withheld = 0.05
@@ -198,7 +199,7 @@ class AttributeALI(Conditioned, Stochastic):
         generator = {"adv": 1.0, "cycle": self.lam, "told": self.read}
         return {
             "critic": Player((self.critic,), {"critic": 1.0, "reading": 1.0}, betas=ADAM),
-            "generator": Player((self.encoder, self.decoder), generator, betas=ADAM),
+            "generator": Player((self.encoder, self.decoder), generator, lr=3.0, betas=ADAM),
         }
 
     def project(self, player: str) -> None:

@@ -13,6 +13,7 @@ from aecore.data import image as read_picture
 from aecore.explore import edits
 from aecore.explore.pictures import to_uint8
 from aecore.measure import passing
+from aecore.measure.edits import EACH
 from app import looks, plots, shelf
 from app.browser import film, scrubber
 from app.browser.contact import contact
@@ -328,6 +329,17 @@ if "edits seen" in run.info.metrics:
             lines.append({"measure": title, "here": write(found[key]),
                           "beside": f"{write(found[beside])} ({beside})" if beside in found else ""})  # fmt: skip
     st.dataframe(lines, hide_index=True, width="content")
+    each = [
+        {"attribute": words(name)} | {
+            title: f"{100 * found[key]:.1f} %" if share else f"{found[key]:.5f}"
+            for title, share in (("edits seen", True), ("other attributes stay", True), ("error, decoded", False),
+                                 ("error, laid on the image", False), ("error, not editing", False))
+            if (key := f"{title}{EACH}{name}") in found
+        }
+        for name in names
+    ]  # fmt: skip
+    with st.expander("Attribute by attribute"):
+        st.dataframe(each, hide_index=True, width="stretch")
     st.caption("Over 500 held-out faces, each attribute of each switched alone; one seed. Faces are drawn, so the true "
                "answer to every edit is known: the same face, drawn with the attribute changed.")  # fmt: skip
 st.info(

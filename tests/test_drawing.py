@@ -1,0 +1,186 @@
+"""Drawing pixel by pixel: completions, surprise, receptive fields, and the page PixelCNN."""
+
+from __future__ import annotations
+
+import io
+import re
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import aecore
+from aecore import DataError, runs
+from aecore.explore import drawing
+from aecore.models.autoregressive import ORDERS
+from tests.chromium import CHROMIUM, pixels, settled
+from tests.test_claims_autoregressive import coins, small
+from tests.test_exhibits import opened
+from tests.test_exhibits_closer import canvases, drag, numbers, seen
+
+pytestmark = pytest.mark.timeout(300)
+browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+
+
+# --- the core -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_completions_agree_with_what_is_given_and_with_the_chain(order):
+    model = small("pixelcnn", (1, 6, 5), std=0.6, order=order)
+    image = coins(1, 6, 5).numpy()
+    known = np.zeros((6, 5), bool)
+    known[tuple(model.sequence().numpy()[:17].T)] = True
+    found = drawing.draw(model, 40, 3, image=image, known=known)
+    assert (found.images[:, :, known] == image[:, known]).all()
+    assert found.images[:, :, ~known].std(0).max() > 0.3  # the rest is drawn anew each time
+    with torch.no_grad():
+        chances = model.logits(torch.from_numpy(found.images)).sigmoid().numpy()
+    np.testing.assert_allclose(found.chances, chances, atol=1e-6)
+    assert (found.order == model.sequence().numpy()).all() and (found.known == known).all()
+    again = drawing.draw(model, 40, 3, image=image, known=known)
+    assert np.array_equal(found.images, again.images)
+
+
+def test_completions_are_draws_of_the_conditional():
+    model = small("pixelcnn", (1, 2, 3), std=0.8)
+    image, known = coins(1, 2, 3).numpy(), np.array([[True, True, True], [False, False, False]])
+    found = drawing.draw(model, 4000, 1, image=image, known=known)
+    rest = found.images[:, 0, 1].astype(int) @ [4, 2, 1]
+    every = np.repeat(image[None], 8, 0)
+    every[:, 0, 1] = [[k >> 2 & 1, k >> 1 & 1, k & 1] for k in range(8)]
+    log_p = -drawing.surprise(model, every).sum((1, 2, 3))
+    expected = np.exp(log_p) / np.exp(log_p).sum()
+    np.testing.assert_allclose(np.bincount(rest, minlength=8) / 4000, expected, atol=0.03)
+
+
+def test_surprise_is_the_likelihood_pixel_by_pixel():
+    model, x = small("pixelcnn", (3, 4, 4), classes=2), coins(5, 3, 4, 4)
+    cost = drawing.surprise(model, x.numpy(), 1)
+    assert cost.shape == x.shape and cost.min() >= 0
+    np.testing.assert_allclose(cost.sum((1, 2, 3)), -model.log_prob(x, torch.ones(5, dtype=torch.long)), rtol=1e-4)
+
+
+def test_a_temperature_near_zero_draws_the_likelier_value():
+    model = small("pixelcnn", (1, 5, 5), std=0.6)
+    cold = drawing.draw(model, 6, 0, temperature=1e-4)
+    assert all(np.array_equal(cold.images[0], image) for image in cold.images)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_pixel_looks_at_those_before_it_alone(order):
+    model = small("pixelcnn", (1, 6, 7), layers=4, order=order)
+    rank = np.empty((6, 7), int)
+    rank[tuple(model.sequence().numpy().T)] = np.arange(42)
+    seen = drawing.looked_at(model, 3, 4, coins(8, 1, 6, 7).numpy()) > 0
+    assert seen[rank < rank[3, 4]].all() and not seen[rank >= rank[3, 4]].any()
+    with pytest.raises(DataError, match="no pixel 6, 0"):
+        drawing.looked_at(model, 6, 0, coins(1, 1, 6, 7).numpy())
+
+
+@pytest.mark.parametrize("layers", [1, 2, 5])
+def test_masked_filters_have_a_blind_spot_that_two_stacks_have_not(layers):
+    net, x = drawing.masked(1, layers).double(), torch.rand(1, 1, 13, 15).double().requires_grad_()
+    (slope,) = torch.autograd.grad(net(x)[0, 0, 8, 7], x)
+    by_masks = drawing.blind_spot((1, 13, 15), layers, 8, 7)
+    assert np.array_equal(slope[0, 0].numpy() != 0, by_masks)
+    gated = drawing.looked_at(small("pixelcnn", (1, 13, 15), layers=layers), 8, 7, coins(6, 1, 13, 15).numpy()) > 0
+    assert not (by_masks & ~gated)[:8].any()
+    if layers > 1:
+        assert (gated & ~by_masks)[7, 11]  # above to the right
+
+
+def test_what_cannot_be_drawn_is_said_in_words():
+    with pytest.raises(DataError, match="does not draw pixel by pixel"):
+        drawing.draw(aecore.build("vae", (1, 8, 8), width=16), 1)
+    model = small("pixelcnn", (1, 6, 5))
+    with pytest.raises(DataError, match="1 × 6 × 5"):
+        drawing.draw(model, 1, image=np.zeros((1, 5, 5)), known=np.zeros((6, 5), bool))
+    with pytest.raises(DataError, match="draws from a code"):
+        drawing.draw(small("pixelcnn_decoder", (1, 6, 5)), 1)
+    assert drawing.draw(small("pixelcnn_decoder", (1, 6, 5)), 3, code=np.zeros(3, np.float32)).images.shape == (
+        3,
+        1,
+        6,
+        5,
+    )
+
+
+def test_more_of_an_image_leaves_less_to_draw():
+    run = runs.find("pixelcnn-classes")
+    model, data = run.model(), run.data()
+    x = drawing.binary(data.test.batch(torch.tensor([0])).x[0].numpy())
+    spread = []
+    for rows in (7, 14, 21):
+        known = np.zeros((28, 28), bool)
+        known[:rows] = True
+        made = drawing.draw(model, 12, 0, image=x, known=known, label=int(data.test.labels[0]))
+        spread.append(made.images[:, 0, 21:].std(0).mean())
+    assert spread[0] > spread[2]
+    empty = drawing.surprise(model, np.zeros_like(x[None]), 1).sum()
+    assert empty < drawing.surprise(model, x[None], int(data.test.labels[0])).sum()  # the surprise that the page tells
+
+
+# --- the page -----------------------------------------------------------------------------------------------------
+
+
+def test_the_page_opens_and_counts_the_nats_of_what_is_drawn():
+    at = opened("pixelcnn", run="pixelcnn-classes", pixelcnn__at="784", pixelcnn__n="1")
+    so_far, whole = re.findall(r">([0-9.]+) nats<", numbers(at))[:2]
+    assert so_far == whole and float(whole) > 5
+    table = at.dataframe[-1].value.set_index("images")
+    assert float(table["−log p, nats"]["an empty image"]) < float(table["−log p, nats"]["held-out images"])
+    assert float(table["−log p, nats"]["coin tosses"]) > 3 * float(table["−log p, nats"]["held-out images"])
+    opened("pixelcnn", run="pixelrnn-classes", pixelcnn__n="4", pixelcnn__class="3")
+
+
+@pytest.mark.parametrize("content", [b"nothing", None])
+def test_an_upload_is_completed_or_refused_in_a_sentence(content):
+    out = io.BytesIO()
+    Image.new("L", (90, 120), 200).save(out, "PNG")
+    at = opened("pixelcnn", run="pixelcnn-classes", pixelcnn__from="upload")
+    at.file_uploader(key="pixelcnn.upload").set_value(("mine.png", content or out.getvalue(), "image/png")).run()
+    assert not at.exception
+    assert ("is not a picture" in " ".join(e.value for e in at.error)) == (content is not None)
+    assert ("drawn anew" in numbers(at)) == (content is None)
+
+
+@browser_only
+def test_play_pause_scrub_click_and_complete(address, tab):
+    tab.goto(f"{address}/pixelcnn?run=pixelcnn-classes")
+    tab.get_by_text("Why", exact=True).last.wait_for()
+    settled(tab)
+    big = tab.locator(".drawer .big")
+    assert big.get_attribute("data-pixel") == "0"
+    tab.get_by_role("button", name="Play", exact=True).first.click()
+    big.evaluate(
+        "c => new Promise(done => { const look = () => c.dataset.pixel > 20 ? done() : setTimeout(look); look(); })"
+    )
+    tab.get_by_role("button", name="Pause", exact=True).click()
+    at = int(big.get_attribute("data-pixel"))
+    tab.get_by_role("button", name="One pixel").click()
+    assert int(big.get_attribute("data-pixel")) == at + 1
+    tab.get_by_role("button", name="One line").click()
+    assert int(big.get_attribute("data-pixel")) == at + 29
+    before = pixels(big)
+    drag(tab, tab.get_by_label("Pixels drawn"), (0.1, 0.5), (0.9, 0.5))
+    assert int(big.get_attribute("data-pixel")) > 600
+    assert np.abs(pixels(big).astype(int) - before.astype(int)).mean() > 5
+    tab.wait_for_url("**pixelcnn.at=**")
+    box = big.bounding_box()
+    tab.mouse.click(box["x"] + box["width"] * 10.5 / 28, box["y"] + box["height"] * 5.5 / 28)
+    assert big.get_attribute("data-pixel") == str(5 * 28 + 10)  # the moment before that pixel is drawn
+    canvases(tab, ".drawer .many canvas", 16).nth(3).click()
+    tab.wait_for_url("**pixelcnn.image=3**")
+    settled(tab)
+    sheet = tab.locator(".contact").first.locator("canvas")
+    first = seen(sheet)
+    tab.get_by_role("spinbutton", name="Seed of the completions").fill("5")
+    tab.keyboard.press("Enter")
+    for _ in range(100):  # the sheet is laid anew
+        tab.wait_for_timeout(100)
+        now = seen(sheet)
+        if len(now) == len(first) and np.mean([np.abs(a - b).mean() for a, b in zip(first, now, strict=True)]) > 3:
+            return
+    raise AssertionError("another seed gave the same completions")
