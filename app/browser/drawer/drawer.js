@@ -6,12 +6,12 @@ const NEXT = [245, 200, 40], BLANK = [128, 135, 144];
 
 function makeDrawer() {
   let meta = null, digest = null, nonce = 0, parts = {}, style = null, report = () => {};
-  let view = { pixel: 0, image: 0 }, playing = false, speed = "medium", rank = null, minis = [];
+  let view = { pixel: 0, image: 0 }, speed = "medium", owed = 0, rank = null, minis = [];
 
   const big = el("canvas", { class: "big", role: "img", tabindex: 0 });
   const chances = el("div", { class: "next" }), many = el("div", { class: "many" });
   const legend = el("p", { class: "legend quiet" });
-  const play = el("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
+  const play = el("button", { type: "button", onclick: () => (clock.on() ? stop() : start()) }, "Play");
   const one = el("button", { type: "button", onclick: () => by(1) }, "One pixel");
   const row = el("button", { type: "button", onclick: () => by(meta.line) }, "One line");
   const range = el("input", { type: "range", min: 0, value: 0, "aria-label": "Pixels drawn" });
@@ -21,9 +21,17 @@ function makeDrawer() {
   const frame = el("div", { class: "drawer" }, big, side, el("div", { class: "controls" }, play, one, row, pace, range, place));
   const root = el("div", { class: "ae" }, frame);
   const tell = settled(() => meta.report && report({ ...view }), 180);
+  const clock = ticker((ms) => {
+    owed += (ms / 1000) * SPEEDS[speed];
+    const whole = Math.floor(owed);
+    owed -= whole;
+    if (whole) to(view.pixel + whole);
+    if (view.pixel >= total()) stop();
+    return clock.on();
+  });
   pace.value = speed;
   pace.addEventListener("change", () => { speed = pace.value; });
-  range.addEventListener("input", () => { if (playing) stop(); to(Number(range.value)); tell(); });
+  range.addEventListener("input", () => { if (clock.on()) stop(); to(Number(range.value)); tell(); });
 
   const total = () => meta.height * meta.width;
   const value = (image, c, at) => parts.images[(image * meta.channels + c) * total() + at];
@@ -73,29 +81,18 @@ function makeDrawer() {
     draw();
   }
   function by(k) {
-    if (playing) stop();
+    if (clock.on()) stop();
     to(view.pixel + k);
     tell();
   }
   function start() {
-    playing = true;
     play.textContent = "Pause";
     if (view.pixel >= total()) to(meta.start);
-    let last = performance.now(), owed = 0;
-    const tick = (now) => {
-      if (!playing) return;
-      owed += ((now - last) / 1000) * SPEEDS[speed];
-      last = now;
-      const whole = Math.floor(owed);
-      owed -= whole;
-      if (whole) to(view.pixel + whole);
-      if (view.pixel >= total()) return stop();
-      requestAnimationFrame(tick);
-    };
-    requestAnimationFrame(tick);
+    owed = 0;
+    clock.start();
   }
   function stop() {
-    playing = false;
+    clock.stop();
     play.textContent = "Play";
     tell();
   }
@@ -108,7 +105,7 @@ function makeDrawer() {
   big.addEventListener("keydown", (event) => {
     if (!meta || event.altKey || event.metaKey || event.ctrlKey) return;
     const to = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: meta.line, ArrowUp: -meta.line, Home: -total(), End: total() }[event.key];
-    if (event.key === " ") playing ? stop() : start();
+    if (event.key === " ") clock.on() ? stop() : start();
     else if (to !== undefined) by(to);
     else return;
     event.preventDefault();
@@ -117,7 +114,7 @@ function makeDrawer() {
     const box = big.getBoundingClientRect();
     const r = clamp(Math.floor(((event.clientY - box.top) / box.height) * meta.height), 0, meta.height - 1);
     const c = clamp(Math.floor(((event.clientX - box.left) / box.width) * meta.width), 0, meta.width - 1);
-    if (playing) stop();
+    if (clock.on()) stop();
     to(rank[r * meta.width + c]);
     tell();
   });
@@ -128,7 +125,7 @@ function makeDrawer() {
     if (found.meta.digest !== digest) {
       ({ meta, parts } = found);
       digest = meta.digest;
-      playing = false;
+      clock.stop();
       play.textContent = "Play";
       rank = new Int32Array(total());
       parts.order.forEach((at, k) => { rank[at] = k; });
@@ -158,7 +155,7 @@ function makeDrawer() {
     root,
     feed,
     hear(send) { report = send; },
-    destroy() { playing = false; tell.now(); },
+    destroy() { clock.stop(); tell.now(); },
   };
 }
 

@@ -134,17 +134,45 @@ function toggle(text, pressed, action, attributes = {}) {
   return button;
 }
 
+/** Calls `each(ms)` with the time since the frame before, frame after frame, until it gives false or is stopped. */
+function ticker(each) {
+  let on = false;
+  return {
+    on: () => on,
+    stop() { on = false; },
+    start() {
+      if (on) return;
+      on = true;
+      let last = performance.now();
+      const tick = (now) => {
+        if (!on) return;
+        const ms = now - last;
+        last = now;
+        if (each(ms) === false) on = false; else requestAnimationFrame(tick);
+      };
+      requestAnimationFrame(tick);
+    },
+  };
+}
+
 /**
  * A track with a play button over steps that have names. `show(k)` draws step k; `tell()` reports where the hand, or the
  * end of playing, left it.
  */
 function stepper(show, tell) {
-  let names = [""], fps = 4, step = 0, playing = false;
-  const play = el("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
+  let names = [""], fps = 4, step = 0, owed = 0;
+  const clock = ticker((ms) => {
+    owed += ms;
+    if (owed < 1000 / fps) return true;
+    owed = 0;
+    if (step + 1 < names.length) to(step + 1); else stop();
+    return clock.on();
+  });
+  const play = el("button", { type: "button", onclick: () => (clock.on() ? stop() : start()) }, "Play");
   const range = el("input", { type: "range", min: 0, value: 0, "aria-label": "Step" });
   const label = el("span", { class: "number label" });
   const bar = el("div", { class: "steps" }, play, range, label);
-  range.addEventListener("input", () => { if (playing) stop(); to(Number(range.value)); tell(); });
+  range.addEventListener("input", () => { if (clock.on()) stop(); to(Number(range.value)); tell(); });
 
   function to(k) {
     step = clamp(Math.round(k), 0, names.length - 1);
@@ -155,22 +183,13 @@ function stepper(show, tell) {
   }
   function start() {
     if (names.length < 2) return;
-    playing = true;
     play.textContent = "Pause";
     if (step === names.length - 1) to(0);
-    let last = performance.now();
-    const tick = (now) => {
-      if (!playing) return;
-      if (now - last >= 1000 / fps) {
-        last = now;
-        if (step + 1 < names.length) to(step + 1); else return stop();
-      }
-      requestAnimationFrame(tick);
-    };
-    requestAnimationFrame(tick);
+    owed = 0;
+    clock.start();
   }
   function stop() {
-    playing = false;
+    clock.stop();
     play.textContent = "Play";
     tell();
   }
@@ -183,6 +202,6 @@ function stepper(show, tell) {
       range.max = names.length - 1;
       bar.hidden = names.length < 2;
     },
-    end() { playing = false; },
+    end: clock.stop,
   };
 }
