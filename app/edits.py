@@ -15,7 +15,7 @@ from aecore.measure import judge, passing, reconstruction
 from app import plots, seen, shelf
 
 KNOWN = 500  # held-out images whose errors say what is usual
-LEARNT = 3000  # training images from which directions are taken
+LEARNT = 1000  # training images from which directions are taken
 
 
 def words(name: str) -> str:
@@ -102,7 +102,8 @@ def bars(names: tuple[str, ...], before: np.ndarray, after: np.ndarray, target: 
         weight = 650 if moved or wrong else 400
         said = f"{words(name)}: {100 * b:.0f} % before, {100 * a:.0f} % after, told {'yes' if t > 0.5 else 'no'}"
         rows += (
-            f'<div title="{html.escape(said)}" style="display:grid;grid-template-columns:10.5rem 1fr 6.5rem;gap:.7rem;'
+            f'<div title="{html.escape(said)}" style="display:grid;gap:.7rem;'
+            "grid-template-columns:minmax(7rem,10.5rem) 1fr 6.5rem;"
             f'align-items:center;margin:.15rem 0"><span style="font-weight:{weight};text-align:right">'
             f'{html.escape(words(name))}</span><span style="position:relative;height:1.05rem;border-radius:4px;'
             'background:rgba(128,135,144,.16);overflow:hidden">'

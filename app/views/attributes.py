@@ -240,7 +240,8 @@ def bench() -> None:
         three = np.concatenate([looks.rgb(tiles), difference[None]])
         looks.download("Edit as PNG", lambda: plots.png(looks.sheet(three, 3, 1500)), f"{run.info.id}-edit.png",
                        "image/png", "attributes.edit")  # fmt: skip
-    left, right = st.columns([1, 1], gap="large")
+    with st.container(key="halves-attributes"):
+        left, right = st.columns([1, 1], gap="large")
     with left:
         st.subheader("What else moved", anchor=False)
         if said is None:
