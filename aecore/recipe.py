@@ -69,12 +69,12 @@ def train(recipe: dict[str, Any], work: Path) -> Run:
     return run
 
 
-def shrink(run: Run, file: Path) -> int:
+def shrink(run: Run, file: Path, step: int | None = None) -> int:
     """Write a run's weights in as few bits as give the same pictures: within two grey levels of 255 in 500 test images.
 
-    Gives the bits of a weight: 12, 16 or 32.
+    step: of a snapshot.  Gives the bits of a weight: 12, 16 or 32.
     """
-    model, test = run.model(), run.data().test
+    model, test = run.model(step), run.data().test
     ids = first(test, 500)
 
     def look(model: Model) -> np.ndarray:
@@ -85,7 +85,7 @@ def shrink(run: Run, file: Path) -> int:
     full = look(model)
     for bits in (12, 16):
         run.save_model(model, bits, file, lean=True)
-        if np.abs(look(Run(file.parent, run.info).model()) - full).max() < 2 / 255:
+        if np.abs(look(Run(run.path, run.info).model(file=file)) - full).max() < 2 / 255:
             return bits
     run.save_model(model, 32, file, lean=True)
     return 32
@@ -137,7 +137,7 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
     if "snapshots" in recipe:
         (target / "snapshots").mkdir()
         for step in spaced(run.steps("snapshots"), recipe["snapshots"]):
-            shutil.copy(run.path / f"snapshots/{step}.safetensors", target / "snapshots")
+            shrink(run, target / f"snapshots/{step}.safetensors", step)
     shutil.copy(run.path / "heartbeat.json", target / "heartbeat.json")
     write_text(target / "card.md", card(run))
 

@@ -348,9 +348,9 @@ class Run:
 
     # --- the model --------------------------------------------------------------------------------------
 
-    def model(self, step: int | None = None) -> Model:
-        """The trained model on the CPU, for looking at (eval mode); `step` takes a snapshot instead."""
-        file = self.path / (f"snapshots/{step}.safetensors" if step is not None else "weights.safetensors")
+    def model(self, step: int | None = None, file: Path | None = None) -> Model:
+        """The trained model on the CPU, for looking at (eval mode); `step` takes a snapshot instead, `file` another."""
+        file = file or self.path / (f"snapshots/{step}.safetensors" if step is not None else "weights.safetensors")
         if not self.info.shape:
             raise RunError(f"{self.path} has not been trained yet, so there is no model to look at. Train it first.")
         tensors, _ = read_tensors(file)

@@ -9,7 +9,7 @@ import torch
 from streamlit.testing.v1 import AppTest
 
 from aecore import CATALOG, Run, jobs
-from aecore.measure import statistics
+from aecore.measure import passing, statistics
 from aecore.measure.reconstruction import mse
 from aecore.recipe import card, recipes, same
 from aecore.runs import PRETRAINED
@@ -54,8 +54,8 @@ def test_the_figure_on_its_card_is_what_the_weights_give(run):
     """
     split, model, card = run.data().test, run.model(), run.info.metrics
     if "encode" in run.entry.abilities:
-        x = split.batch(torch.arange(1000)).x
-        error = float(mse(x, model.decode(model.encode(x))).mean())
+        ids = passing.first(split, 1000)
+        error = float(mse(passing.examples(split, ids).numpy(), passing.autoencode(model, split, ids)).mean())
         assert error == pytest.approx(card["mse"], rel=0.1)
     else:
         term = "nll" if "nll" in run.entry.terms else "adv"
@@ -65,7 +65,7 @@ def test_the_figure_on_its_card_is_what_the_weights_give(run):
 
 def test_pages_need_no_data_but_what_comes_with_the_program(run, monkeypatch, tmp_path):
     monkeypatch.setenv("AECORE_DATA", str(tmp_path))
-    assert (run.info.shown or run.info.data).name in ("digits", "digits8", "sprites")
+    assert (run.info.shown or run.info.data).name in ("digits", "digits8", "sprites", "faces")
     assert run.data().shape == run.info.shape
 
 
