@@ -46,6 +46,8 @@ _RELATED = {
     "codebook": "mi",
     "code": "mi",
     "cycle": "recon",
+    "reading": "penalty",
+    "told": "mmd",
     "features": "mmd",
     "gain": "elbo",
     "stage": "mmd",

@@ -247,6 +247,7 @@ class AttributeALI(Conditioned, Stochastic):
         other, y_fake = None, y
         if c is not None:
             other = torch.cat([c[:half], c[half:].roll(1, 0)])
+        if y is not None:
             y_fake = torch.cat([y[:half], y[half:].roll(1, 0)])
         if self.additions["cycle"]:
             both = self.decode_given(torch.cat([z_fake, z_hat]), None if c is None else torch.cat([other, c]))
@@ -265,7 +266,7 @@ class AttributeALI(Conditioned, Stochastic):
         }
         if x_hat is not None:
             terms["cycle"] = sum_dims((x - x_hat).abs())
-        if self.additions["read"]:
+        if self.additions["read"] and y is not None:
             of_real, of_fake = read.float().chunk(2)
             terms["reading"] = F.binary_cross_entropy_with_logits(of_real, y, reduction="none").sum(-1)
             told = F.binary_cross_entropy_with_logits(of_fake, y_fake, reduction="none").sum(-1)
