@@ -23,6 +23,20 @@ pytestmark = pytest.mark.timeout(300)
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
 
 
+def masked(channels: int, layers: int, width: int = 4) -> torch.nn.Sequential:
+    """The network of `drawing.blind_spot`, untrained: x (B, C, H, W) → (B, C, H, W), for checking it by gradients."""
+    stack: list[torch.nn.Module] = []
+    for layer in range(layers):
+        kernel = 7 if layer == 0 else 3
+        conv = torch.nn.Conv2d(channels if layer == 0 else width, width, kernel, padding=kernel // 2)
+        mask = torch.zeros(kernel, kernel)
+        mask[: kernel // 2] = 1
+        mask[kernel // 2, : kernel // 2 + (layer > 0)] = 1
+        conv.weight.data *= mask
+        stack += [conv, torch.nn.Softplus()]
+    return torch.nn.Sequential(*stack, torch.nn.Conv2d(width, channels, 1))
+
+
 # --- the core -----------------------------------------------------------------------------------------------------
 
 
@@ -81,7 +95,7 @@ def test_a_pixel_looks_at_those_before_it_alone(order):
 
 @pytest.mark.parametrize("layers", [1, 2, 5])
 def test_masked_filters_have_a_blind_spot_that_two_stacks_have_not(layers):
-    net, x = drawing.masked(1, layers).double(), torch.rand(1, 1, 13, 15).double().requires_grad_()
+    net, x = masked(1, layers).double(), torch.rand(1, 1, 13, 15).double().requires_grad_()
     (slope,) = torch.autograd.grad(net(x)[0, 0, 8, 7], x)
     by_masks = drawing.blind_spot((1, 13, 15), layers, 8, 7)
     assert np.array_equal(slope[0, 0].numpy() != 0, by_masks)

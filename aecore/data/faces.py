@@ -126,10 +126,6 @@ class Window(NamedTuple):
         colour = colour[:, :, None, None] if colour.ndim == 2 else colour
         self.image.lerp_(colour.expand_as(self.image), alpha[:, None])
 
-    def shade(self, factor: Tensor) -> None:
-        """Multiply all colours by factor (B, h, W)."""
-        self.image.mul_(factor[:, None])
-
 
 class Painter:
     """Paints faces of size × size pixels on one device; edges are smoothed over a pixel's width."""
@@ -170,7 +166,6 @@ class Painter:
         rest = {name: nuisance[:, k, None, None] for k, name in enumerate(NUISANCE)}
         flat = {name: nuisance[:, k] for k, name in enumerate(NUISANCE)}
         male, old = on["Male"], 1 - on["Young"]
-        hairy = 1 - on["Bald"]
 
         # Where each pixel lies on the face.
         angle, scale = 0.13 * rest["tilt"], 1.08 + 0.05 * rest["size"]
@@ -215,7 +210,7 @@ class Painter:
         fall = across - (w + 0.058 + 0.07 * v.clamp_min(-0.1)) - 0.050 * wave
         end = v - 0.70 + 0.9 * (across - 0.36).clamp_min(0) ** 2 / 0.1 - 0.02 * wave
         tail = torch.maximum(torch.maximum(fall, end), -0.02 - v)
-        long = hairy * (1 - male)
+        long = (1 - on["Bald"]) * (1 - male)
         whole = Window(u, v, image)
         whole.over(self.inside(torch.minimum(cap, tail)) * long, hair * 0.62)
 
@@ -317,7 +312,7 @@ class Painter:
         socket = torch.exp(-(a**2 / 0.013 + (b + 0.015) ** 2 / 0.006))
         part.over(socket * 0.22, dark)
         white = torch.maximum(-b - upper, b - lower)
-        opening = self.inside(white.clone())
+        opening = self.inside(white)
         part.over(opening, skin.new_tensor([[0.97, 0.97, 0.96]]).expand(len(skin), 3))
         gaze = part.u - torch.where(part.u < 0, -apart, apart) - 0.012 * light
         d = (gaze**2 + (b + 0.006) ** 2).sqrt_()

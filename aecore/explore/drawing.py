@@ -139,17 +139,3 @@ def blind_spot(shape: tuple[int, ...], layers: int, row: int, column: int) -> np
         if 0 <= i < height and 0 <= j < width:
             seen[i, j] = True
     return seen
-
-
-def masked(channels: int, layers: int, width: int = 4) -> nn.Sequential:
-    """The network of `blind_spot`, untrained: x (B, C, H, W) → (B, C, H, W), for checking it by gradients."""
-    stack: list[nn.Module] = []
-    for layer in range(layers):
-        kernel = 7 if layer == 0 else 3
-        conv = nn.Conv2d(channels if layer == 0 else width, width, kernel, padding=kernel // 2)
-        mask = torch.zeros(kernel, kernel)
-        mask[: kernel // 2] = 1
-        mask[kernel // 2, : kernel // 2 + (layer > 0)] = 1
-        conv.weight.data *= mask
-        stack += [conv, nn.Softplus()]
-    return nn.Sequential(*stack, nn.Conv2d(width, channels, 1))
