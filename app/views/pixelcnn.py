@@ -70,12 +70,12 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         label = labels.index(wanted) if wanted in labels else None
     seed = looks.number("Seed", 9999, "pixelcnn.seed", width=150)
 found = drawn(run, n, seed, temperature, label)
-state = exhibits.recall_step("pixelcnn.at")
-if state is not None:
-    state = {"pixel": state, "image": exhibits.recall_step("pixelcnn.image") or 0}
+begun = round(0.55 * height * width)  # so that there is something to see at once
+at = exhibits.recall_step("pixelcnn.at")
+state = {"pixel": begun if at is None else at, "image": exhibits.recall_step("pixelcnn.image") or 0}
 stage = drawer(found.images, found.chances, found.order, key="pixelcnn.drawer", field=field(run),
                alt=f"{n} images, drawn pixel by pixel", state=state)  # fmt: skip
-exhibits.keep_step("pixelcnn.at", stage["pixel"], 0)
+exhibits.keep_step("pixelcnn.at", stage["pixel"], begun)
 exhibits.keep_step("pixelcnn.image", stage["image"], 0)
 told = ", y" if labels else ""
 given = r"x \mid y" if labels else "x"
