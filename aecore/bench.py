@@ -177,7 +177,7 @@ def pixel_by_pixel() -> str:
 
     ratios, many = [], []
     for _ in range(3):
-        plain = 28 * 28 * statistics.median(seconds(lambda: model.logits(x)) for _ in range(5))
+        plain = 28 * 28 * statistics.median(seconds(lambda: model.outputs(x)) for _ in range(5))
         ratios.append(plain / seconds(lambda: model.sample(16)))
         many.append(seconds(lambda: model.sample(64)))
     ratio, slow = statistics.median(ratios), statistics.median(many)

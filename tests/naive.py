@@ -130,26 +130,49 @@ def total_correlation(mu: Tensor, logvar: Tensor, z: Tensor) -> float:
     return float((log_qz - log_qz_j).mean())
 
 
-def draw(logits, thresholds: Tensor, order=None) -> Tensor:
-    """Images (n, C, H, W), value by value in the order of their making, with a whole pass for each value.
+def draw(model, noise: Tensor, given=None, temperature: float = 1.0) -> Tensor:
+    """Images (n, C, H, W) of a `PixelByPixel`, value by value in its order, with a whole pass for each value.
 
-    logits: of all values, from the images so far.  A value is 1 where its logit exceeds its threshold.
-    order: rows and columns of the pixels as they follow each other; by rows where it is not given.
+    Of each value the chances of all levels are added up until they exceed its noise; the higher levels of a binary one
+    come first there, as they do where a logit is compared with a threshold.
     """
-    _, channels, height, width = thresholds.shape
-    x = torch.zeros_like(thresholds)
-    for (i, j), c in product(order or product(range(height), range(width)), range(channels)):
-        x[:, c, i, j] = (logits(x)[:, c, i, j] > thresholds[:, c, i, j]).to(x.dtype)
+    x = torch.zeros_like(noise)
+    levels = model.values.levels
+    for (i, j), c in product(model.sequence().tolist(), range(noise.shape[1])):
+        law = model.laws(x, given)[c][:, :, i, j]
+        for k, u in enumerate(noise[:, c, i, j].tolist()):
+            if levels == 2:
+                x[k, c, i, j] = float(law[k, 0] > temperature * (math.log(max(u, 1e-7)) - math.log1p(-max(u, 1e-7))))
+                continue
+            p = (chances_of(model.values, law[k]) ** (1 / temperature)).tolist()
+            level, total, whole = 0, p[0], sum(p)
+            while total < u * whole and level < levels - 1:
+                level += 1
+                total += p[level]
+            x[k, c, i, j] = level / (levels - 1)
     return x
 
 
-def chain_log_prob(logits, x: Tensor) -> Tensor:
+def chances_of(values, law: Tensor) -> Tensor:
+    """p of each level of one value, from its law (P,), by the definitions."""
+    if values.levels == 2:
+        p = torch.sigmoid(law[0])
+        return torch.stack([1 - p, p])
+    if len(law) == 256:
+        return law.exp() / law.exp().sum()
+    pi, mu, s = law.view(3, -1)[0].softmax(0), law.view(3, -1)[1], law.view(3, -1)[2].exp()
+    edges = torch.cat([torch.tensor([-torch.inf]), 2 * (torch.arange(255) + 0.5) / 255 - 1, torch.tensor([torch.inf])])
+    below = torch.sigmoid((edges.to(mu)[:, None] - mu) / s)
+    return ((below[1:] - below[:-1]) * pi).sum(-1)
+
+
+def chain_log_prob(model, x: Tensor, given=None) -> Tensor:
     """Σ_i log p(x_i | x_1 … x_{i−1}) with a pass for each value, in which all later ones are unknown (½): (B,)."""
-    _, channels, height, width = x.shape
     known, total = torch.full_like(x, 0.5), torch.zeros(len(x), dtype=x.dtype)
-    for i, j, c in product(range(height), range(width), range(channels)):
-        p = torch.sigmoid(logits(known)[:, c, i, j])
-        total = total + torch.where(x[:, c, i, j] > 0, p, 1 - p).log()
+    for (i, j), c in product(model.sequence().tolist(), range(x.shape[1])):
+        law = model.laws(known, given)[c][:, :, i, j]
+        for k, value in enumerate(x[:, c, i, j].tolist()):
+            total[k] += chances_of(model.values, law[k])[round(value * (model.values.levels - 1))].log()
         known[:, c, i, j] = x[:, c, i, j]
     return total
 

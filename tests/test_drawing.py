@@ -50,8 +50,9 @@ def test_completions_agree_with_what_is_given_and_with_the_chain(order):
     assert (found.images[:, :, known] == image[:, known]).all()
     assert found.images[:, :, ~known].std(0).max() > 0.3  # the rest is drawn anew each time
     with torch.no_grad():
-        chances = model.logits(torch.from_numpy(found.images)).sigmoid().numpy()
-    np.testing.assert_allclose(found.chances, chances, atol=1e-6)
+        chances = model.laws(torch.from_numpy(found.images))[0].sigmoid().numpy()
+    np.testing.assert_allclose(found.chances[:, :, 1], chances, atol=1e-6)
+    np.testing.assert_allclose(found.chances.sum(2), 1, atol=1e-6)
     assert (found.order == model.sequence().numpy()).all() and (found.known == known).all()
     again = drawing.draw(model, 40, 3, image=image, known=known)
     assert np.array_equal(found.images, again.images)
@@ -124,7 +125,7 @@ def test_what_cannot_be_drawn_is_said_in_words():
 def test_more_of_an_image_leaves_less_to_draw():
     run = runs.find("pixelcnn-classes")
     model, data = run.model(), run.data()
-    x = drawing.binary(data.test.batch(torch.tensor([0])).x[0].numpy())
+    x = drawing.rounded(model, data.test.batch(torch.tensor([0])).x[0].numpy())
     spread = []
     for rows in (7, 14, 21):
         known = np.zeros((28, 28), bool)

@@ -7,22 +7,25 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ..data.base import DataError
 from ..measure.passing import device_of, generator, still
 from ..models.autoregressive import ImageDensity, PixelByPixel
 
+BARS = 32  # in which the chances of 256 levels are shown
+
 
 class Drawing(NamedTuple):
     """Images as they were drawn.
 
-    images: (n, C, H, W) of 0 and 1.  chances: (n, C, H, W), of each value being 1, given those before it.
+    images: (n, C, H, W) in [0, 1].  nats: as images, −log p of each value, given those before it.
+    chances: (n, C, K, H, W), of each value being one of K levels, or of BARS ranges of levels, given those before it.
     order: (H W, 2), row and column of each pixel as they follow each other.
     known: (H, W) bool, pixels that were given and not drawn.
     """
 
     images: np.ndarray
+    nats: np.ndarray
     chances: np.ndarray
     order: np.ndarray
     known: np.ndarray
@@ -51,8 +54,9 @@ def draw(
 ) -> Drawing:  # fmt: skip
     """n images drawn pixel by pixel; from one that is partly known, n completions of it.
 
-    temperature: the logits are divided by it.  label: of all images, for a model that was told labels.
-    code: (D,), for a decoder.  image: (C, H, W) of 0 and 1.  known: (H, W) bool, which of its pixels stay.
+    temperature: log p of each value is divided by it.  label: of all images, for a model that was told labels.
+    code: (D,), for a decoder.  image: (C, H, W) of values that are modelled (`rounded`).  known: (H, W) bool, which of
+    its pixels stay.
 
     A pixel that is known is not foreseen by those drawn before it: completions are draws of p(x | known) only where
     all known pixels come first in the model's order.
@@ -66,36 +70,42 @@ def draw(
         )
     with still(model, seed) as device:
         given = conditions(model, n, label, code)
-        wanted = temperature * model.thresholds(n, generator(device, seed)).to(device)
-        if image is not None:
-            forced = torch.as_tensor(image, device=device, dtype=wanted.dtype)
-            wanted = torch.where(torch.as_tensor(keep, device=device), (0.5 - forced) * torch.inf, wanted)
-        x = model.draw(wanted, given)
-        chances = (model.logits(x, given) / max(temperature, 1e-6)).float().sigmoid()
+        forced = None if image is None else torch.as_tensor(image, device=device, dtype=torch.float32)
+        noise = model.noise(n, generator(device, seed))
+        x = model.draw(noise, given, temperature, forced, torch.as_tensor(keep, device=device))
+        nats, chances = [], []
+        for part in range(0, n, 16):  # 256 chances a value need room
+            these = slice(part, part + 16)
+            laws = model.laws(x[these], given if given is None or len(given) == 1 else given[these])
+            log_p = torch.stack([model.values.log_chances(law, max(temperature, 1e-6)) for law in laws], 1).float()
+            level = (x[these] * (model.values.levels - 1)).round().long()
+            nats.append(-log_p.gather(2, level.unsqueeze(2)).squeeze(2))
+            chances.append(log_p.exp().unflatten(2, (min(BARS, log_p.shape[2]), -1)).sum(3))
     order = model.sequence().numpy()
-    return Drawing(x.cpu().numpy(), chances.cpu().numpy(), order, keep)
+    return Drawing(x.cpu().numpy(), torch.cat(nats).cpu().numpy(), torch.cat(chances).cpu().numpy(), order, keep)
 
 
 def surprise(model: nn.Module, x: np.ndarray, label: int | None = None, code: np.ndarray | None = None) -> np.ndarray:
-    """−log p of each value of binary images (n, C, H, W), given those before it, in nats: as x.
+    """−log p of each value of images (n, C, H, W), rounded to what is modelled, given those before it, in nats: as x.
 
     Summed over an image it is −log p(x).
     """
     model = able(model)
     with still(model) as device:
-        values = torch.as_tensor(x, dtype=torch.float32, device=device)
-        logits = model.logits(values, conditions(model, len(values), label, code)).float()
-        return F.binary_cross_entropy_with_logits(logits, values, reduction="none").cpu().numpy()
+        values = model.rounded(torch.as_tensor(x, dtype=torch.float32, device=device))
+        return -model.log_probs(values, conditions(model, len(values), label, code)).cpu().numpy()
 
 
-def binary(images: np.ndarray) -> np.ndarray:
-    """Grey images (…) from 0 to 1 as black and white, split at one half: what a heat map of one image is of."""
-    return (np.asarray(images) > 0.5).astype(np.float32)
+def rounded(model: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Images (…, C, H, W) in [0, 1] with the nearest values that the model knows."""
+    return able(model).rounded(torch.as_tensor(np.asarray(images, np.float32))).numpy()
 
 
 def looked_at(model: nn.Module, row: int, column: int, x: np.ndarray, label: int | None = None,
               code: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
-    """How much each pixel moves the logit of one: the mean |∂a / ∂x| over images x (n, C, H, W), (H, W), by gradients.
+    """How much each pixel moves one's law: the mean |∂a / ∂x| over images x (n, C, H, W), (H, W), by gradients.
+
+    a is the sum of the numbers that the law is made of: of a binary pixel its logit.
 
     Zero, exactly, for what it cannot see: itself, and all that come after it.
     Raises DataError for a place outside the image.
@@ -110,8 +120,9 @@ def looked_at(model: nn.Module, row: int, column: int, x: np.ndarray, label: int
     try:
         with torch.enable_grad():
             values = torch.as_tensor(x, dtype=torch.float32, device=device).requires_grad_()
-            logits = model.logits(values, conditions(model, len(values), label, code))
-            (slope,) = torch.autograd.grad(logits[:, :, row, column].sum(), values)
+            laws = model.laws(values, conditions(model, len(values), label, code))
+            total = torch.stack([law[:, :, row, column].sum() for law in laws]).sum()
+            (slope,) = torch.autograd.grad(total, values)
         # Of several channels a later one also looks at the pixel's own earlier ones, which is no matter of place.
         found = slope.abs().mean(0).sum(0)
         found[row, column] = 0

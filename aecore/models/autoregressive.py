@@ -1,8 +1,8 @@
 """Chapter §5.5: images generated pixel by pixel.
 
 All models here share the orders (rows from the top, columns, and both from the end; the channels of a pixel in turn),
-binary pixels, and the last layers; they differ in the network that tells a pixel of those before it, and in what else
-it is told.
+what a value is drawn from (`pixels`), and the last layers; they differ in the network that tells a pixel of those
+before it, and in what else it is told.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from torch.nn import functional as F
 from .. import nets
 from ..causal import GatedStacks, RowLSTM, affine, bias, with_one
 from ..data.base import Batch
-from ..distributions import Bernoulli
+from ..distributions import sum_dims
 from ..entry import CLASSES, CODE, NET, WIDTH, Entry, FieldError, Param, Term
 from ..nets import Shape
+from ..pixels import VALUES, Values
 from .base import Model, Player
 
 ORDERS = ("rows", "columns", "rows from the end", "columns from the end")
@@ -27,10 +28,12 @@ DECODING_SEED = 20160616  # of the noise that every code is decoded with
 
 
 class PixelByPixel(Model):
-    """Binary images by the chain rule: log p(x|h) = Σ_i log p(x_i | x_1 … x_{i−1}, h), exactly.
+    """Images by the chain rule: log p(x|h) = Σ_i log p(x_i | x_1 … x_{i−1}, h), exactly.
 
     network: tells each pixel of those before it and of a condition h.  head: the last layers (`ending`).
-    binary: how grey values become 0 and 1, "drawn" x ~ Ber(x) anew at each step, or at the "threshold" ½.
+    values: what a value is drawn from, one of `pixels.VALUES`: 0 or 1, or 256 levels by a logit for each or by a
+    mixture of logistics.  binary: how grey values become 0 and 1, where that is what is modelled: "drawn" x ~ Ber(x)
+    anew at each step, or at the "threshold" ½.
     order: of the pixels, one of ORDERS; the network itself always goes by rows from the top left, of an image that is
     transposed or turned before.
     """
@@ -39,11 +42,12 @@ class PixelByPixel(Model):
     network: GatedStacks | RowLSTM
     head: nn.Sequential
 
-    def __init__(self, shape: Shape, binary: str = "drawn", order: str = "rows"):
+    def __init__(self, shape: Shape, binary: str = "drawn", order: str = "rows", values: str = "binary"):
         super().__init__(shape)
         if len(self.shape) != 3:
             raise FieldError("model", "this one draws pixels of images; these data are vectors: choose another model")
         self.channels, self.binary, self.order = self.shape[0], binary, order
+        self.values: Values = VALUES[values](self.channels)
 
     def turned(self, x: Tensor) -> Tensor:
         """x (…, H, W) so that this model's order goes by rows from the top left; (…, 1, 1) as it is."""
@@ -62,67 +66,85 @@ class PixelByPixel(Model):
         return self.turned(places).flatten(1).T
 
     def ending(self, features: int, width: int) -> nn.Sequential:
-        """The last layers: a logit for each channel, and a weight for each pair of channels."""
-        outputs = self.channels * (self.channels + 1) // 2
+        """The last layers: what is said of each pixel's values."""
+        outputs = self.values.outputs
         return nn.Sequential(nn.ReLU(), nn.Conv2d(features, width, 1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
 
-    def binarised(self, x: Tensor) -> Tensor:
-        """x (B, *shape) in [0, 1] → the values 0 and 1 that are modelled."""
-        return torch.bernoulli(x) if self.binary == "drawn" else (x > 0.5).to(x.dtype)
+    def modelled(self, x: Tensor) -> Tensor:
+        """x (B, *shape) in [0, 1] → the values that are modelled."""
+        return torch.bernoulli(x) if self.values.levels == 2 and self.binary == "drawn" else self.rounded(x)
 
-    def channel(self, outputs: Tensor, c: int) -> tuple[Tensor, Tensor]:
-        """a_c (B, 1, …) and w_cc' (B, c, …) for all c' < c, from the head's outputs."""
-        start = self.channels + c * (c - 1) // 2
-        return outputs[:, c : c + 1], outputs[:, start : start + c]
+    def rounded(self, x: Tensor) -> Tensor:
+        """x (B, *shape) in [0, 1] → the nearest values that are modelled; of two, 0 for ½."""
+        return (x > 0.5).to(x.dtype) if self.values.levels == 2 else self.values.rounded(x)
 
-    def chain(self, outputs: Tensor, x: Tensor) -> Tensor:
-        """Logits (B, C, …): a_c + Σ_{c' < c} w_cc' x_c', so that a channel knows the pixel's earlier ones."""
-        parts = [self.channel(outputs, c) for c in range(self.channels)]
-        return torch.cat([a + (w * x[:, : w.shape[1]]).sum(1, keepdim=True) for a, w in parts], 1)
-
-    def logits(self, x: Tensor, given: Tensor | None = None) -> Tensor:
-        """Logits of p(x_i = 1 | x_{<i}, h) for binary x: (B, *shape).
+    def outputs(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """What the network says of each pixel, from those before it: (B, outputs, H, W), turned.
 
         given: the condition h as the network takes it, (B, K, 1, 1) or (B, K, H, W).
         """
-        x, given = self.turned(x), None if given is None else self.turned(given)
-        return self.restored(self.chain(self.head(self.network(x, given)), x))
+        return self.head(self.network(self.turned(x), None if given is None else self.turned(given)))
 
-    def thresholds(self, n: int, generator: Generator | None = None) -> Tensor:
-        """Logistic noise ξ = log u − log(1 − u), (n, *shape): p(ξ < a) = σ(a), and p(tξ < a) = σ(a / t)."""
+    def laws(self, x: Tensor, given: Tensor | None = None) -> list[Tensor]:
+        """Of each channel, what its values are drawn from, given those before: (B, P, H, W) (`pixels.Values.law`)."""
+        return [self.restored(law) for law in self.values.laws(self.outputs(x, given), self.turned(x))]
+
+    def log_probs(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+        """log p(x_i | x_{<i}, h) of each value of x, which are levels: (B, *shape) nats."""
+        return self.restored(self.values.log_probs(self.outputs(x, given), self.turned(x)))
+
+    def noise(self, n: int, generator: Generator | None = None) -> Tensor:
+        """Uniform in [0, 1), (n, *shape): a value is drawn by the inverse of its distribution function."""
         device = None if generator is None else generator.device
-        return torch.rand(n, *self.shape, generator=generator, device=device).logit(1e-7)
+        return torch.rand(n, *self.shape, generator=generator, device=device)
 
-    def draw(self, thresholds: Tensor, given: Tensor | None = None) -> Tensor:
-        """The images (n, *shape) whose every value is 1 where its logit exceeds its threshold, pixel by pixel.
+    def draw(
+        self,
+        noise: Tensor,
+        given: Tensor | None = None,
+        temperature: float = 1.0,
+        image: Tensor | None = None,
+        known: Tensor | None = None,
+    ) -> Tensor:
+        """Images (n, *shape), pixel by pixel, from noise (n, *shape) in [0, 1).
+
+        temperature: log p of each value is divided by it.  image: (*shape).  known: (H, W) bool, which of its pixels
+        are kept and not drawn.
 
         Each activation is computed once (`causal.GatedCache`, `causal.RowCache`), not anew for every pixel.
         No gradient leads back.
         """
+        temperature = max(temperature, 1e-6)
         with torch.inference_mode():
-            thresholds = self.turned(thresholds.to(next(self.parameters())))
-            x = self.restored(self._draw(thresholds, None if given is None else self.turned(given)))
+            thresholds = self.turned(self.values.thresholds(noise.to(next(self.parameters())), temperature))
+            given = None if given is None else self.turned(given)
+            fixed = None
+            if image is not None and known is not None:
+                fixed = self.turned(image.to(thresholds)), self.turned(known).tolist()
+            x = self.restored(self._draw(thresholds, given, temperature, fixed))
         return x.clone()  # what is made in inference mode could not be used in a gradient
 
-    def _draw(self, thresholds: Tensor, given: Tensor | None) -> Tensor:
+    def _draw(self, thresholds: Tensor, given: Tensor | None, temperature: float, fixed) -> Tensor:
         n, _, height, width = thresholds.shape
         cache = self.network.cache(n, width, given)
         into, out = self.head[1], self.head[3]
         assert isinstance(into, nn.Conv2d) and isinstance(out, nn.Conv2d)
         hidden, hidden_values = with_one(thresholds, n, into.out_channels)
         into_matrix, into_bias, out_matrix = into.weight[:, :, 0, 0].T, bias(into), affine(out)
-        outputs = thresholds.new_empty(n, out.out_channels)
-        parts = [self.channel(outputs, c) for c in range(self.channels)]
+        told = thresholds.new_empty(n, out.out_channels)
+        law, draw = self.values.law, self.values.draw
         x = thresholds.new_empty(height, width, n, self.channels)
-        for row, wanted in zip(x, thresholds.permute(2, 3, 1, 0).contiguous(), strict=True):
+        for i, (row, wanted) in enumerate(zip(x, thresholds.permute(2, 3, 1, 0).contiguous(), strict=True)):
             cache.next_row()
-            for j, (pixel, least) in enumerate(zip(row.unbind(), wanted.unbind(), strict=True)):
-                torch.addmm(into_bias, cache.features(j).relu_(), into_matrix, out=hidden_values).relu_()
-                torch.mm(hidden, out_matrix, out=outputs)
-                for c, (a, w) in enumerate(parts):
-                    if c:
-                        a = a + (w * pixel[:, :c]).sum(1, keepdim=True)
-                    torch.gt(a[:, 0], least[c], out=pixel[:, c])
+            for j, (pixel, u) in enumerate(zip(row.unbind(), wanted.unbind(), strict=True)):
+                features = cache.features(j)  # also of a known pixel: later ones look back on it
+                if fixed is not None and fixed[1][i][j]:
+                    pixel.copy_(fixed[0][:, i, j])
+                else:
+                    torch.addmm(into_bias, features.relu_(), into_matrix, out=hidden_values).relu_()
+                    torch.mm(hidden, out_matrix, out=told)
+                    for c in range(self.channels):
+                        draw(law(told, pixel, c), u[c], temperature, pixel[:, c])
                 torch.add(-1, pixel, alpha=2, out=cache.pixels[j])
         return x.permute(2, 3, 0, 1).contiguous()
 
@@ -133,8 +155,10 @@ class ImageDensity(PixelByPixel):
     classes: C, how many labels y condition the network, one-hot; 0 for none.
     """
 
-    def __init__(self, shape: Shape, binary: str = "drawn", classes: int = 0, order: str = "rows"):
-        super().__init__(shape, binary, order)
+    def __init__(
+        self, shape: Shape, binary: str = "drawn", classes: int = 0, order: str = "rows", values: str = "binary"
+    ):
+        super().__init__(shape, binary, order, values)
         self.classes = classes
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -149,39 +173,39 @@ class ImageDensity(PixelByPixel):
         return F.one_hot(y.to(like.device), self.classes).to(like.dtype)[..., None, None]
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        """log p(x), exact, for binary x (B, *shape): (B,) nats.
+        """log p(x), exact, for x (B, *shape) of modelled values: (B,) nats.
 
         y: labels (B,), for log p(x|y). Without them, where there are classes, log (1/C) Σ_y p(x|y).
         """
         if self.classes and y is None:
             each = [self.log_prob(x, torch.full((len(x),), c)) for c in range(self.classes)]
             return torch.stack(each).logsumexp(0) - math.log(self.classes)
-        return Bernoulli(self.logits(x, self.given(y, len(x)))).log_prob(x)
+        return sum_dims(self.log_probs(x, self.given(y, len(x))))
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        return {"nll": -self.log_prob(self.binarised(batch.x), batch.y)}
+        return {"nll": -self.log_prob(self.modelled(batch.x), batch.y)}
 
     def sample(
         self, n: int, temperature: float = 1.0, generator: Generator | None = None, y: Tensor | None = None
     ) -> Tensor:
-        """n binary images (n, *shape).
+        """n images (n, *shape).
 
-        temperature: the logits are divided by it.  y: labels (n,); by default the classes in turn.
+        temperature: log p of each value is divided by it.  y: labels (n,); by default the classes in turn.
         """
-        return self.draw(temperature * self.thresholds(n, generator), self.given(y, n))
+        return self.draw(self.noise(n, generator), self.given(y, n), temperature)
 
 
 class PixelCNN(ImageDensity):
-    """Gated PixelCNN of binary images: no code, only the chain rule, and an exact likelihood.
+    """Gated PixelCNN: no code, only the chain rule, and an exact likelihood.
 
     log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), pixel after pixel; the channels of a pixel in turn.
 
     width: p, feature maps.  layers: gated layers; the first has 7×7 filters, the others 3×3.
-    binary, order: see `PixelByPixel`.  classes: C, how many labels y condition every layer; 0 for none.
+    values, binary, order: see `PixelByPixel`.  classes: C, how many labels y condition every layer; 0 for none.
 
     Source: van den Oord et al. (2016), arXiv:1606.05328, Fig. 2, Eq. 2, 3.
-    Departures: pixels are binary, where the paper's have 256 levels; the channels of one pixel depend on each other
-    linearly, as in Salimans et al. (2017), arXiv:1701.05517, not through masked features.
+    Departures: binary by default, where the paper's pixels have 256 levels; the channels of one pixel depend on each
+    other linearly, as in Salimans et al. (2017), arXiv:1701.05517, not through masked features.
     """
 
     def __init__(
@@ -192,8 +216,9 @@ class PixelCNN(ImageDensity):
         binary: str = "drawn",
         classes: int = 0,
         order: str = "rows",
+        values: str = "binary",
     ):
-        super().__init__(shape, binary, classes, order)
+        super().__init__(shape, binary, classes, order, values)
         self.network = GatedStacks(self.channels, width, layers, classes)
         self.head = self.ending(self.network.features, width)
 
@@ -203,7 +228,8 @@ class PixelRNN(ImageDensity):
 
     log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), in the order of `PixelCNN`.
 
-    width: p, hidden units of a layer at each pixel.  layers: of row LSTM.  binary, classes, order: as in `PixelCNN`.
+    width: p, hidden units of a layer at each pixel.  layers: of row LSTM.
+    values, binary, classes, order: as in `PixelCNN`.
 
     Source: van den Oord et al. (2016), arXiv:1601.06759, §3.1, Table 1.
     Departures: pixels and channels as in `PixelCNN`; the label is that of the later paper.
@@ -217,8 +243,9 @@ class PixelRNN(ImageDensity):
         binary: str = "drawn",
         classes: int = 0,
         order: str = "rows",
+        values: str = "binary",
     ):
-        super().__init__(shape, binary, classes, order)
+        super().__init__(shape, binary, classes, order, values)
         self.network = RowLSTM(self.channels, width, layers, classes)
         self.head = self.ending(self.network.features, 2 * width)
 
@@ -229,11 +256,11 @@ class PixelCNNDecoder(PixelByPixel):
     min −log p(x|h),  h = encoder(x);  every layer is told s = m(h), a map of the image's size.
 
     code: d.  net, width: of the encoder, and of m, its mirror.  sketch: features of s.
-    maps: p, feature maps of the PixelCNN.  layers: its gated layers.  binary, order: as in `PixelCNN`.
+    maps: p, feature maps of the PixelCNN.  layers: its gated layers.  values, binary, order: as in `PixelCNN`.
 
     Source: van den Oord et al. (2016), arXiv:1606.05328, §2.3 (Eq. 5), §2.4; chapter §5.5.
     Departures: pixels and channels as in `PixelCNN`; the encoder sees the grey image, of which the decoder draws
-    binary ones. `decode` uses the same noise for every code: it gives one image a code, and near codes near ones.
+    rounded ones. `decode` uses the same noise for every code: it gives one image a code, and near codes near ones.
     """
 
     def __init__(
@@ -247,8 +274,9 @@ class PixelCNNDecoder(PixelByPixel):
         layers: int = 6,
         binary: str = "drawn",
         order: str = "rows",
+        values: str = "binary",
     ):
-        super().__init__(shape, binary, order)
+        super().__init__(shape, binary, order, values)
         self.code = code
         self.encoder = nets.encoder(net, self.shape, code, width)
         self.sketch = nets.decoder(net, code, (sketch, *self.shape[1:]), width)
@@ -259,35 +287,36 @@ class PixelCNNDecoder(PixelByPixel):
         return {"autoencoder": Player((self.encoder, self.sketch, self.network, self.head), {"nll": 1.0})}
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        x = self.binarised(batch.x)
+        x = self.modelled(batch.x)
         return {"nll": -self.log_prob_given(x, self.encode(batch.x))}
 
     def log_prob_given(self, x: Tensor, h: Tensor) -> Tensor:
-        """log p(x|h), exact, for binary x (B, *shape) and codes h (B, D): (B,) nats."""
-        return Bernoulli(self.logits(x, self.sketch(h))).log_prob(x)
+        """log p(x|h), exact, for x (B, *shape) of modelled values and codes h (B, D): (B,) nats."""
+        return sum_dims(self.log_probs(x, self.sketch(h)))
 
     def encode(self, x: Tensor) -> Tensor:
         """x (B, *shape) → code h (B, D)."""
         return self.encoder(x)
 
     def decode(self, h: Tensor) -> Tensor:
-        """One binary image (B, *shape) for each code h (B, D), drawn with noise that is always the same."""
-        noise = self.thresholds(1, Generator().manual_seed(DECODING_SEED))
+        """One image (B, *shape) for each code h (B, D), drawn with noise that is always the same."""
+        noise = self.noise(1, Generator().manual_seed(DECODING_SEED))
         return self.draw(noise.expand(len(h), *self.shape), self.sketch(h))
 
     def variations(self, h: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
         """As `decode`, but each image (B, *shape) is drawn with noise of its own.
 
-        temperature: the logits are divided by it.
+        temperature: log p of each value is divided by it.
         """
-        return self.draw(temperature * self.thresholds(len(h), generator), self.sketch(h))
+        return self.draw(self.noise(len(h), generator), self.sketch(h), temperature)
 
 
 CHAIN = r"-\textstyle\sum_i \log p(x_i \mid x_1, \ldots, x_{i-1}"
 NLL = Term("nats", "−log p(x), exactly: how unlikely the image is, pixel after pixel")
-DEPARTURES = "pixels are binary, not of 256 levels; a pixel's channels depend on each other linearly"
+DEPARTURES = "binary by default, not of 256 levels; a pixel's channels depend on each other linearly"
 MAPS = Param(32, 8, 128, 8, "log", "p", "feature maps of a layer")
 BINARY = Param("drawn", choices=("drawn", "threshold"), help="grey pixels become black or white by lot, or at one half")
+KINDS = Param("binary", choices=tuple(VALUES), help="0 or 1; or 256 levels, by a logit for each or by logistics")
 ORDER = Param("rows", choices=ORDERS, help="in which the pixels are drawn: by rows or columns, from the first or last")
 SKETCH = Param(4, 1, 64, 1, "log", help="features of the map that the code is turned into, which all layers are told")
 LAYERS = Param(6, 1, 16, 1, help="gated layers; how far a pixel sees")
@@ -303,7 +332,7 @@ ENTRIES = (
         terms={"nll": NLL},
         source="van den Oord et al. (2016), arXiv:1606.05328; chapter §5.5",
         build=PixelCNN,
-        params={"width": MAPS, "layers": LAYERS, "binary": BINARY, "classes": CLASSES, "order": ORDER},
+        params={"width": MAPS, "layers": LAYERS, "binary": BINARY, "classes": CLASSES, "order": ORDER, "values": KINDS},
         kinds=("image",),
         abilities=frozenset({"sample", "density"}),
         plan={"batch": 64, "lr": 5e-3},
@@ -325,6 +354,7 @@ ENTRIES = (
             "binary": BINARY,
             "classes": CLASSES,
             "order": ORDER,
+            "values": KINDS,
         },
         kinds=("image",),
         abilities=frozenset({"sample", "density"}),
@@ -350,6 +380,7 @@ ENTRIES = (
             "layers": LAYERS,
             "binary": BINARY,
             "order": ORDER,
+            "values": KINDS,
         },
         kinds=("image",),
         abilities=frozenset({"encode", "decode"}),

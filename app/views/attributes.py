@@ -361,5 +361,5 @@ with st.expander("Why"):
         "The critic of conditional ALI sees image, code and attributes together; pairs that a decoder made from other "
         "attributes must look like pairs that an encoder made (Dumoulin et al., 2016, with Fig. 6 of the chapter). "
         "That says what images of each attribute look like; that the code still describes *this* face needs more: here "
-        "a cycle (Li et al., 2017), a critic that reads attributes, and edits among the fakes. Section 5.2."
+        "a cycle (Li et al., 2017), a network that reads attributes, and edits among the fakes. Section 5.2."
     )

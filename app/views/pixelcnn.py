@@ -13,6 +13,7 @@ from aecore.data import image as read_picture
 from aecore.explore import codes, drawing
 from aecore.measure import passing, sharpness
 from aecore.models.autoregressive import ORDERS
+from aecore.pixels import bits
 from app import exhibits, looks, plots, seen, shelf
 from app.browser import drawer, pad
 from app.browser.contact import contact
@@ -27,6 +28,7 @@ run = looks.opening(
 model, split = looks.model(run), looks.split(run)
 channels, height, width = run.info.shape
 labels = looks.classes(run)[: model.classes] if model.classes else []
+binary = model.values.levels == 2
 
 
 @seen.remember(max_entries=64)
@@ -36,9 +38,9 @@ def drawn(run: Run, n: int, seed: int, temperature: float, label: int | None) ->
 
 @seen.remember(max_entries=16)
 def some(run: Run) -> np.ndarray:
-    """A few held-out images in black and white, over which slopes are averaged."""
+    """A few held-out images of values that are modelled, over which slopes are averaged."""
     test = shelf.data(run).test
-    return drawing.binary(passing.examples(test, passing.first(test, 8)).numpy())
+    return drawing.rounded(shelf.model(run), passing.examples(test, passing.first(test, 8)).numpy())
 
 
 @seen.remember(max_entries=256)
@@ -83,15 +85,15 @@ last = height * width * channels
 terms = rf"-\textstyle\sum_{{i=1}}^{{{last}}} \log p(x_i \mid x_1, \ldots, x_{{i-1}}{told})"
 st.latex(plots.equation(rf"-\log p({given}) = \term{{nll}}{{{terms}}}"))
 chosen = min(stage["image"], n - 1)
-p = np.where(found.images[chosen] > 0, found.chances[chosen], 1 - found.chances[chosen])
 place = found.order[: stage["pixel"]]
-so_far = float(-np.log(np.maximum(p[:, place[:, 0], place[:, 1]], 1e-12)).sum()) if len(place) else 0.0
+so_far, whole = float(found.nats[chosen][:, place[:, 0], place[:, 1]].sum()), float(found.nats[chosen].sum())
 looks.numbers([
     ("−log p so far", f"{so_far:.1f} nats", f"of {stage['pixel']:,} pixels, at temperature {temperature:g}",
      plots.term_colour("nll")),
-    ("the whole image", f"{float(-np.log(np.maximum(p, 1e-12)).sum()):.1f} nats", "−log p of all its pixels",
-     plots.term_colour("nll")),
+    ("the whole image", f"{whole:.1f} nats", f"−log p of all pixels: {bits(whole, found.nats[0].size):.3f} bits per "
+     "dimension", plots.term_colour("nll")),
     ("order", model.order, "of the pixels: a knob of the training", ""),
+    ("values", run.info.params.get("values", "binary"), "what a pixel is drawn from: a knob, too", ""),
 ])  # fmt: skip
 with st.container(horizontal=True):
     pictures = codes.to_uint8(found.images)
@@ -110,15 +112,15 @@ with st.container(horizontal=True):
         return plots.gif(frames, 15)
 
     looks.download("GIF of the drawing", film, f"{run.info.id}-drawing.gif", "image/gif", "pixelcnn.gif")
-    table = looks.table(["order", "row", "column", "value", "p(1)"], range(1, height * width + 1), *found.order.T,
-                        found.images[chosen, 0][tuple(found.order.T)].astype(int),
-                        found.chances[chosen, 0][tuple(found.order.T)])  # fmt: skip
+    table = looks.table(["order", "row", "column", "value", "−log p"], range(1, height * width + 1), *found.order.T,
+                        found.images[chosen, 0][tuple(found.order.T)],
+                        found.nats[chosen, 0][tuple(found.order.T)])  # fmt: skip
     looks.download("Pixels as CSV", table, f"{run.info.id}-pixels.csv", "text/csv", "pixelcnn.csv")
     looks.python(run, f"""
 from aecore.explore import drawing
 
 found = drawing.draw(run.model(), {n}, seed={seed}, temperature={temperature}, label={label})
-print(found.images.shape, found.chances[0, 0, 14])
+print(found.images.shape, found.nats.sum((1, 2, 3)))
 """, "pixelcnn.python")  # fmt: skip
 
 # --- finish my drawing ----------------------------------------------------------------------------------------------
@@ -138,16 +140,16 @@ def completed(run: Run, image: np.ndarray, first: int, seed: int, label: int | N
 
 
 def own_picture(source: str) -> np.ndarray | None:
-    """(C, H, W) of 0 and 1."""
+    """(C, H, W) of values that are modelled."""
     if source == "held-out image":
         number = looks.number("Number", len(split) - 1, "pixelcnn.image-number", width=150)
-        return drawing.binary(passing.examples(split, [number])[0].numpy())
+        return drawing.rounded(model, passing.examples(split, [number])[0].numpy())
     if source == "draw":
         drawn = pad("pixelcnn.pad", (height, width), label="Draw here")
         if drawn is None:
             st.caption("Draw with mouse, pen or finger: the upper part is kept.")
             return None
-        return np.repeat(drawing.binary(drawn[None] / 255), channels, 0)
+        return drawing.rounded(model, np.repeat(drawn[None] / 255, channels, 0))
     file = st.file_uploader("PNG, JPEG or WebP", key="pixelcnn.upload", max_upload_size=64)
     flip = st.toggle("Invert", key="pixelcnn.invert", help="Digits here are white on black", **looks.LINKED)
     if file is None:
@@ -157,7 +159,7 @@ def own_picture(source: str) -> np.ndarray | None:
     except DataError as error:
         st.error(looks.plain(str(error)), icon=":material/error:")
         return None
-    return drawing.binary((255 - picture if flip else picture) / 255)
+    return drawing.rounded(model, (255 - picture if flip else picture) / 255)
 
 
 @st.fragment
@@ -181,7 +183,7 @@ def finish() -> None:
     if channels == 3:
         kept = np.where(made.known[..., None], codes.to_uint8(image[None])[0], 128).astype(np.uint8)
     left, right = st.columns([1, 3], gap="large")
-    sure = np.abs(made.images.mean((0, 1)) - 0.5) * 2
+    sure = 1 - 2 * made.images.std(0).mean(0)  # of black and white 0 where half of them are white
     with left:
         looks.picture(kept, "what is kept", "The part of the picture that is kept")
         map_of = np.where(made.known[..., None], looks.rgb(kept[None])[0] // 2 + 64,
@@ -192,8 +194,7 @@ def finish() -> None:
                 alt="Sixteen completions of the picture")  # fmt: skip
         open_ = ~made.known
         if open_.any():
-            p = np.where(made.images > 0, made.chances, 1 - made.chances)
-            nats = -np.log(np.maximum(p, 1e-12))[:, :, open_].sum((1, 2))
+            nats = made.nats[:, :, open_].sum((1, 2))
             looks.numbers([
                 ("drawn anew", f"{int(open_.sum()):,} pixels", f"of {height * width:,}", ""),
                 ("−log p of what was drawn", f"{nats.mean():.1f} nats", f"from {nats.min():.1f} to {nats.max():.1f}",
@@ -319,13 +320,13 @@ def nats(run: Run, kind: str) -> np.ndarray | None:
     """−log p(x) of images of a kind, (n,) nats; None where they are not on this computer."""
     model, test = shelf.model(run), shelf.data(run).test
     n = 100 if model.classes else 400
-    x = drawing.binary(passing.examples(test, passing.first(test, n)).numpy())
+    x = drawing.rounded(model, passing.examples(test, passing.first(test, n)).numpy())
     if kind == "inverted":
         x = 1 - x
     elif kind == "empty":
         x = np.zeros_like(x[:1])
     elif kind == "noise":
-        x = (np.random.default_rng(0).random(x[:30].shape) < 0.5).astype(np.float32)
+        x = drawing.rounded(model, np.random.default_rng(0).random(x[:30].shape))
     elif kind == "garments":
         try:
             other = shelf.load(run.info.data.model_copy(update={"name": "fashion"})).test
@@ -333,7 +334,7 @@ def nats(run: Run, kind: str) -> np.ndarray | None:
             return None
         if tuple(other.batch(torch.tensor([0])).x.shape[1:]) != tuple(model.shape):
             return None
-        x = drawing.binary(passing.examples(other, passing.first(other, n)).numpy())
+        x = drawing.rounded(model, passing.examples(other, passing.first(other, n)).numpy())
     parts = [drawing.surprise(model, part, c).sum((1, 2, 3)) for c in (range(model.classes) or [None])
              for part in np.array_split(x, max(1, len(x) // 100))]  # fmt: skip
     each = np.concatenate(parts).reshape(max(1, model.classes), len(x))
@@ -352,24 +353,26 @@ def likely() -> None:
             chosen=st.session_state.get("pixelcnn.heat"), alt="The likeliest and the least likely images",
             on_change=lambda: st.session_state.update(
                 {"pixelcnn.heat": int(st.session_state["pixelcnn.likely"]["pick"])}))  # fmt: skip
+    split_at = ", in black and white split at one half" if binary else ""
     st.caption(f"The ten likeliest of {len(own)} held-out images, then the ten least likely; below each −log p(x) in "
-               "nats, in black and white split at one half. Click one to see where.")  # fmt: skip
+               f"nats{split_at}. Click one to see where.")  # fmt: skip
     number = min(looks.number("Image", len(split) - 1, "pixelcnn.heat", width=150), len(split) - 1)
-    x = drawing.binary(passing.examples(split, [number]).numpy())
+    x = drawing.rounded(model, passing.examples(split, [number]).numpy())
     known = None if not model.classes or split.labels is None else int(split.labels[number])
     cost = drawing.surprise(model, x, known)[0].sum(0)
-    heat = np.clip(cost / 3, 0, 1)[..., None]
+    heat = np.clip(cost / max(3, np.quantile(cost, 0.98)), 0, 1)[..., None]
     left, right = st.columns([2, 3], gap="large")
     with left:
-        looks.picture(codes.to_uint8(x)[0], looks.plain(looks.titled(run, number)), "The image in black and white")
+        looks.picture(codes.to_uint8(x)[0], looks.plain(looks.titled(run, number)), "The image as it is modelled")
         warm = np.array([225, 90, 60])
         looks.picture((255 * (1 - heat) + warm * heat).astype(np.uint8),
                       f"−log p of each pixel: {cost.sum():.1f} nats in all", "Where the image is unlikely")  # fmt: skip
-        looks.numbers([("bits per pixel", f"{cost.sum() / math.log(2) / cost.size:.3f}",
-                        "−log₂ p(x) / (H W)", plots.term_colour("nll"))])  # fmt: skip
+        looks.numbers([("bits per dimension", f"{bits(float(cost.sum()), x[0].size):.3f}",
+                        "−log₂ p(x) by the number of values", plots.term_colour("nll"))])  # fmt: skip
     with right:
-        kinds = {"digits": "held-out images", "inverted": "the same, inverted", "noise": "coin tosses",
-                 "empty": "an empty image", "garments": "garments (Fashion-MNIST)"}  # fmt: skip
+        kinds = {"digits": "held-out images", "inverted": "the same, inverted",
+                 "noise": "coin tosses" if binary else "noise", "empty": "an empty image",
+                 "garments": "garments (Fashion-MNIST)"}  # fmt: skip
         rows = []
         for kind, name in kinds.items():
             values = nats(run, kind)

@@ -37,8 +37,9 @@ def drawer(
     """Play, step and scrub through the making of images; a click on a pixel goes to the moment before it is drawn.
 
     Arguments:
-        images: (n, C, H, W) of 0 and 1, C 1 or 3.
-        chances: (n, C, H, W), of each value being 1 given those before it.
+        images: (n, C, H, W) in [0, 1], C 1 or 3.
+        chances: (n, C, K, H, W), of each value being one of K levels, or in one of K equal ranges of them, given those
+            before it.
         order: (H W, 2), row and column of each pixel as they follow each other.
         known: (H, W) bool, pixels that were there from the start.
         field: (2H − 1, 2W − 1) from 0 to 1, how much a pixel looks at another that lies (row, column) − (H − 1, W − 1)
@@ -52,10 +53,10 @@ def drawer(
 
     Raises ValueError for shapes that do not fit each other.
     """
-    images = np.ascontiguousarray(images, np.uint8)
-    chances = np.ascontiguousarray(chances, np.float32)
+    images = np.rint(255 * np.asarray(images)).astype(np.uint8)
+    chances = np.rint(255 * np.asarray(chances)).astype(np.uint8)
     n, channels, height, width = images.shape
-    if chances.shape != images.shape or channels not in (1, 3):
+    if chances.ndim != 5 or np.delete(chances.shape, 2).tolist() != list(images.shape) or channels not in (1, 3):
         raise ValueError(f"images {images.shape} and chances {chances.shape} must be alike, of 1 or 3 channels")
     flat = np.ascontiguousarray(np.asarray(order)[:, 0] * width + np.asarray(order)[:, 1], np.int32)
     if not np.array_equal(np.sort(flat), np.arange(height * width)):
@@ -66,8 +67,8 @@ def drawer(
         sections["field"] = np.ascontiguousarray(field, np.float32).reshape(2 * height - 1, 2 * width - 1)
     first = int(np.argmin(there.ravel()[flat])) if not there.all() else height * width
     columns = len(flat) > 1 and flat[1] - flat[0] not in (1, -1)
-    meta = {"images": n, "channels": channels, "height": height, "width": width, "alt": alt, "report": report,
-            "start": first, "line": height if columns else width}  # fmt: skip
+    meta = {"images": n, "channels": channels, "levels": chances.shape[2], "height": height, "width": width, "alt": alt,
+            "report": report, "start": first, "line": height if columns else width}  # fmt: skip
     name = digest(meta, list(sections), list(sections.values()))
     sent = settle(key, "view", state)
     result = _mount(

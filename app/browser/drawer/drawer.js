@@ -35,7 +35,7 @@ function makeDrawer() {
 
   const total = () => meta.height * meta.width;
   const value = (image, c, at) => parts.images[(image * meta.channels + c) * total() + at];
-  const chance = (image, c, at) => parts.chances[(image * meta.channels + c) * total() + at];
+  const chance = (image, c, k, at) => parts.chances[((image * meta.channels + c) * meta.levels + k) * total() + at] / 255;
 
   /** Colours of an image after `view.pixel` pixels; on the big one, what the next pixel sees is tinted. */
   function paint(canvas, image, tinted) {
@@ -45,7 +45,7 @@ function makeDrawer() {
     for (let at = 0; at < n; at++) {
       const there = parts.known[at] || rank[at] < view.pixel;
       let colour = BLANK;
-      if (there) colour = [0, 1, 2].map((c) => 255 * value(image, Math.min(c, meta.channels - 1), at));
+      if (there) colour = [0, 1, 2].map((c) => value(image, Math.min(c, meta.channels - 1), at));
       if (tinted && at === next) colour = NEXT;
       else if (tinted && there && !done && parts.field) {
         const r = Math.floor(at / meta.width) - nr + meta.height - 1, c = (at % meta.width) - nc + meta.width - 1;
@@ -63,10 +63,14 @@ function makeDrawer() {
     minis.forEach((canvas, image) => paint(canvas, image, false));
     const next = done ? -1 : parts.order[view.pixel];
     chances.querySelectorAll(".chance").forEach((line, k) => {
-      const c = meta.channels > 1 ? k : 0, p = done ? 0 : chance(view.image, c, next);
-      const share = meta.channels > 1 || k === 1 ? p : 1 - p;
-      line.querySelector("i").style.width = done ? "0" : `${100 * share}%`;
+      const share = done ? 0 : meta.channels > 1 ? chance(view.image, k, 1, next) : chance(view.image, 0, k, next);
+      line.querySelector("i").style.width = `${100 * share}%`;
       line.lastChild.textContent = done ? "" : `${(100 * share).toFixed(0)} %`;
+    });
+    chances.querySelectorAll(".levels").forEach((row, c) => {
+      const shares = [...row.children].map((_, k) => (done ? 0 : chance(view.image, c, k, next)));
+      const most = Math.max(...shares, 1e-6);
+      [...row.children].forEach((bar, k) => { bar.style.height = `${(100 * shares[k]) / most}%`; });
     });
     const text = done ? "finished" : `pixel ${counted(view.pixel + 1)} of ${counted(n)}`;
     place.textContent = text;
@@ -135,9 +139,13 @@ function makeDrawer() {
         return canvas;
       });
       many.replaceChildren(...(meta.images > 1 ? minis : []));
-      const names = meta.channels > 1 ? ["red", "green", "blue"].map((name) => `p(${name} = 1)`) : ["p(black)", "p(white)"];
-      chances.replaceChildren(el("p", { class: "quiet" }, "The next pixel, given those before it:"), ...names.map((name) =>
-        el("div", { class: "chance" }, el("span", {}, name), el("div", { class: "bar" }, el("i")), el("span", { class: "number" }))));
+      const colours = meta.channels > 1 ? ["red", "green", "blue"] : ["grey"];
+      const names = meta.channels > 1 ? colours.map((name) => `p(${name} = 1)`) : ["p(black)", "p(white)"];
+      const bars = meta.levels === 2 ? names.map((name) =>
+        el("div", { class: "chance" }, el("span", {}, name), el("div", { class: "bar" }, el("i")), el("span", { class: "number" })))
+        : colours.map((name) => el("div", {}, el("div", { class: `levels ${name}`, role: "img", "aria-label": `Chances of ${name}, from dark to bright` },
+          ...Array.from({ length: meta.levels }, () => el("i"))), el("p", { class: "scale quiet" }, el("span", {}, "0"), el("span", {}, name), el("span", {}, "1"))));
+      chances.replaceChildren(el("p", { class: "quiet" }, "The next pixel, given those before it:"), ...bars);
       const swatch = (colour, text) => el("span", {}, el("i", { style: `background:rgb(${colour})` }), text);
       legend.replaceChildren(swatch(NEXT, "next"), ...(parts.field ? [swatch("20 170 90", "what it looks at")] : []), swatch(BLANK, "not yet drawn"));
       range.max = total();

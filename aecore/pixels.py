@@ -1,0 +1,188 @@
+"""What a network that goes pixel by pixel says of one value, given all before it: binary, 256 levels, logistics.
+
+The channels of a pixel come in turn. Shapes: `told` (B, outputs, …) is what the network says of each pixel, x
+(B, C, …) its values in [0, 1]; of both, … is () for one pixel or (H, W) for all.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+TINY = 1e-7  # the least share of a noise from 0 to 1: its logit must be finite
+
+
+class Values:
+    """Distributions of a pixel's C values, each given the earlier ones: told → a law (B, P, …) for each channel.
+
+    levels: how many values there are, spread evenly from 0 to 1.  outputs: numbers that the network gives a pixel.
+    """
+
+    levels: int
+    outputs: int
+
+    def __init__(self, channels: int):
+        self.channels = channels
+
+    def rounded(self, x: Tensor) -> Tensor:
+        """Grey values in [0, 1] → the nearest that are modelled."""
+        return (x * (self.levels - 1)).round() / (self.levels - 1)
+
+    def law(self, told: Tensor, x: Tensor, c: int) -> Tensor:
+        """Of channel c, from the values of the channels before it: (B, P, …)."""
+        raise NotImplementedError
+
+    def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
+        """log p of every level, (B, levels, …): p ∝ p₁^(1/temperature)."""
+        raise NotImplementedError
+
+    def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
+        """log p of one channel's values x (B, …), which are levels: as x, nats."""
+        raise NotImplementedError
+
+    def thresholds(self, noise: Tensor, temperature: float) -> Tensor:
+        """Uniform noise as `draw` takes it."""
+        return noise
+
+    def draw(self, law: Tensor, thresholds: Tensor, temperature: float, out: Tensor) -> None:
+        """Values (B,) into `out`: the inverse of the distribution function at `thresholds` (B,)."""
+        below = self.log_chances(law, temperature).exp().cumsum(1)
+        out.copy_((below[:, :-1] < thresholds[:, None]).sum(1)).div_(self.levels - 1)
+
+    def laws(self, told: Tensor, x: Tensor) -> list[Tensor]:
+        """Of each channel in turn."""
+        return [self.law(told, x, c) for c in range(self.channels)]
+
+    def log_probs(self, told: Tensor, x: Tensor) -> Tensor:
+        """log p of each value, given those before it, as x; their sum is log p(x)."""
+        parts = [self.log_prob(law.float(), x[:, c].float()) for c, law in enumerate(self.laws(told, x))]
+        return torch.stack(parts, 1)
+
+
+class Pairwise(Values):
+    """`numbers` for each channel, on which the earlier channels of the pixel act linearly: a_c + Σ_{c' < c} w_cc' x_c'.
+
+    A normal law of one channel given another is of this form: its log-density is linear in the other's value.
+    """
+
+    numbers: int
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+        self.outputs = self.numbers * channels * (channels + 1) // 2
+
+    def law(self, told: Tensor, x: Tensor, c: int) -> Tensor:
+        k, start = self.numbers, self.channels + c * (c - 1) // 2
+        a = told[:, c * k : (c + 1) * k]
+        if c:
+            w = told[:, start * k : (start + c) * k].unflatten(1, (c, k))
+            a = a + (w * x[:, :c, None]).sum(1)
+        return a
+
+
+class Binary(Pairwise):
+    """x ∈ {0, 1} with logit a: p(1) = σ(a)."""
+
+    levels, numbers = 2, 1
+
+    def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
+        a = law / temperature
+        return torch.cat([F.logsigmoid(-a), F.logsigmoid(a)], 1)
+
+    def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
+        return -F.binary_cross_entropy_with_logits(law[:, 0], x, reduction="none")
+
+    def thresholds(self, noise: Tensor, temperature: float) -> Tensor:
+        """tξ, ξ = log u − log(1 − u): p(tξ < a) = σ(a / t)."""
+        return temperature * noise.logit(TINY)
+
+    def draw(self, law: Tensor, thresholds: Tensor, temperature: float, out: Tensor) -> None:
+        torch.gt(law[:, 0], thresholds, out=out)
+
+
+class Levels(Pairwise):
+    """x ∈ {0, 1/255, …, 1}, each level with a logit of its own: p = softmax(a).
+
+    Source: van den Oord et al. (2016), arXiv:1601.06759, §3.
+    """
+
+    levels = numbers = 256
+
+    def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
+        return (law / temperature).log_softmax(1)
+
+    def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
+        return law.log_softmax(1).gather(1, (x[:, None] * 255).round().long()).squeeze(1)
+
+
+class Logistics(Values):
+    """x ∈ {0, 1/255, …, 1}: Σ_k π_k [σ((x⁺ − μ_k) / s_k) − σ((x⁻ − μ_k) / s_k)], x± half a level above and below.
+
+    At 0 and 1 the bins are open. The component is the same for all channels of a pixel: what the earlier channels tell
+    of it goes into π. Means of a channel are linear in the values of the earlier ones, with coefficients in (−1, 1).
+
+    Source: Salimans et al. (2017), arXiv:1701.05517, §2.1, 2.2.
+    """
+
+    levels, components, least = 256, 5, -7.0  # least: of log s, in which 2 is the width of all levels
+
+    def __init__(self, channels: int):
+        super().__init__(channels)
+        # π; μ and log s of each channel; a coefficient for each pair of channels: for each component
+        self.outputs = self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
+
+    def law(self, told: Tensor, x: Tensor, c: int) -> Tensor:
+        """log π, μ and log s: (B, 3 · components, …)."""
+        parts = told.unflatten(1, (-1, self.components))
+        log_pi, mu, log_s = parts[:, 0], parts[:, 1 + c], parts[:, 1 + self.channels + c].clamp_min(self.least)
+        for earlier in range(c):
+            pair = 1 + 2 * self.channels + c * (c - 1) // 2 + earlier
+            mu = mu + parts[:, pair].tanh() * (2 * x[:, earlier, None] - 1)
+        if c:
+            before = self.law(told, x, c - 1)
+            log_pi, its_mu, its_log_s = before.chunk(3, 1)
+            log_pi = log_pi.log_softmax(1) + self._bins(its_mu, its_log_s, x[:, c - 1, None])
+        return torch.cat([log_pi, mu, log_s], 1)
+
+    @staticmethod
+    def _bins(mu: Tensor, log_s: Tensor, x: Tensor) -> Tensor:
+        """log of each component's share of the bins of values x.
+
+        log[σ(b) − σ(a)] = log σ(b) + log σ(−a) + log(1 − e^{a−b}), of which no part can overflow.
+        """
+        inverse = (-log_s).exp()
+        b, a = (2 * x - 1 + 1 / 255 - mu) * inverse, (2 * x - 1 - 1 / 255 - mu) * inverse
+        first, last = x < 0.5 / 255, x > 1 - 0.5 / 255
+        width = torch.where(first | last, 0.0, (-torch.expm1(-2 / 255 * inverse)).log())
+        return torch.where(last, 0.0, F.logsigmoid(b)) + torch.where(first, 0.0, F.logsigmoid(-a)) + width
+
+    def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
+        log_pi, mu, log_s = law.chunk(3, 1)
+        return (log_pi.log_softmax(1) + self._bins(mu, log_s, x[:, None])).logsumexp(1)
+
+    def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
+        log_pi, mu, log_s = law.unsqueeze(2).chunk(3, 1)
+        x = torch.linspace(0, 1, self.levels, device=law.device, dtype=law.dtype)
+        each = self._bins(mu, log_s, x.view(1, 1, -1, *[1] * (law.ndim - 2)))  # (B, components, levels, …)
+        log_p = (log_pi.log_softmax(1) + each).logsumexp(1)
+        return log_p if temperature == 1 else (log_p / temperature).log_softmax(1)
+
+    def draw(self, law: Tensor, thresholds: Tensor, temperature: float, out: Tensor) -> None:
+        if temperature != 1:
+            return super().draw(law, thresholds, temperature, out)
+        log_pi, mu, log_s = law.unsqueeze(2).chunk(3, 1)
+        upper = 2 * torch.arange(self.levels - 1, device=law.device, dtype=law.dtype) / 255 - 1 + 1 / 255
+        below = (log_pi.softmax(1) * ((upper - mu) * (-log_s).exp()).sigmoid()).sum(1)
+        out.copy_((below < thresholds[:, None]).sum(1)).div_(self.levels - 1)
+        return None
+
+
+VALUES = {"binary": Binary, "256 levels": Levels, "logistics": Logistics}
+
+
+def bits(nats: float, size: int) -> float:
+    """Nats of a whole image as bits per dimension: nats / (size · log 2)."""
+    return nats / (size * math.log(2))
