@@ -6,6 +6,7 @@ Absolute numbers of a busy machine mean little; the ratios are of blocks of step
 from __future__ import annotations
 
 import importlib.util
+import multiprocessing
 import os
 import statistics
 import time
@@ -164,6 +165,14 @@ def drawn(side: int, n: int = 1024) -> float:
     return n / (time.perf_counter() - start)
 
 
+def train_on() -> None:
+    """A training that does not end, as the worker runs it beside the pages."""
+    torch.set_num_threads(1)
+    model = seeded_build(entry("vae"), (1, 28, 28), {}, 0)
+    for _ in Training(model, datasets.load(DataSpec(name="digits")), Plan(epochs=100_000), "cpu"):
+        pass
+
+
 def pixel_by_pixel() -> str:
     """Drawing digits with a PixelCNN of default size: what is kept and what is computed anew, side by side."""
     model = seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval()
@@ -180,10 +189,15 @@ def pixel_by_pixel() -> str:
         plain = 28 * 28 * statistics.median(seconds(lambda: model.outputs(x)) for _ in range(5))
         ratios.append(plain / seconds(lambda: model.sample(16)))
         many.append(seconds(lambda: model.sample(64)))
-    ratio, slow = statistics.median(ratios), statistics.median(many)
+    training = multiprocessing.get_context("spawn").Process(target=train_on, daemon=True)
+    training.start()
+    time.sleep(15)  # it imports, and loads its data
+    beside = [seconds(lambda: model.sample(64)) for _ in range(5)]
+    training.terminate()
+    ratio, slow, disturbed = (statistics.median(values) for values in (ratios, many, beside))
     return (
         f"16 digits drawn pixel by pixel: {ratio:.0f} times as fast as with a pass for each pixel (target: 100); "
-        f"64 digits in {slow:.2f} s (target: 1.5 s)"
+        f"64 digits in {slow:.2f} s, beside a training in {disturbed:.2f} s (target: 1.5 s)"
     )
 
 

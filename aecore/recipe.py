@@ -30,6 +30,10 @@ from .train import Plan
 
 KEPT_PREVIEWS = 3
 KEPT_ROWS = 120  # of a run of a sweep a quarter
+BINARISED = {
+    "drawn": "0 or 1, drawn with the grey value as probability, anew at each step (dynamic binarisation)",
+    "threshold": "0 or 1, split at one half; published figures are of pixels drawn at random, which are less likely",
+}
 FACTORED = 5000  # examples whose codes are scored against their known factors
 
 
@@ -94,11 +98,14 @@ def shrink(run: Run, file: Path, step: int | None = None) -> int:
 def card(run: Run) -> str:
     """The card of a trained example, from its run.json alone."""
     info = run.info
+    binary = "binary" in info.params and info.params.get("values", "binary") == "binary"
+    pixels = BINARISED[info.params["binary"]] if binary else ""
     settings = ", ".join(f"{name} {value}" for name, value in {**info.params, **info.plan.model_dump()}.items())
     seconds = run.heartbeat().get("seconds", 0)
     took = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
     lines = [f"# {info.title}", "", f"{run.entry.name}: {run.entry.idea} Source: {run.entry.source}.", "",
              f"- Data: {info.source}", f"- Settings: {settings}",
+             *([f"- Pixels: {pixels}"] if pixels else []),
              f"- Trained in {took} on {info.device} ({info.versions.get('threads')} thread, beside others); one seed",
              "", "| test figure | value |", "|---|---|"]  # fmt: skip
     figures = (f"| {name} | {value:.4g} |" for name, value in info.metrics.items())

@@ -31,6 +31,7 @@ FIGURES = {
     "denoised mse": ("denoised", "{:.4f}", "squared error per pixel where the input was damaged"),
     "active units": ("active units", "{:.0f}", "of the code: those that move with the image"),
     "test/nll": ("−log p(x)", "{:.1f} nats", "of a held-out image, exactly; lower is better"),
+    "bits per dimension": ("bits per value", "{:.3f}", "−log₂ p(x) by the number of values; lower is better"),
     "code kl": ("KL of the code", "{:.1f} nats", "how much a code says about its image"),
 }
 """Held-out figures: name, format, what it means. Others of `Info.metrics` follow under their own names."""

@@ -13,7 +13,7 @@ from tests.chromium import CHROMIUM, ROOT, app, chromium
 PAGES = (
     "", "train", "run", "reconstruct", "traverse", "map", "generate", "attributes", "compare",
     "chapter", "bottleneck", "regularizers", "denoising", "layers", "inside", "importance", "beta", "wasserstein",
-    "transport", "features", "adversarial",
+    "transport", "features", "adversarial", "pixelcnn",
 )  # fmt: skip
 ABOUT_A_RUN = ("run", "reconstruct", "traverse", "map", "generate", "importance")
 IN_README = {"map": "map", "beta": "beta", "wasserstein": "planes"}
@@ -38,6 +38,37 @@ def faces_sheet() -> None:
     tiles = [painter.paint(torch.from_numpy(a), torch.from_numpy(rest)),
              painter.paint(torch.from_numpy(edits), torch.from_numpy(its).expand(len(edits), -1))]  # fmt: skip
     (ROOT / "docs/faces.png").write_bytes(png(grid(to_uint8(torch.cat(tiles).numpy()), 16, 2, 255), 9))
+
+
+def cost_plot() -> None:
+    """docs/drawing.png: what an image drawn pixel by pixel costs, by its size and by layers, as docs/study.md has it."""
+    from plotly.subplots import make_subplots
+
+    from tests.study import COSTS, by_model
+
+    found = {COSTS[label]: seeds[0] for (label, _), seeds in by_model("cost").items()}
+    if len(found) < len(set(COSTS.values())):
+        return  # not measured yet
+    figure = make_subplots(1, 2, horizontal_spacing=0.12)
+    by = [(1, "pixels of an image's side", 0, [key for key in found if key[1] == 6]),
+          (2, "layers, 28 × 28 pixels", 1, [key for key in found if key[0] == 28])]  # fmt: skip
+    lines = (("milliseconds", "kept activations", "#2f7de1"), ("plain, milliseconds", "a pass a pixel", "#e15a3c"))
+    for column, title, which, keys in by:
+        keys = sorted(keys)
+        for name, label, colour in lines:
+            figure.add_scatter(x=[key[which] for key in keys], y=[found[key][name] for key in keys], name=label,
+                               mode="lines+markers", line={"color": colour, "width": 4}, marker={"size": 11},
+                               showlegend=column == 1, row=1, col=column)  # fmt: skip
+        figure.update_xaxes(title=title, row=1, col=column)
+        figure.update_yaxes(title="ms an image" if column == 1 else None, type="log", dtick=1, row=1, col=column)
+    figure.update_layout(width=1100, height=480, template="plotly_white", font={"size": 18},
+                         legend={"orientation": "h", "y": 1.15}, margin={"l": 80, "r": 20, "t": 50, "b": 70})  # fmt: skip
+    with chromium() as browser:
+        tab = browser.new_page(viewport={"width": 1100, "height": 480})
+        tab.set_content(figure.to_html(include_plotlyjs=True, config={"displayModeBar": False}))
+        tab.locator(".plotly .main-svg").first.wait_for()
+        tab.wait_for_timeout(500)
+        tab.screenshot(path=ROOT / "docs/drawing.png")
 
 
 def settle(tab, ms: int = 1500) -> None:
@@ -72,6 +103,7 @@ def main() -> None:
     if CHROMIUM is None:
         sys.exit("No Chromium found: install Debian's chromium, or set CHROMIUM to its path.")
     faces_sheet()
+    cost_plot()
     target = ROOT / "screenshots"
     shutil.rmtree(target, ignore_errors=True)
     with tempfile.TemporaryDirectory() as temporary:

@@ -15,7 +15,7 @@ from aecore import DataError, runs
 from aecore.explore import drawing
 from aecore.models.autoregressive import ORDERS
 from tests.chromium import CHROMIUM, pixels, settled
-from tests.test_claims_autoregressive import coins, small
+from tests.test_claims_autoregressive import MANY, coins, small
 from tests.test_exhibits import opened
 from tests.test_exhibits_closer import canvases, drag, numbers, seen
 
@@ -75,6 +75,26 @@ def test_surprise_is_the_likelihood_pixel_by_pixel():
     cost = drawing.surprise(model, x.numpy(), 1)
     assert cost.shape == x.shape and cost.min() >= 0
     np.testing.assert_allclose(cost.sum((1, 2, 3)), -model.log_prob(x, torch.ones(5, dtype=torch.long)), rtol=1e-4)
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("values", MANY)
+def test_images_of_256_levels_are_drawn_completed_and_counted(values, channels):
+    model = small("pixelcnn", (channels, 4, 5), std=0.2, values=values)
+    image = drawing.rounded(model, np.random.default_rng(0).random((channels, 4, 5)))
+    np.testing.assert_allclose(image * 255, np.rint(image * 255), atol=1e-4)
+    known = np.zeros((4, 5), bool)
+    known[:2] = True
+    found = drawing.draw(model, 20, 1, image=image, known=known)
+    assert (found.images[:, :, known] == image[:, known]).all()
+    assert found.images[:, :, ~known].std(0).min() > 0.02 and len(np.unique(found.images)) > 30
+    log_p = model.log_prob(torch.from_numpy(found.images)).numpy()
+    np.testing.assert_allclose(found.nats.sum((1, 2, 3)), -log_p, rtol=1e-4)
+    np.testing.assert_allclose(drawing.surprise(model, found.images), found.nats, atol=1e-3)
+    assert found.chances.shape == (20, channels, drawing.BARS, 4, 5)
+    np.testing.assert_allclose(found.chances.sum(2), 1, atol=1e-3)
+    assert drawing.draw(model, 20, 1, temperature=0.3).nats.mean() < found.nats[:, :, ~known].mean()
+    assert (drawing.looked_at(model, 2, 2, image[None]) > 0)[:2].all()
 
 
 def test_a_temperature_near_zero_draws_the_likelier_value():

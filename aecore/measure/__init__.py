@@ -10,6 +10,7 @@ import torch
 from ..data.base import Data, DataError
 from ..entry import Entry
 from ..models.base import Model
+from ..pixels import bits
 from ..train import evaluate, losses
 from . import baseline, edits, likelihood, passing, reconstruction, units
 from .judge import judge_of
@@ -28,18 +29,20 @@ LL_VALUES = 200 * 64 * 784  # numbers decoded for the log-likelihood: 200 digits
 def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[str, float]:
     """Held-out figures of a model, as far as its abilities permit; seconds on two cores for 28×28 images.
 
-    "test/<term>", "test/loss": means of the objective's terms.  "mse" (per value), "psnr" (dB), "ssim": of the
-    reconstructions of undamaged inputs.  "denoised mse": from damaged ones.  "pca mse": PCA's with as many components.
+    "test/<term>", "test/loss": means of the objective's terms.  "bits per dimension": of an exact −log p.
+    "mse" (per value), "psnr" (dB), "ssim": of the reconstructions of undamaged inputs.  "denoised mse": from damaged
+    ones.  "pca mse": PCA's with as many components.
     "elbo", "log p(x), K=64" (nats, the latter over "log p(x) examples").  "active units" of "code units", "code kl".
     Of a model that is told attributes, those of `edits.evaluate`, where there is a judge of the data.
     Everything over the first `limit` held-out examples; fewer where images are large.
     """
-    values = VALUES if "decode" in entry.abilities else VALUES // 10  # a density of pixels works at full resolution
-    ids = passing.first(data.test, min(limit, max(100, values // int(np.prod(data.shape)))))
+    ids = passing.first(data.test, min(limit, max(100, VALUES // int(np.prod(data.shape)))))
     terms = evaluate(model, data.test, len(ids))
     found = {f"test/{name}": value for name, value in {**terms, **losses(terms, model.players(1.0))}.items()}
     if {"encode", "decode"} <= entry.abilities:
         found |= _reconstruction(model, entry, data, ids)
+    if "nll" in terms:
+        found["bits per dimension"] = bits(terms["nll"], int(np.prod(data.shape)))
     if "encode" in entry.abilities:
         found |= _code(model, data, len(ids))
     if "posterior" in entry.abilities and hasattr(model, "p_x"):
