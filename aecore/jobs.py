@@ -369,6 +369,35 @@ class Queue:
             self._wake.set()
         return self._standing(file, request)
 
+    def study(self, task: str, settings: Mapping[str, Any], estimate: float = 60.0, again: bool = False) -> Analysis:
+        """Ask for a task's study (`tasks.compute`), or how it stands: call it again and again.
+
+        The result is then `tasks.stored(task, settings, queue.studies)`.  estimate: seconds, a first guess.
+        """
+        from . import tasks
+
+        name = tasks.file_of(task, settings, self.studies).name
+        file = self.folder / ".analyses" / name
+        request = _read(file)
+        state = request.get("state", "")
+        done = tasks.stored(task, settings, self.studies) is not None
+        failed = state.startswith("failed") and not again
+        if state != "done" if done else state not in ("waiting", "running") and not failed:
+            request = {
+                "task": task, "settings": dict(settings), "folder": str(self.studies.resolve()),
+                "asked": time.time(), "state": "done" if done else "waiting", "estimate": estimate,
+            }  # fmt: skip
+            with suppress(OSError):
+                file.parent.mkdir(parents=True, exist_ok=True)
+            write_text(file, json.dumps(request))
+            self._wake.set()
+        return self._standing(file, request)
+
+    @property
+    def studies(self) -> Path:
+        """Where results of studies lie that visitors asked for."""
+        return self.folder / ".studies"
+
     def _request(self, run: Run, method: str, n: int, split: str) -> Path:
         kind = "pretrained-" if run.pretrained else ""
         return self.folder / ".analyses" / f"{kind}{run.path.name}.{method}.{n}.{split}.json"

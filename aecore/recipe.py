@@ -20,7 +20,7 @@ import torch
 from tqdm import tqdm
 
 from . import data as datasets
-from . import sweeps
+from . import sweeps, tasks
 from .data.base import DataSpec
 from .measure import disentanglement, judge
 from .measure.passing import autoencode, encode, first
@@ -138,7 +138,7 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
     rows, _ = run.rows()
     stride = max(1, len(rows) // (KEPT_ROWS if previews > 1 else KEPT_ROWS // 4))
     kept = [row for index, row in enumerate(rows) if index % stride == 0 or "test" in row]
-    write_text(target / "rows.jsonl", "".join(json.dumps(_rounded(row)) + "\n" for row in kept))
+    write_text(target / "rows.jsonl", "".join(json.dumps(tasks.short(row)) + "\n" for row in kept))
     for step in spaced(run.steps("preview"), previews):
         shutil.copy(run.path / f"preview/{step}.png", target / "preview")
     if "snapshots" in recipe:
@@ -147,13 +147,6 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
             shrink(run, target / f"snapshots/{step}.safetensors", step)
     shutil.copy(run.path / "heartbeat.json", target / "heartbeat.json")
     write_text(target / "card.md", card(run))
-
-
-def _rounded(value: Any) -> Any:
-    """Numbers with six digits, in whatever they stand."""
-    if isinstance(value, dict):
-        return {name: _rounded(part) for name, part in value.items()}
-    return float(f"{value:.6g}") if isinstance(value, float) else value
 
 
 def measured(run: Run) -> dict[str, float]:
@@ -193,14 +186,27 @@ def digest(recipe: dict[str, Any]) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
+def studies(file: Path = PRETRAINED / "recipe.toml") -> list[dict[str, Any]]:
+    """The [[study]]s: what the pages of tasks open with."""
+    return tomllib.loads(file.read_text(encoding="utf-8")).get("study", [])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("ids", nargs="*", help="only these runs and sweeps")
+    parser.add_argument("ids", nargs="*", help="only these runs, sweeps and tasks")
     parser.add_argument("--work", type=Path, default=Path("build/pretrained"), help="where training happens")
     options = parser.parse_args()
     for place, recipe in enumerate(sweeps.recipes(), len(recipes())):
         if not options.ids or recipe["id"] in options.ids:
             train_sweep(recipe, place, options.work)
+    for recipe in studies():
+        if (options.ids and recipe["task"] not in options.ids) or tasks.stored(recipe["task"], recipe["settings"]):
+            continue
+        with tqdm(total=100, desc=recipe["task"], unit="%") as bar:
+            found = tasks.compute(
+                recipe["task"], recipe["settings"], lambda part, doing, bar=bar: bar.update(int(100 * part) - bar.n)
+            )
+        tasks.store(recipe["task"], recipe["settings"], found)
     for spec in {DataSpec(**recipe["data"]) for recipe in recipes() if recipe["params"].get("attributes")}:
         data = datasets.load(spec)
         if not judge.path_of(data).exists():

@@ -1,8 +1,8 @@
 """A worker process, seen from both sides: `Worker` is the handle in the process that starts it, `main` runs in it.
 
 python -m aecore.worker KIND THREADS DEVICE takes orders from its standard input, a line of JSON each: {"run": folder}
-to train it, {"request": file} to make a map. It answers "ready" when it can take the next. It ends when its input
-ends, since then whoever started it has ended too, however that happened; what it trains is saved first.
+to train it, {"request": file} to make a map or a study. It answers "ready" when it can take the next. It ends when its
+input ends, since then whoever started it has ended too, however that happened; what it trains is saved first.
 """
 
 from __future__ import annotations
@@ -156,7 +156,8 @@ def train(path: Path, device: str, closing: threading.Event) -> None:
 
 
 def analyse(file: Path) -> None:
-    """Make the map that a request file asks for, and say in that file how it goes."""
+    """Make the map or the study that a request file asks for, and say in that file how it goes."""
+    from . import tasks
     from .data.base import DataError
     from .entry import FieldError
     from .explore import maps
@@ -173,7 +174,11 @@ def analyse(file: Path) -> None:
 
     say(state="running", started=time.time(), ended=None, progress=0.0)
     try:
-        maps.compute(Run.open(request["run"]), request["method"], request["n"], request["split"], progress)
+        if "task" in request:
+            found = tasks.compute(request["task"], request["settings"], progress)
+            tasks.store(request["task"], request["settings"], found, Path(request["folder"]))
+        else:
+            maps.compute(Run.open(request["run"]), request["method"], request["n"], request["split"], progress)
         say(state="done", ended=time.time(), progress=1.0)
     except (DataError, FieldError, RunError, MemoryError) as error:
         say(state=f"failed: {error or 'the memory is full'}", ended=time.time())

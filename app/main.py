@@ -43,6 +43,13 @@ PAGES = {
         ),
         ("adversarial", "Adversarial codes", "theater_comedy", "Critics of codes, of images, of both"),
     ],
+    "Put to use": [
+        ("classify", "Classify", "category", "Few labels, many images: what a code learnt without labels is worth"),
+        ("cluster", "Cluster", "workspaces", "Groups in codes, without labels; your own images, too"),
+        ("detect", "Detect", "warning", "What comes back badly is unlike what was learnt: anomalies"),
+        ("recommend", "Recommend", "thumb_up", "Few ratings in, all the others out"),
+        ("reduce", "Reduce", "compress", "Codes beside PCA, LDA, Isomap, UMAP and t-SNE"),
+    ],
     "See inside": [
         ("reconstruct", "Reconstruct", "compare", "Encoder, code, decoder: what comes back, and what is lost"),
         ("traverse", "Traverse", "tune", "Turn one unit of the code and see what it means"),

@@ -41,7 +41,7 @@ def faces_sheet() -> None:
 
 
 def cost_plot() -> None:
-    """docs/drawing.png: what an image drawn pixel by pixel costs, by its size and by layers, as docs/study.md has it."""
+    """docs/drawing.png: the cost of an image drawn pixel by pixel, by its size and by layers, from docs/study.jsonl."""
     from plotly.subplots import make_subplots
 
     from tests.study import COSTS, by_model
@@ -62,7 +62,7 @@ def cost_plot() -> None:
         figure.update_xaxes(title=title, row=1, col=column)
         figure.update_yaxes(title="ms an image" if column == 1 else None, type="log", dtick=1, row=1, col=column)
     figure.update_layout(width=1100, height=480, template="plotly_white", font={"size": 18},
-                         legend={"orientation": "h", "y": 1.15}, margin={"l": 80, "r": 20, "t": 50, "b": 70})  # fmt: skip
+                         legend={"orientation": "h", "y": 1.15}, margin={"l": 80, "r": 20, "t": 50})  # fmt: skip
     with chromium() as browser:
         tab = browser.new_page(viewport={"width": 1100, "height": 480})
         tab.set_content(figure.to_html(include_plotlyjs=True, config={"displayModeBar": False}))

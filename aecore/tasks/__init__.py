@@ -1,0 +1,71 @@
+"""Chapter §4: what autoencoders are used for. Each task is a module of plain functions over numpy arrays and models.
+
+A module also has `Settings` and `study(settings, progress)`: a whole comparison with its seeds, as one dictionary of
+plain values. Those that the pages open with are stored in pretrained/tasks; others are computed by the queue's worker.
+
+>>> from aecore import tasks
+>>> found = tasks.stored("detect", {"data": "digits", "normal": 1})  # None until it was computed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from ..runs import PRETRAINED, parse, write_text
+
+TASKS = ("classify", "cluster", "detect", "recommend", "reduce")
+BUNDLED = PRETRAINED / "tasks"
+Progress = Callable[[float, str], None]
+
+
+def checked(task: str, settings: Mapping[str, Any]) -> Any:
+    """The settings with all defaults; FieldError for a value out of range, or a task that there is not."""
+    from ..entry import FieldError
+
+    if task not in TASKS:
+        raise FieldError("task", f"there is no task '{task}': choose one of {', '.join(TASKS)}")
+    return parse(importlib.import_module(f".{task}", __name__).Settings, dict(settings))
+
+
+def compute(task: str, settings: Mapping[str, Any], progress: Progress | None = None) -> dict[str, Any]:
+    """The study's result, plain values for JSON. progress: called with a fraction and a sentence."""
+    found = checked(task, settings)
+    return importlib.import_module(f".{task}", __name__).study(found, progress or (lambda fraction, doing: None))
+
+
+def file_of(task: str, settings: Mapping[str, Any], folder: Path = BUNDLED) -> Path:
+    """Where the result of these very settings lies."""
+    said = json.dumps(checked(task, settings).model_dump(), sort_keys=True)
+    return folder / f"{task}-{hashlib.sha256(said.encode()).hexdigest()[:12]}.json"
+
+
+def stored(task: str, settings: Mapping[str, Any], *folders: Path) -> dict[str, Any] | None:
+    """A result that was computed before: bundled, or in one of these folders; None where there is none."""
+    for folder in (BUNDLED, *folders):
+        try:
+            return json.loads(file_of(task, settings, folder).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            continue
+    return None
+
+
+def store(task: str, settings: Mapping[str, Any], found: dict[str, Any], folder: Path = BUNDLED) -> Path:
+    """Write a result aside, then in its place."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = file_of(task, settings, folder)
+    write_text(path, json.dumps(short(found), ensure_ascii=False) + "\n")
+    return path
+
+
+def short(value: Any) -> Any:
+    """Numbers with six digits, in whatever they stand."""
+    if isinstance(value, dict):
+        return {name: short(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [short(part) for part in value]
+    return float(f"{value:.6g}") if isinstance(value, float) else value
