@@ -121,6 +121,63 @@ def train(
     return _train(run, device)
 
 
+def _task(name: str, words: str):
+    """A command for one task of the chapter's section 4."""
+
+    def command(
+        settings: Annotated[list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help="see the error "
+                                                             "that a wrong one gives")] = None,
+        as_json: Annotated[bool, typer.Option("--json", help="everything, as one object")] = False,
+    ) -> None:  # fmt: skip
+        from tqdm import tqdm
+
+        from . import tasks
+
+        said = dict(_setting(item) for item in settings or ())
+        found = tasks.stored(name, said)
+        if found is None:
+            with tqdm(total=100, bar_format="{desc} {percentage:3.0f}% {bar} {remaining} left", disable=as_json) as bar:
+
+                def tell(part: float, doing: str) -> None:
+                    bar.set_description(doing, refresh=False)
+                    bar.update(int(100 * part) - bar.n)
+
+                found = tasks.compute(name, said, tell)
+        if as_json:
+            print(json.dumps(tasks.short(found), ensure_ascii=False))
+        else:
+            _print_rows(tasks.rows(name, found))
+
+    command.__doc__ = words
+    app.command(name)(command)
+
+
+def _setting(item: str) -> tuple[str, Any]:
+    """ "codes=2,4" → ("codes", [2, 4]); a word stays a word, which pydantic reads as what is wanted."""
+    name, sign, value = item.partition("=")
+    if not sign:
+        raise _problem("SETTING", f"'{item}' is no NAME=VALUE")
+    return name, value.split(",") if "," in value else value
+
+
+def _print_rows(rows: Sequence[dict[str, str]]) -> None:
+    """A table in columns."""
+    header = list(rows[0]) if rows else []
+    wide = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) for name in header]
+    for cells in (header, *([str(row.get(name, "")) for name in header] for row in rows)):
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, wide, strict=True)).rstrip())
+
+
+for _name, _words in {
+    "classify": "Few labels, many images: what a code that was learnt without labels is worth (chapter section 4.2).",
+    "cluster": "Groups in codes, against k-means on pixels (section 4.3).",
+    "detect": "Anomalies by reconstruction error, beside baselines (section 4.4); data=table path=FILE.csv for yours.",
+    "recommend": "Ratings and rankings by autoencoders, beside baselines (section 4.5); path=FOLDER_OR_CSV for yours.",
+    "reduce": "Codes beside PCA, LDA, Isomap, UMAP and t-SNE (section 4.6).",
+}.items():
+    _task(_name, _words)
+
+
 @app.command()
 def resume(
     run: RunName,

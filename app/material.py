@@ -116,7 +116,7 @@ def _report(path: str) -> None:
             st.markdown("\n".join(f"- {plain(note)}" for note in said["notes"]))
 
 
-def _own(page: str) -> str:
+def own(page: str) -> str:
     """The folder of the visitor's own pictures, "" until there is one."""
     chosen = controls.value_of(f"{page}.path", "data.path", "", str)
     how = controls.switch(f"{page}.from", "data.from", "Where from", PLACES, "folder" if chosen else "upload")
@@ -147,7 +147,7 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
     info, path = sets.get(name), ""
     if info is None:
         with shelf.plain_errors():
-            path = _own(page)
+            path = own(page)
     else:
         wanted = f"Not on this computer yet: a download of {info.download_mb} MB."
         place = plain(wanted if info.download_mb and not info.here else info.place)

@@ -1,7 +1,8 @@
 """Chapter §4: what autoencoders are used for. Each task is a module of plain functions over numpy arrays and models.
 
 A module also has `Settings` and `study(settings, progress)`: a whole comparison with its seeds, as one dictionary of
-plain values. Those that the pages open with are stored in pretrained/tasks; others are computed by the queue's worker.
+plain values, of which `rows(found)` makes a table. Those that the pages open with are stored in pretrained/tasks;
+others are computed by the queue's worker.
 
 >>> from aecore import tasks
 >>> found = tasks.stored("detect", {"data": "digits", "normal": 1})  # None until it was computed
@@ -36,6 +37,11 @@ def compute(task: str, settings: Mapping[str, Any], progress: Progress | None = 
     """The study's result, plain values for JSON. progress: called with a fraction and a sentence."""
     found = checked(task, settings)
     return importlib.import_module(f".{task}", __name__).study(found, progress or (lambda fraction, doing: None))
+
+
+def rows(task: str, found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A study's result as a table, a dictionary a line."""
+    return importlib.import_module(f".{task}", __name__).rows(found)
 
 
 def file_of(task: str, settings: Mapping[str, Any], folder: Path = BUNDLED) -> Path:

@@ -14,6 +14,7 @@ from .pad import pad, rasterise
 from .planes import Pane, planes
 from .scrubber import Move, scrubber
 from .swarm import Dots, Field, swarm
+from .threshold import threshold
 
 __all__ = [
     "Dots",
@@ -34,5 +35,6 @@ __all__ = [
     "rasterise",
     "scrubber",
     "swarm",
+    "threshold",
     "unpack",
 ]
