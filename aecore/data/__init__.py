@@ -12,13 +12,14 @@ import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
 import torch
 
 from . import attributes as tables
-from . import celeba, digits, faces, gaussians, small, sprites, uploads
+from . import celeba, digits, faces, gaussians, ratings, small, sprites, uploads
 from .base import Batch, Data, DataError, DataSpec, Images, Split
 from .picture import image
 from .places import Info, Progress
@@ -46,6 +47,7 @@ SETS: dict[str, Entry] = {
     "gaussians": Entry(gaussians.info, lambda spec, download, progress: gaussians.load(spec)),
     "celeba": Entry(celeba.info, lambda spec, download, progress: celeba.load(spec)),
     **{name: Entry(official.info, official.load) for name, official in OFFICIAL.items()},
+    **{name: Entry(partial(ratings.info, name), ratings.load) for name in ratings.REGISTERED},
 }
 OWN = "images"
 """The name of the user's own pictures, which `DataSpec.path` says where to find."""

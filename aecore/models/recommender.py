@@ -1,4 +1,4 @@
-"""Chapter §4.5: autoencoders that complete ratings."""
+"""Chapter §4.5: autoencoders that complete ratings, of stars (AutoRec, CFN) or of what was liked (CDAE, Mult-VAE)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,23 @@ from collections.abc import Collection
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from ..data.base import Batch
-from ..distributions import sum_dims
-from ..entry import Entry, Param, Term
+from .. import nets
+from ..data.base import Batch, Data, Split
+from ..distributions import Normal, sum_dims
+from ..divergences import kl_standard
+from ..entry import Entry, FieldError, Param, Term
 from ..nets import Shape
-from .base import Autoencoder, Player
+from .base import Autoencoder, Player, Stochastic
+
+
+def observed(batch: Batch) -> Tensor:
+    """The mask (B, D), 1 where a rating was observed."""
+    return torch.ones_like(batch.x) if batch.mask is None else batch.mask
+
+
+# --- stars ----------------------------------------------------------------------------------------------
 
 
 class AutoRec(Autoencoder):
@@ -28,6 +39,8 @@ class AutoRec(Autoencoder):
     paper sums, so that λ is the paper's divided by the number of examples. Adam in place of RProp.
     """
 
+    rows = "users"
+
     def __init__(self, shape: Shape, code: int = 200, lam: float = 0.01):
         super().__init__(shape, code)
         ratings = math.prod(self.shape)
@@ -35,11 +48,17 @@ class AutoRec(Autoencoder):
         self.decoder = nn.Linear(code, ratings)
         self.lam = lam
 
+    def check(self, data: Data) -> None:
+        rows = getattr(data, "rows", self.rows)
+        if rows != self.rows:
+            named = {"users": "ratings", "items": "ratings-items"}[self.rows]
+            raise FieldError("data", f"this model reads {self.rows}, the rows of {data.title} are {rows}: take {named}")
+
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "weights": self.lam})}
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        mask = torch.ones_like(batch.x) if batch.mask is None else batch.mask
+        mask = observed(batch)
         r = mask * batch.x
         error = mask * (r - self.decoder(self.encoder(r)))
         V, W = self.encoder[1].weight, self.decoder.weight
@@ -50,26 +69,324 @@ class AutoRec(Autoencoder):
         return self.decoder(z).float()
 
 
+class ItemAutoRec(AutoRec):
+    """AutoRec over the ratings that an item got: h(r) = W g(V r + μ) + b with r (users), Eq. 18.
+
+    Source: Sedhain et al. (2015), doi:10.1145/2740908.2742726. Departures: as AutoRec.
+    """
+
+    rows = "items"
+
+
+class CFN(Autoencoder):
+    """Denoising autoencoder of ratings that is also told what else is known: h(r, s) = W [a; s] + b, a = g(V [r̃; s]).
+
+    loss = α ‖r − h(r̃, s)‖²_C + β ‖r − h(r̃, s)‖²_{O∖C} + (λ/2)(‖W‖² + ‖V‖²): of the observed ratings O, a share C
+    (each with probability `noise`) is hidden from the input, r̃; α weighs the prediction of those, β the reconstruction
+    of the others. s: traits of the user, genres of the film (batch.attributes), beside the input and the hidden units.
+
+    Ratings enter and leave relative to the mean of their column, which `refresh` takes from the training ratings.
+    side: how many numbers s has; 0 for none. Where a batch has none, s = 0.
+
+    Source: Strub, Gaudel & Mary (2016), doi:10.1145/2988450.2988456; Strub & Mary (2015), hal-01256422.
+    Departures: one hidden layer; columns are centred by their mean, where the paper removes the mean of the rows and
+    scales to [−1, 1]; Adam in place of gradient descent; the mean over examples.
+    """
+
+    def __init__(self, shape: Shape, code: int = 64, noise: float = 0.25, alpha: float = 1.0, beta: float = 0.5,
+                 lam: float = 0.01, side: int = 0):  # fmt: skip
+        super().__init__(shape, code)
+        ratings = math.prod(self.shape)
+        self.noise, self.alpha, self.beta, self.lam, self.side = noise, alpha, beta, lam, side
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(ratings + side, code), nn.Tanh())
+        self.decoder = nn.Linear(code + side, ratings)
+        self.register_buffer("centre", torch.zeros(ratings))
+
+    def check(self, data: Data) -> None:
+        if self.side and data.attributes and len(data.attributes) != self.side:
+            raise FieldError("side", f"{data.title} knows {len(data.attributes)} more of each: give that, or 0")
+
+    def refresh(self, split: Split, progress: float) -> None:
+        """The mean rating of each column, drawn to the mean of all as by five more ratings; once, at the start."""
+        if progress or self.centre.any():
+            return
+        sums, counts = torch.zeros_like(self.centre), torch.zeros_like(self.centre)
+        for index in torch.arange(len(split)).split(500):
+            batch = split.batch(index)
+            mask = observed(batch).to(sums.device)
+            sums += (mask * batch.x.to(sums.device)).sum(0)
+            counts += mask.sum(0)
+        self.centre.copy_((sums + 5 * sums.sum() / counts.sum().clamp(1)) / (counts + 5))
+
+    def told_side(self, s: Tensor | None, n: int) -> Tensor:
+        """s (n, side), zeros where nothing is told."""
+        like = self.decoder.weight
+        return like.new_zeros(n, self.side) if s is None or not self.side else s.to(like.dtype)
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        weights = {"hidden": self.alpha, "recon": self.beta, "weights": self.lam}
+        return {"autoencoder": Player((self.encoder, self.decoder), weights)}
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        mask = observed(batch)
+        s = self.told_side(batch.attributes, len(mask))
+        r = mask * (batch.x - self.centre)
+        hidden = mask * (torch.rand_like(mask) < self.noise)
+        a = self.encoder(torch.cat([r * (1 - hidden), s], -1))
+        error = (r - self.decoder(torch.cat([a, s], -1))) ** 2
+        V, W = self.encoder[1].weight, self.decoder.weight
+        return {
+            "hidden": sum_dims(hidden * error),
+            "recon": sum_dims((mask - hidden) * error),
+            "weights": 0.5 * (W.square().sum() + V.square().sum()),
+        }
+
+    def encode(self, x: Tensor, s: Tensor | None = None) -> Tensor:
+        """Ratings (B, D), 0 where there is none, and what else is known (B, side) → code (B, code)."""
+        return self.encoder(torch.cat([(x != 0) * (x - self.centre), self.told_side(s, len(x))], -1))
+
+    def decode(self, z: Tensor, s: Tensor | None = None) -> Tensor:
+        """Ratings (B, D) on their own scale, not squashed."""
+        return self.centre + self.decoder(torch.cat([z, self.told_side(s, len(z))], -1)).float()
+
+
+# --- what was liked -------------------------------------------------------------------------------------
+
+
+def liked(x: Tensor, like: float, mask: Tensor | None = None) -> Tensor:
+    """1 where a rating was given and is at least `like`, (B, D); without a mask a rating of 0 is none."""
+    return ((x >= like) * (x != 0 if mask is None else mask)).to(x.dtype)
+
+
+class CDAE(Autoencoder):
+    """Denoising autoencoder of what was liked, with a vector of its own for each user: ŷ = σ(W g(V ỹ + v_u + μ) + b).
+
+    loss = Σ_{i ∈ O ∪ S} H(y_i, ŷ_i) + (λ/2)(‖W‖² + ‖V‖²) + (λ/2)‖v_u‖²: O are the items that u liked, S as many as
+    `negatives` times O drawn among the others, H the cross-entropy. ỹ: y with each entry set to 0 with probability q,
+    the others multiplied by 1/(1 − q); g is the sigmoid.
+
+    like: from how many stars on a rating counts as liked; 0: any rating does.  users: how many have a vector of their
+    own, told by batch.y; 0 for none. Whoever is none of these (−1) has v = 0, as has a visitor.
+
+    Source: Wu et al. (2016), doi:10.1145/2835776.2835837. Departures: S is drawn by a coin for each item, so that its
+    size is right on average; the mean over users; Adam in place of AdaGrad.
+    """
+
+    def __init__(self, shape: Shape, code: int = 64, q: float = 0.5, negatives: float = 5.0, lam: float = 0.001,
+                 like: float = 4.0, users: int = 0):  # fmt: skip
+        super().__init__(shape, code)
+        items = math.prod(self.shape)
+        self.q, self.negatives, self.lam, self.like = q, negatives, lam, like
+        self.linear = nets.linear(items, code)
+        self.decoder = nn.Linear(code, items)
+        self.own = nn.Embedding(users, code) if users else None
+        if self.own is not None:
+            nn.init.normal_(self.own.weight, std=0.01)
+
+    def check(self, data: Data) -> None:
+        if (
+            self.own is not None
+            and getattr(data, "rows", "users") == "users"
+            and len(data.train) > len(self.own.weight)
+        ):
+            raise FieldError("users", f"{data.title} has {len(data.train)} users to train on: give that, or 0")
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        networks = (self.linear, self.decoder, *([] if self.own is None else [self.own]))
+        return {"autoencoder": Player(networks, {"recon": 1.0, "weights": self.lam})}
+
+    def vectors(self, y: Tensor | None, n: int) -> Tensor:
+        """v (n, code) of users y; 0 for −1, and where nobody is told."""
+        if self.own is None or y is None:
+            return self.linear.weight.new_zeros(n, self.code)
+        known = (y >= 0) & (y < len(self.own.weight))
+        return self.own(y.clamp(0, len(self.own.weight) - 1)) * known[:, None]
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        y = liked(batch.x, self.like, observed(batch))
+        v = self.vectors(batch.y, len(y))
+        logits = self.decoder((self.linear(F.dropout(y, self.q, self.training)) + v).sigmoid()).float()
+        others = (1 - y).sum(-1, keepdim=True).clamp(1)
+        drawn = torch.rand_like(y) < self.negatives * y.sum(-1, keepdim=True) / others
+        counted = y + (1 - y) * drawn
+        weights = self.decoder.weight.square().sum() + self.linear.weight.square().sum()
+        return {
+            "recon": sum_dims(counted * F.binary_cross_entropy_with_logits(logits, y, reduction="none")),
+            "weights": 0.5 * (weights + v.square().sum(-1)),
+        }
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """Ratings (B, D), 0 where there is none, of users y (B,) or of nobody known → code (B, code)."""
+        return (self.linear(liked(x, self.like)) + self.vectors(y, len(x))).sigmoid()
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Chances (B, D) of being liked."""
+        return self.decoder(z).float().sigmoid()
+
+
+class MultVAE(Stochastic):
+    """VAE of what was liked, with a multinomial likelihood: −Σ_i y_i log π_i(z) + β KL(q(z|y) ‖ N(0, I)).
+
+    π(z) = softmax(f(z)): items compete for a user's likes, as they do for places at the top. y is normalised to length
+    1 and loses each entry with probability `dropout` before it is encoded. β rises from 0 over the first `warmup` of
+    training; at less than 1 the bound is no longer one, and the ranking better.
+
+    like: from how many stars on a rating counts as liked; 0: any rating does.
+
+    Source: Liang et al. (2018), arXiv:1802.05814. Departures: none in the objective; sizes of layers for small data.
+    """
+
+    def __init__(self, shape: Shape, code: int = 64, beta: float = 0.2, warmup: float = 0.5, dropout: float = 0.5,
+                 width: int = 256, like: float = 4.0):  # fmt: skip
+        super().__init__(shape, code)
+        items = math.prod(self.shape)
+        self.beta, self.warmup, self.dropout, self.like = beta, warmup, dropout, like
+        self.encoder = nn.Sequential(nets.linear(items, width), nn.Tanh(), nets.linear(width, 2 * code))
+        self.decoder = nn.Sequential(nets.linear(code, width), nn.Tanh(), nets.linear(width, items))
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        beta = self.beta * (min(1.0, progress / self.warmup) if self.warmup else 1.0)
+        return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "kl": beta})}
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        y = liked(batch.x, self.like, observed(batch))
+        mu, logvar = self.encoder(F.dropout(F.normalize(y), self.dropout, self.training)).float().chunk(2, -1)
+        qz_x = Normal(mu, logvar)
+        log_pi = self.decoder(qz_x.rsample()).float().log_softmax(-1)
+        return {"recon": -sum_dims(y * log_pi), "kl": kl_standard(qz_x)}
+
+    def posterior(self, x: Tensor) -> Normal:
+        """q(z|y) of ratings (B, D), 0 where there is none."""
+        mu, logvar = self.encoder(F.normalize(liked(x, self.like))).float().chunk(2, -1)
+        return Normal(mu, logvar)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """π (B, D): shares of the next like, which sum to 1."""
+        return self.decoder(z).float().softmax(-1)
+
+
+# --- the list -------------------------------------------------------------------------------------------
+
+WEIGHTS = Term("squared weights", "half the squared norm of both matrices")
+RECON = Term("squared error", "how far predicted ratings are from the observed, summed over these")
+UNITS = Param(64, 1, 512, 1, "log", "k", "how many hidden units")
+LAM = Param(0.01, 0.0, 100.0, 0.001, "log", r"\lambda", "weight of the squared weights")
+LIKE = Param(4.0, 0.0, 10.0, 0.5, help="from how many stars on a rating counts as liked; 0: any rating does")
+AUTOREC = {
+    "year": 2015,
+    "section": "§4.5",
+    "terms": {"recon": RECON, "weights": WEIGHTS},
+    "params": {
+        "code": Param(200, 1, 512, 1, "log", "k", "how many hidden units"),
+        "lam": LAM,
+    },
+    "kinds": ("ratings",),
+    "plan": {"epochs": 150, "batch": 64, "lr": 3e-3},
+}
+
 ENTRIES = (
     Entry(
         key="u_autorec",
-        name="AutoRec",
-        year=2015,
-        section="§4.5",
+        name="U-AutoRec",
         idea="Reads the few ratings that a user gave and fills in all the others.",
         equation=r"\min_{\theta}\; \mathbb{E}\; \term{recon}{\lVert r - h(r; \theta) \rVert^2_{\mathcal{O}}}"
         r" + \lambda\, \term{weights}{\tfrac{1}{2}\left(\lVert W \rVert^2 + \lVert V \rVert^2\right)}",
-        terms={
-            "recon": Term("squared error", "how far predicted ratings are from the observed, summed over these"),
-            "weights": Term("squared weights", "half the squared norm of both matrices"),
-        },
         source="Sedhain et al. (2015), doi:10.1145/2740908.2742726; chapter Eq. 17",
         build=AutoRec,
+        departures="the mean over users where the paper sums; Adam in place of RProp",
+        **AUTOREC,
+    ),
+    Entry(
+        key="i_autorec",
+        name="I-AutoRec",
+        idea="Reads the few ratings that an item got and fills in those of all other users.",
+        equation=r"\min_{\theta}\; \mathbb{E}\; \term{recon}{\lVert r_n - h(r_n; \theta) \rVert^2_{\mathcal{O}}}"
+        r" + \lambda\, \term{weights}{\tfrac{1}{2}\left(\lVert W \rVert^2 + \lVert V \rVert^2\right)}",
+        source="Sedhain et al. (2015), doi:10.1145/2740908.2742726; chapter Eq. 18",
+        build=ItemAutoRec,
+        departures="the mean over items where the paper sums; Adam in place of RProp",
+        **AUTOREC,
+    ),
+    Entry(
+        key="cfn",
+        name="CFN",
+        year=2016,
+        section="§4.5",
+        idea="Some known ratings are hidden and must be guessed; traits of users or genres of films help.",
+        equation=r"\min_{\theta}\; \mathbb{E}\; \alpha\, \term{hidden}{\lVert r - h(\tilde{r}, s) \rVert^2_{C}}"
+        r" + \beta\, \term{recon}{\lVert r - h(\tilde{r}, s) \rVert^2_{\mathcal{O} \setminus C}}"
+        r" + \lambda\, \term{weights}{\tfrac{1}{2}\left(\lVert W \rVert^2 + \lVert V \rVert^2\right)}",
+        terms={
+            "hidden": Term("squared error", "of the observed ratings that were hidden from the input, summed"),
+            "recon": Term("squared error", "of the observed ratings that the input shows, summed"),
+            "weights": WEIGHTS,
+        },
+        source="Strub, Gaudel & Mary (2016), doi:10.1145/2988450.2988456; Strub & Mary (2015), hal-01256422",
+        build=CFN,
         params={
-            "code": Param(200, 1, 512, 1, "log", "k", "how many hidden units"),
-            "lam": Param(0.01, 0.0, 100.0, 0.001, "log", r"\lambda", "weight of the squared weights"),
+            "code": UNITS,
+            "noise": Param(0.25, 0.0, 0.95, 0.05, symbol="q", help="share of the known ratings that is hidden"),
+            "alpha": Param(1.0, 0.0, 10.0, 0.1, symbol=r"\alpha", help="weight of the hidden ratings"),
+            "beta": Param(0.5, 0.0, 10.0, 0.1, symbol=r"\beta", help="weight of the ratings that are shown"),
+            "lam": LAM,
+            "side": Param(0, 0, 500, 1, "log", "s", "how many traits it is told beside the ratings; 0: none"),
         },
         kinds=("ratings",),
-        departures="the mean over users where the paper sums; Adam in place of RProp",
+        departures="one hidden layer; ratings are centred by columns; Adam; the mean over examples",
+        plan={"epochs": 100, "batch": 64, "lr": 3e-3},
+    ),
+    Entry(
+        key="cdae",
+        name="CDAE",
+        year=2016,
+        section="§4.5",
+        idea="From what a user liked, some of it hidden, to what the user may like; each user has a vector, too.",
+        equation=r"\min_{\theta}\; \mathbb{E}\; \term{recon}{\sum_{\mathcal{O} \cup \mathcal{S}} H(y_i, \hat{y}_i)}"
+        r" + \lambda\, \term{weights}{\tfrac{1}{2}\left(\lVert W \rVert^2 + \lVert V \rVert^2"
+        r" + \lVert v_u \rVert^2\right)}",
+        terms={
+            "recon": Term("nats", "cross-entropy of what was liked and of some that was not, summed"),
+            "weights": Term("squared weights", "half the squared norm of both matrices and of the user's vector"),
+        },
+        source="Wu et al. (2016), doi:10.1145/2835776.2835837",
+        build=CDAE,
+        params={
+            "code": UNITS,
+            "q": Param(0.5, 0.0, 0.95, 0.05, symbol="q", help="chance that a like is hidden from the input"),
+            "negatives": Param(5.0, 0.5, 100.0, 0.5, "log", help="items drawn that were not liked, for each that was"),
+            "lam": Param(0.001, 0.0, 10.0, 0.001, "log", r"\lambda", "weight of the squared weights"),
+            "like": LIKE,
+            "users": Param(0, 0, 200_000, 1, "log", help="how many users have a vector of their own; 0: none"),
+        },
+        kinds=("ratings",),
+        departures="items not liked are drawn by a coin each; the mean over users; Adam in place of AdaGrad",
+        plan={"epochs": 100, "batch": 64, "lr": 3e-3},
+    ),
+    Entry(
+        key="multi_vae",
+        name="Mult-VAE",
+        year=2018,
+        section="§4.5",
+        idea="A VAE of what users liked, whose items compete: it learns to rank.",
+        equation=r"\term{recon}{-\sum_i y_i \log \pi_i(z)}"
+        r" + \beta\, \term{kl}{D_{KL}\left(q(z|y) \,\Vert\, \mathcal{N}(0, I)\right)},\quad z \sim q(z|y)",
+        terms={
+            "recon": Term("nats", "minus log likelihood of what was liked, up to a constant"),
+            "kl": Term("nats", "how far the code's distribution is from the prior"),
+        },
+        source="Liang et al. (2018), arXiv:1802.05814",
+        build=MultVAE,
+        params={
+            "code": UNITS,
+            "beta": Param(0.2, 0.001, 10.0, 0.001, "log", r"\beta", "weight of the KL at the end"),
+            "warmup": Param(0.5, 0.0, 1.0, 0.05, help="share of training over which the weight rises from 0"),
+            "dropout": Param(0.5, 0.0, 0.95, 0.05, help="chance that a like is hidden from the input"),
+            "width": Param(256, 16, 1024, 16, "log", help="units of the hidden layers"),
+            "like": LIKE,
+        },
+        kinds=("ratings",),
+        abilities=frozenset({"encode", "decode", "posterior", "sample"}),
+        departures="sizes of layers for small data",
+        plan={"epochs": 100, "batch": 64, "lr": 2e-3},
     ),
 )

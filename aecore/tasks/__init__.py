@@ -13,7 +13,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,17 @@ def store(task: str, settings: Mapping[str, Any], found: dict[str, Any], folder:
     path = file_of(task, settings, folder)
     write_text(path, json.dumps(short(found), ensure_ascii=False) + "\n")
     return path
+
+
+def over_seeds(values: Sequence[float], digits: int = 3) -> str:
+    """ "0.912 ± 0.004", the standard deviation over seeds; the value alone of one, "" of none."""
+    if not len(values):
+        return ""
+    mean = sum(values) / len(values)
+    if len(values) == 1:
+        return f"{mean:.{digits}f}"
+    deviation = math.sqrt(sum((value - mean) ** 2 for value in values) / (len(values) - 1))
+    return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 
 def short(value: Any) -> Any:

@@ -26,7 +26,7 @@ from ..data.beats import KINDS, TITLE, draw
 from ..measure.passing import autoencode, examples, first
 from ..runs import seeded_build
 from ..train import Plan, Training
-from . import Progress
+from . import Progress, over_seeds
 
 SHARE = 0.15  # of the normal examples that set the threshold and are fitted by nobody
 MARGIN = 8.0  # standard deviations of normal values that stand for the range from 0 to 1
@@ -455,12 +455,6 @@ def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
         return [{"units of the code": str(row["code"]), "AUROC": over_seeds(row["auroc"])} for row in found["codes"]]
     return [{"detector": name, "AUROC": over_seeds(m["auroc"]), "average precision": over_seeds(m["ap"]),
              "seconds to fit": f"{m['seconds']:.1f}"} for name, m in found["methods"].items()]  # fmt: skip
-
-
-def over_seeds(values: Sequence[float]) -> str:
-    """ "0.912 ± 0.004", the standard deviation over seeds; "" of none."""
-    spread = f" ± {np.std(values, ddof=1):.3f}" if len(values) > 1 else ""
-    return f"{np.mean(values):.3f}{spread}" if len(values) else ""
 
 
 def reconstructions(found: Mapping[str, Any]) -> dict[int, np.ndarray]:

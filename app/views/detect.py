@@ -142,9 +142,9 @@ st.latex(plots.equation(
 if bad is not None:
     count = len(mine["auroc"])
     looks.numbers([
-        ("AUROC", detect.over_seeds(mine["auroc"]),
+        ("AUROC", tasks.over_seeds(mine["auroc"]),
          f"the chance that an anomaly scores above a normal example; ½ by luck; {count} seeds", ""),
-        ("average precision", detect.over_seeds(mine["ap"]), f"by luck {bad.mean():.3f}, the share of anomalies", ""),
+        ("average precision", tasks.over_seeds(mine["ap"]), f"by luck {bad.mean():.3f}, the share of anomalies", ""),
         ("learnt from", f"{result['fitted']:,}", "normal examples; no anomaly was ever seen", ""),
     ])  # fmt: skip
     st.dataframe(detect.rows(result), hide_index=True, width="stretch")

@@ -1,0 +1,261 @@
+"""Dimensionality reduction (§4.6): codes of two numbers beside PCA, LDA, Isomap, UMAP and t-SNE on the same points.
+
+>>> from aecore.tasks import reduce
+>>> x = ...  # (n, V) examples as rows
+>>> found = reduce.fit("isomap", x)
+>>> found.points, reduce.scores(x, found.points)["trustworthiness"]
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+
+from .. import runs, sweeps
+from ..catalog import entry
+from ..data import load
+from ..data.base import Data, DataError, DataSpec, Images, Split
+from ..explore import codes
+from ..measure import baseline, passing
+from ..models.base import Model
+from ..runs import RunError, seeded_build
+from ..train import Plan, Training
+from . import Progress
+
+METHODS = {"pca": "PCA", "lda": "LDA", "isomap": "Isomap", "umap": "UMAP", "tsne": "t-SNE"}
+NEIGHBOURS = 12  # of trustworthiness, continuity, Isomap and k-NN
+EXAMPLES = {"bottleneck-2": "autoencoder, 60,000 images", "vae-2d": "VAE, 60,000 images"}
+"""Trained examples with a code of two numbers, and what to call them: they saw all of MNIST."""
+SWEEP = "bottleneck"
+
+
+class Reduced(NamedTuple):
+    """points: (n, 2).  seconds: for learning them.  project: (m, V) → (m, 2) for new examples, None where it cannot.
+
+    restore: (m, 2) → (m, V), None where no way back is defined.
+    """
+
+    points: np.ndarray
+    seconds: float
+    project: Callable[[np.ndarray], np.ndarray] | None
+    restore: Callable[[np.ndarray], np.ndarray] | None
+
+
+def fit(method: str, x: np.ndarray, labels: np.ndarray | None = None, seed: int = 0) -> Reduced:
+    """Rows x (n, V) on a plane by one of METHODS.
+
+    labels: (n,), for LDA, which is supervised: it is told the classes, and all others are not.
+    Raises DataError for an unknown method, fewer than NEIGHBOURS + 2 rows, or LDA without three classes.
+
+    Sources: PCA, Pearson (1901); LDA, Fisher (1936); Isomap, Tenenbaum et al. (2000),
+    doi:10.1126/science.290.5500.2319; UMAP, McInnes et al. (2018), arXiv:1802.03426; t-SNE, van der Maaten & Hinton
+    (2008), JMLR 9: scikit-learn and umap-learn, with their defaults but for Isomap's neighbours.
+    t-SNE places the given rows only.  Departures: UMAP's approximate way back is left out, since it takes minutes.
+    """
+    x = np.asarray(x, np.float32)
+    if method not in METHODS:
+        raise DataError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
+    if len(x) < NEIGHBOURS + 2:
+        raise DataError(f"{len(x)} examples are too few: give at least {NEIGHBOURS + 2}.")
+    if method == "lda" and (labels is None or len(np.unique(labels)) < 3):
+        raise DataError("LDA needs labels of three classes or more. Choose data with classes, or another method.")
+    model = _made(method, seed)
+    began = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        points = model.fit(x, labels).transform(x) if method == "lda" else model.fit_transform(x)
+    seconds = time.perf_counter() - began
+    return Reduced(
+        np.asarray(points, np.float32), seconds, getattr(model, "transform", None),
+        model.inverse_transform if method == "pca" else None,
+    )  # fmt: skip
+
+
+def _made(method: str, seed: int) -> Any:
+    if method == "pca":
+        from sklearn.decomposition import PCA
+
+        return PCA(2, random_state=seed)
+    if method == "lda":
+        from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+        return LinearDiscriminantAnalysis(n_components=2)
+    if method == "isomap":
+        from sklearn.manifold import Isomap
+
+        return Isomap(n_neighbors=NEIGHBOURS, n_components=2)
+    if method == "tsne":
+        from sklearn.manifold import TSNE
+
+        return TSNE(init="pca", random_state=seed)
+    from umap import UMAP
+
+    return UMAP(random_state=seed, n_jobs=1)
+
+
+def trained(data: Data, ids: np.ndarray, epochs: int, seed: int = 0, width: int = 80) -> tuple[Model, float]:
+    """(model, seconds): a deep autoencoder with a code of two, which sees these training images alone."""
+    batch = data.train.batch(torch.from_numpy(np.asarray(ids, np.int64)))
+    given = Images((batch.x.cpu() * 255).round().to(torch.uint8))
+    few = Data(data.spec, data.title, data.shape, given, data.test, data.source)
+    began = time.perf_counter()
+    model = seeded_build(entry("deep"), data.shape, {"code": 2, "net": "dense", "width": width}, seed)
+    plan = Plan(epochs=epochs, batch=min(128, len(ids)), lr=2e-3, seed=seed, precision="fp32", held_out=1)
+    for _ in Training(model, few, plan, "cpu"):
+        pass
+    return model.eval(), time.perf_counter() - began
+
+
+def trustworthiness(x: np.ndarray, points: np.ndarray) -> float:
+    """From 0 to 1: are those who are neighbours on the plane neighbours in x, too?
+
+    1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_i} (r(i, j) − k), k = NEIGHBOURS, U_i the k nearest of i on the plane that
+    are not among its k nearest in x, r(i, j) the rank of j by its distance to i in x.
+    x: (n, V).  points: (n, 2).  Source: Venna & Kaski (2001), doi:10.1007/3-540-44668-0_68; scikit-learn.
+    """
+    from sklearn.manifold import trustworthiness as of_sklearn
+
+    return float(of_sklearn(x, points, n_neighbors=NEIGHBOURS))
+
+
+def continuity(x: np.ndarray, points: np.ndarray) -> float:
+    """From 0 to 1: are neighbours in x still neighbours on the plane? Trustworthiness with the spaces exchanged."""
+    return trustworthiness(points, x)
+
+
+def k_nn(points: np.ndarray, labels: np.ndarray, new: np.ndarray | None = None, truth: np.ndarray | None = None
+         ) -> float:  # fmt: skip
+    """The share of examples whose class is the commonest of the NEIGHBOURS nearest on the plane.
+
+    points: (n, 2), labels: (n,). Without new ones each example is left out in turn; new: (m, 2), truth: (m,).
+    """
+    from sklearn.neighbors import KNeighborsClassifier
+
+    if new is not None:
+        return float(KNeighborsClassifier(NEIGHBOURS).fit(points, labels).score(new, truth))
+    nearest = KNeighborsClassifier(NEIGHBOURS).fit(points, labels).kneighbors(return_distance=False)  # not itself
+    votes = np.apply_along_axis(np.bincount, 1, labels[nearest], minlength=int(labels.max()) + 1)
+    return float((votes.argmax(1) == labels).mean())
+
+
+def scores(x: np.ndarray, points: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
+    """{"trustworthiness", "continuity", and "k_nn" where there are labels} of rows x (n, V) at points (n, 2)."""
+    found = {"trustworthiness": trustworthiness(x, points), "continuity": continuity(x, points)}
+    return found if labels is None else {**found, "k_nn": k_nn(points, labels)}
+
+
+# --- the study ------------------------------------------------------------------------------------------------
+
+
+class Settings(BaseModel):
+    """How many digits are placed, and from which seed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    n: int = Field(1500, ge=100, le=3000, description="training images that are placed")
+    new: int = Field(400, ge=20, le=2000, description="held-out images that are projected afterwards")
+    epochs: int = Field(100, ge=1, le=1000, description="of the autoencoder that sees the placed images alone")
+    seed: int = Field(0, ge=0, le=10_000, description="of the choice of images and of every method")
+
+
+def study(settings: Settings, progress: Progress) -> dict[str, Any]:
+    """{"n", "new", "seed", "epochs", "images", "labels", "new_images", "new_labels", "rows", "sizes"}.
+
+    A row has "method", "name", "run" (id of a trained example, or ""), "points" (2, n), "projected" (2, m) or None,
+    "seconds", "new_seconds", "restored" (squared error per pixel of the placed images, of the new ones) or None, and
+    the figures of `scores`, with "new_k_nn". sizes: error against code size, see `sizes`.
+    images, new_images: ids in the training half and in the held-out half of the bundled digits.
+    """
+    data = load(DataSpec())
+    ids = codes.choose(data.train, settings.n, settings.seed)
+    fresh = codes.choose(data.test, settings.new, settings.seed)
+    x, new = (passing.examples(half, some).flatten(1).numpy() for half, some in ((data.train, ids), (data.test, fresh)))
+    labels, truth = data.train.labels[ids], data.test.labels[fresh]  # type: ignore[index]
+    rows: list[dict[str, Any]] = []
+
+    def add(method: str, name: str, found: Reduced, run: str = "") -> None:
+        row: dict[str, Any] = {"method": method, "name": name, "run": run, "seconds": found.seconds,
+                               "projected": None, "new_seconds": None, "new_k_nn": None, "restored": None}  # fmt: skip
+        row |= scores(x, found.points, labels)
+        if found.project:
+            began = time.perf_counter()
+            there = np.asarray(found.project(new), np.float32)
+            row |= {"new_seconds": time.perf_counter() - began, "projected": _rounded(there, found.points),
+                    "new_k_nn": k_nn(found.points, labels, there, truth)}  # fmt: skip
+            if found.restore:
+                row["restored"] = [float(np.square(given - found.restore(at)).mean())
+                                   for given, at in ((x, found.points), (new, there))]  # fmt: skip
+        rows.append({**row, "points": _rounded(found.points, found.points)})
+
+    progress(0.02, f"An autoencoder on the {len(ids):,} images")
+    model, seconds = trained(data, ids, settings.epochs, settings.seed)
+    add("ae", "autoencoder", _of(model, data.train, ids, seconds))
+    for place, (identity, name) in enumerate(EXAMPLES.items()):
+        progress(0.3 + 0.05 * place, name)
+        try:
+            run = sweeps.sweep(SWEEP).runs[1] if identity == "bottleneck-2" else runs.find(identity)
+        except RunError:
+            continue
+        took = (run.info.ended or 0.0) - (run.info.started or 0.0)
+        add("ae", name, _of(run.model(), data.train, ids, took), run.info.id)
+    for place, (method, name) in enumerate(METHODS.items()):
+        progress(0.4 + 0.1 * place, name)
+        add(method, name, fit(method, x, labels, settings.seed))
+    progress(0.95, "Error against the size of the code")
+    return {
+        "n": len(ids), "new": len(fresh), "seed": settings.seed, "epochs": settings.epochs,
+        "images": ids.tolist(), "labels": labels.tolist(), "new_images": fresh.tolist(), "new_labels": truth.tolist(),
+        "rows": rows, "sizes": sizes(data),
+    }  # fmt: skip
+
+
+def sizes(data: Data) -> list[dict[str, float]]:
+    """[{"size", "deep", "pca"}]: squared error per pixel of 1,000 held-out images, by the size of the code.
+
+    deep: the trained examples of the sweep SWEEP, one seed.  pca: fitted to the bundled training images.
+    """
+    try:
+        found = sweeps.sweep(SWEEP)
+    except RunError:
+        return []
+    ids = passing.first(data.test, 1000)
+    x = passing.examples(data.test, ids).numpy()
+    straight = baseline.principal(data, int(max(found.values)))
+    return [
+        {"size": int(size), "deep": float(np.square(x - passing.autoencode(run.model(), data.test, ids)).mean()),
+         "pca": float(np.square(x - straight.reconstruct(x, int(size))).mean())}
+        for size, run in zip(found.values, found.runs, strict=True)
+    ]  # fmt: skip
+
+
+def _of(model: Model, split: Split, ids: np.ndarray, seconds: float) -> Reduced:
+    """A model's codes as the other methods give theirs."""
+    from ..data.base import Given
+
+    def project(rows: np.ndarray) -> np.ndarray:
+        given = Given(torch.from_numpy(np.ascontiguousarray(rows, np.float32)).reshape(len(rows), *model.shape))
+        return passing.encode(model, given, passing.first(given))
+
+    return Reduced(passing.encode(model, split, ids), seconds, project,
+                   lambda points: passing.decode(model, points).reshape(len(points), -1))  # fmt: skip
+
+
+def _rounded(points: np.ndarray, like: np.ndarray) -> list[list[float]]:
+    """Points with three digits of the spread of `like`, as [all x, all y]: small in a file."""
+    size = float(np.abs(like).max()) or 1.0
+    return np.round(points.astype(np.float64), int(np.clip(3 - np.ceil(np.log10(size)), 0, 12))).T.tolist()
+
+
+def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
+    """A study as a table: a line for each method."""
+    measures = ("trustworthiness", "continuity", "k_nn", "new_k_nn", "seconds")
+    return [
+        {"method": row["name"]} | {name: "" if row.get(name) is None else f"{row[name]:.3f}" for name in measures}
+        for row in found["rows"]
+    ]
