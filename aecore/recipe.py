@@ -76,6 +76,9 @@ def train(recipe: dict[str, Any], work: Path) -> Run:
 def shrink(run: Run, file: Path, step: int | None = None) -> int:
     """Write a run's weights in as few bits as give the same pictures: within two grey levels of 255 in 500 test images.
 
+    Of a model that draws pixel by pixel a chance that moves by a hair may turn one pixel, and all after it are drawn
+    anew: there 0.1 % of the values may differ.
+
     step: of a snapshot.  Gives the bits of a weight: 12, 16 or 32.
     """
     model, test = run.model(step), run.data().test
@@ -89,7 +92,8 @@ def shrink(run: Run, file: Path, step: int | None = None) -> int:
     full = look(model)
     for bits in (12, 16):
         run.save_model(model, bits, file, lean=True)
-        if np.abs(look(Run(run.path, run.info).model(file=file)) - full).max() < 2 / 255:
+        apart = np.abs(look(Run(run.path, run.info).model(file=file)) - full)
+        if apart.max() < 2 / 255 or (model.loops and (apart > 2 / 255).mean() < 1e-3):
             return bits
     run.save_model(model, 32, file, lean=True)
     return 32
@@ -138,7 +142,7 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
     rows, _ = run.rows()
     stride = max(1, len(rows) // (KEPT_ROWS if previews > 1 else KEPT_ROWS // 4))
     kept = [row for index, row in enumerate(rows) if index % stride == 0 or "test" in row]
-    write_text(target / "rows.jsonl", "".join(json.dumps(tasks.short(row)) + "\n" for row in kept))
+    write_text(target / "rows.jsonl", "".join(json.dumps(tasks.short(row, 6)) + "\n" for row in kept))
     for step in spaced(run.steps("preview"), previews):
         shutil.copy(run.path / f"preview/{step}.png", target / "preview")
     if "snapshots" in recipe:

@@ -187,7 +187,7 @@ class AttributeALI(Conditioned, Stochastic):
 
     withheld = 0.05
     decay = 0.998
-    spare = ("encoder.", "decoder.", "reader.")
+    spare = ("encoder.", "decoder.")
 
     def __init__(
         self,

@@ -65,7 +65,7 @@ def store(task: str, settings: Mapping[str, Any], found: dict[str, Any], folder:
     """Write a result aside, then in its place."""
     folder.mkdir(parents=True, exist_ok=True)
     path = file_of(task, settings, folder)
-    write_text(path, json.dumps(short(found), ensure_ascii=False) + "\n")
+    write_text(path, json.dumps(short(found), ensure_ascii=False, separators=(",", ":")) + "\n")
     return path
 
 
@@ -80,10 +80,10 @@ def over_seeds(values: Sequence[float], digits: int = 3) -> str:
     return f"{mean:.{digits}f} ± {deviation:.{digits}f}"
 
 
-def short(value: Any) -> Any:
-    """Numbers with six digits, in whatever they stand."""
+def short(value: Any, digits: int = 5) -> Any:
+    """Numbers with so many digits, in whatever they stand."""
     if isinstance(value, dict):
-        return {name: short(part) for name, part in value.items()}
+        return {name: short(part, digits) for name, part in value.items()}
     if isinstance(value, list | tuple):
-        return [short(part) for part in value]
-    return float(f"{value:.6g}") if isinstance(value, float) else value
+        return [short(part, digits) for part in value]
+    return float(f"{value:.{digits}g}") if isinstance(value, float) else value

@@ -202,10 +202,18 @@ def all_clusters() -> None:
     )  # fmt: skip
     if picked is not None and picked != chosen():
         choose(int(picked))
-        st.rerun(scope="fragment")
+        st.rerun()
     empty = [cluster.letter(c) for c in range(count) if not sizes[c]]
     if empty:
         st.caption(f"Without a member: {', '.join(empty)}.")
+
+
+def named(c: int, key: str) -> None:
+    """Keep the name that was typed; none where it was emptied."""
+    if text := st.session_state[key].strip():
+        names[c] = text
+    else:
+        names.pop(c, None)
 
 
 def one_cluster() -> None:
@@ -220,12 +228,8 @@ def one_cluster() -> None:
         st.markdown(looks.plain(words))
     with name:
         key = f"cluster.name.{run.info.id}.{how}.{k}.{seed}.{half}.{c}"
-        text = st.text_input("Its name", names.get(c, ""), key=key, max_chars=40, placeholder="What do you see?")
-        if (text.strip() or None) != names.get(c):
-            names[c] = text.strip()
-            if not names[c]:
-                del names[c]
-            st.rerun(scope="fragment")
+        st.session_state.setdefault(key, names.get(c, ""))
+        st.text_input("Its name", key=key, max_chars=40, placeholder="What do you see?", on_change=named, args=(c, key))
     if not sizes[c]:
         st.info("No image lies in this cluster.", icon=":material/info:")
         return

@@ -46,7 +46,7 @@ def told(state: dict[str, Any], name: str, places: dict[int, int]) -> None:
     new = {"point": now[0] if now[0] in places else common["point"], "selected": now[1]}
     if new != common:
         st.session_state["_reduce"] = new
-        st.rerun(scope="fragment")
+        st.rerun()
 
 
 @st.fragment
@@ -139,7 +139,8 @@ with st.expander("What to look for"):
     st.markdown(
         "- **Trustworthiness** falls where strangers become neighbours on the plane; **continuity** where neighbours "
         "are torn apart.\n"
-        "- **t-SNE and UMAP** keep neighbours best. Their way back is missing, and t-SNE’s way for new images, too.\n"
+        "- **t-SNE and UMAP** keep neighbours best. UMAP’s way back is slow and approximate, and left out here; t-SNE has "
+        "none, and no way for new images.\n"
         "- **An autoencoder** goes both ways, and at once for new images. It needs more images than the others: the "
         "one that saw only those placed is worse on new ones.\n"
         "- **LDA** knew the classes, and does well on them; on new images it falls back the most."
