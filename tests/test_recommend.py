@@ -213,7 +213,7 @@ def test_cfn_hides_a_share_and_without_noise_hides_nothing():
     assert float(terms["hidden"].detach().sum() / big.mask.sum()) == pytest.approx(0.3, abs=0.02)
     assert torch.allclose(terms["hidden"] + terms["recon"], big.mask.sum(1))
     still = aecore.build("cfn", (50,), code=5, noise=0.0)
-    assert float(still.terms(big, ("autoencoder",))["hidden"].abs().max()) == 0
+    assert float(still.terms(big, ("autoencoder",))["hidden"].detach().abs().max()) == 0
 
 
 def test_side_information_reaches_input_and_hidden_layer():

@@ -139,8 +139,8 @@ with st.expander("What to look for"):
     st.markdown(
         "- **Trustworthiness** falls where strangers become neighbours on the plane; **continuity** where neighbours "
         "are torn apart.\n"
-        "- **t-SNE and UMAP** keep neighbours best. UMAP’s way back is slow and approximate, and left out here; t-SNE has "
-        "none, and no way for new images.\n"
+        "- **t-SNE and UMAP** keep neighbours best. UMAP’s way back is slow and approximate, and left out here; t-SNE "
+        "has none, and no way for new images.\n"
         "- **An autoencoder** goes both ways, and at once for new images. It needs more images than the others: the "
         "one that saw only those placed is worse on new ones.\n"
         "- **LDA** knew the classes, and does well on them; on new images it falls back the most."
