@@ -363,10 +363,7 @@ class Queue:
                 "run": str(run.path.resolve()), "method": method, "n": n, "split": split, "weights": weights,
                 "asked": time.time(), "state": "done" if done else "waiting", "estimate": maps.estimate(method, n),
             }  # fmt: skip
-            with suppress(OSError):
-                file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, json.dumps(request))
-            self._wake.set()
+            self._put(file, request)
         return self._standing(file, request)
 
     def study(self, task: str, settings: Mapping[str, Any], estimate: float = 60.0, again: bool = False) -> Analysis:
@@ -387,10 +384,7 @@ class Queue:
                 "task": task, "settings": dict(settings), "folder": str(self.studies.resolve()),
                 "asked": time.time(), "state": "done" if done else "waiting", "estimate": estimate,
             }  # fmt: skip
-            with suppress(OSError):
-                file.parent.mkdir(parents=True, exist_ok=True)
-            write_text(file, json.dumps(request))
-            self._wake.set()
+            self._put(file, request)
         return self._standing(file, request)
 
     @property
@@ -401,6 +395,13 @@ class Queue:
     def _request(self, run: Run, method: str, n: int, split: str) -> Path:
         kind = "pretrained-" if run.pretrained else ""
         return self.folder / ".analyses" / f"{kind}{run.path.name}.{method}.{n}.{split}.json"
+
+    def _put(self, file: Path, request: Mapping[str, Any]) -> None:
+        """Write down what is asked for, and wake whoever hands it out."""
+        with suppress(OSError):
+            file.parent.mkdir(parents=True, exist_ok=True)
+        write_text(file, json.dumps(request))
+        self._wake.set()
 
     def _standing(self, file: Path, request: Mapping[str, Any]) -> Analysis:
         state, started = request["state"], request.get("started")

@@ -72,7 +72,6 @@ page = st.navigation(
                 default=name == "gallery",
             )
             for name, title, icon, help in pages
-            if (VIEWS / f"{name}.py").exists()
         ]
         for section, pages in PAGES.items()
     },

@@ -13,7 +13,7 @@ from tests.chromium import CHROMIUM, ROOT, app, chromium
 PAGES = (
     "", "train", "run", "reconstruct", "traverse", "map", "generate", "attributes", "compare",
     "chapter", "bottleneck", "regularizers", "denoising", "layers", "inside", "importance", "beta", "wasserstein",
-    "transport", "features", "adversarial", "pixelcnn",
+    "transport", "features", "adversarial", "pixelcnn", "classify", "cluster", "detect", "recommend", "reduce",
 )  # fmt: skip
 ABOUT_A_RUN = ("run", "reconstruct", "traverse", "map", "generate", "importance")
 IN_README = {"map": "map", "beta": "beta", "wasserstein": "planes"}

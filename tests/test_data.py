@@ -217,6 +217,8 @@ def test_names_say_what_load_gives():
         "sprites",
         "faces",
         "gaussians",
+        "ratings",
+        "ratings-items",
     ] or sets.DEBIAN.exists()
 
 

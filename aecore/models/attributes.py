@@ -216,12 +216,13 @@ class AttributeALI(Conditioned, Stochastic):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         self.noise = 0.1 * (1 - progress)
         generator = {"adv": 1.0, "cycle": self.lam, "told": self.read}
-        reader = {} if self.reader is None else {"reader": Player((self.reader,), {"reading": 1.0}, lr=3.0)}
-        return {
+        players = {
             "critic": Player((self.critic,), {"critic": 1.0}, betas=ADAM),
-            **reader,
             "generator": Player((self.encoder, self.decoder), generator, lr=3.0, betas=ADAM),
         }
+        if self.reader is None:  # nobody reads: the term is 0
+            return players | {"critic": Player((self.critic,), {"critic": 1.0, "reading": 1.0}, betas=ADAM)}
+        return players | {"reader": Player((self.reader,), {"reading": 1.0}, lr=3.0)}
 
     def project(self, player: str) -> None:
         """After each move of the generator: its averages follow."""

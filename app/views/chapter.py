@@ -85,7 +85,8 @@ PARTS = (
          ((17, r"\textstyle\sum_{m} \term{recon}{\lVert r_m - h(r_m; \theta) \rVert^2_{\mathcal{O}}}"
                r" + \lambda\, \term{weights}{\mathrm{reg}}"),
           (18, r"\textstyle\sum_{n} \term{recon}{\lVert r_n - h(r_n; \theta) \rVert^2_{\mathcal{O}}}"
-               r" + \lambda\, \term{weights}{\mathrm{reg}}"))),
+               r" + \lambda\, \term{weights}{\mathrm{reg}}")),
+         (("Rate a few films", "recommend", {}),)),
     Part("4.6", "Dimensionality reduction", "Few numbers to see by.", (),
          (("Codes beside PCA, LDA, Isomap, UMAP, t-SNE", "reduce", {}),
           ("Codes by PCA, UMAP or t-SNE", "map", {"run": "deep-16"}))),

@@ -87,7 +87,7 @@ def mine() -> dict[int, float]:
         table, num_rows="dynamic", hide_index=True, width="stretch", key=f"recommend.table.{data}", height=300,
         column_config={
             "film": st.column_config.SelectboxColumn("film", options=sorted(ratings.titles), required=True, width=165),
-            "stars": st.column_config.NumberColumn("stars", min_value=1, max_value=5, step=0.5, required=True, width=60),
+            "stars": st.column_config.NumberColumn("stars", min_value=1, max_value=5, step=0.5, width=60),
         },
     )  # fmt: skip
     number = {title: i for i, title in enumerate(ratings.titles)}
@@ -113,7 +113,8 @@ with left:
         st.caption(f"{len(given)} ratings{': ' + ', '.join(traits) if traits else ''}.")
         table = sorted(given.items(), key=lambda pair: -pair[1])
         st.dataframe({"film": [ratings.titles[i] for i, _ in table], "stars": [s for _, s in table]}, height=300,
-                     hide_index=True, width="stretch", column_config={"film": {"width": 165}, "stars": {"width": 60}})  # fmt: skip
+                     column_config={"film": {"width": 165}, "stars": {"width": 60}}, hide_index=True,
+                     width="stretch")  # fmt: skip
 if not given:
     st.info("Rate at least one film.", icon=":material/info:")
     st.stop()
@@ -125,6 +126,8 @@ with torch.inference_mode():
     code = model.encode(torch.from_numpy(x[None]))
     out = model.decode(code)[0].numpy()
 stars = MODELS[shown] != "multi_vae"
+if stars:
+    out = out.clip(ratings.matrix.data.min(), ratings.matrix.data.max())
 unit = "predicted stars" if stars else "share of the next like"
 order = np.argsort(np.array(first), kind="stable")
 place = np.empty(items, int)
