@@ -50,6 +50,7 @@ _RELATED = {
     "told": "mmd",
     "features": "mmd",
     "gain": "elbo",
+    "hidden": "adv",
     "stage": "mmd",
     "centre": "tc",
     "cluster": "tc",
