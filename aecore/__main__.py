@@ -125,10 +125,12 @@ def _task(name: str, words: str):
     """A command for one task of the chapter's section 4."""
 
     def command(
-        settings: Annotated[list[str] | None, typer.Argument(metavar="[SETTING=VALUE]...", help="see the error "
-                                                             "that a wrong one gives")] = None,
+        settings: Annotated[
+            list[str] | None,
+            typer.Argument(metavar="[SETTING=VALUE]...", help="a wrong name is answered with all there are"),
+        ] = None,
         as_json: Annotated[bool, typer.Option("--json", help="everything, as one object")] = False,
-    ) -> None:  # fmt: skip
+    ) -> None:
         from tqdm import tqdm
 
         from . import tasks
@@ -153,11 +155,11 @@ def _task(name: str, words: str):
 
 
 def _setting(item: str) -> tuple[str, Any]:
-    """ "codes=2,4" → ("codes", [2, 4]); a word stays a word, which pydantic reads as what is wanted."""
+    """ "codes=2,4" → ("codes", ["2", "4"]), "codes=2," → ("codes", ["2"]); the task's settings make numbers of them."""
     name, sign, value = item.partition("=")
     if not sign:
         raise _problem("SETTING", f"'{item}' is no NAME=VALUE")
-    return name, value.split(",") if "," in value else value
+    return name, [part for part in value.split(",") if part] if "," in value else value
 
 
 def _print_rows(rows: Sequence[dict[str, str]]) -> None:

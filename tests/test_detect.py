@@ -202,6 +202,24 @@ def test_the_queue_hands_out_a_study_once(tmp_path):
     assert queue.study("detect", settings).state == "done"
 
 
+def test_the_command_line_prints_a_table_an_object_or_a_sentence(capsys):
+    from aecore.__main__ import main
+
+    assert main(["detect", "data=cancer", "code=8"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split()[0] == "detector" and len(lines) == 6 and "±" in lines[1]
+    assert main(["detect", "data=cancer", "codes=2,", "steps=10", "seeds=1", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["codes"]
+    assert [row["code"] for row in found] == [2] and 0 <= found[0]["auroc"][0] <= 1
+    for said, words in ((["speed=9"], "there is no such setting"), (["code"], "no NAME=VALUE"), (["code=x"], "code")):
+        assert main(["detect", *said]) == 2
+        assert words in capsys.readouterr().err
+    for task in ("classify", "cluster", "reduce", "recommend"):  # from what is stored
+        settings = {"recommend": ["data=ratings"]}.get(task, [])
+        assert main([task, *settings]) == 0
+        assert len(capsys.readouterr().out.splitlines()) > 5
+
+
 def test_the_page_opens_with_what_is_stored():
     for data in ("a digit left out", "heartbeats", "breast cancer"):
         at = opened("detect", detect__data=data)

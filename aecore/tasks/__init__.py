@@ -5,7 +5,7 @@ plain values, of which `rows(found)` makes a table. Those that the pages open wi
 others are computed by the queue's worker.
 
 >>> from aecore import tasks
->>> found = tasks.stored("detect", {"data": "digits", "normal": 1})  # None until it was computed
+>>> found = tasks.stored("detect", {"data": "digits", "left_out": 1})  # None until it was computed
 """
 
 from __future__ import annotations
