@@ -218,3 +218,13 @@ def test_a_cell_of_the_matrix_and_another_lambda_can_be_linked():
 def test_what_is_not_stored_is_queued_with_the_curves_standing():
     at = opened("classify", classify__labels__digits="7")
     assert "being computed" in " ".join(i.value for i in at.info) and len(at.get("plotly_chart")) == 1
+
+
+def test_each_marginalised_layer_is_solved_on_the_layer_below():
+    x = np.random.default_rng(0).random((200, 6))
+    found = classify.Marginalised(0.5, 3).fit(x)
+    h = x
+    for weights in found.weights:
+        np.testing.assert_allclose(weights, classify.layer(h, 0.5, found.ridge), atol=1e-8)
+        h = np.tanh(classify.bordered(h) @ weights.T)
+    np.testing.assert_allclose(found.transform(x)[:, -6:], h, atol=1e-6)
