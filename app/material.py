@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,6 +98,24 @@ def _upload() -> str | None:
                 "left_out": [list(pair) for pair in found.left_out[:200]]}  # fmt: skip
         runs.write_text(report, json.dumps(said))
     return str(folder)
+
+
+def kept(label: str, names: Mapping[str, str], page: str, help: str = "") -> str | None:
+    """A file of the visitor's, kept beside the runs and named in the link: its path, None until there is one.
+
+    names: ending → what such a file is called there.  help: below the box while there is none.
+    """
+    file = st.file_uploader(label, list(names), key=f"{page}.upload", max_upload_size=64)
+    place, folder = st.query_params.get(f"{page}.file", ""), runs.root() / ".files"
+    if file is not None:
+        place = hashlib.sha256(file.getvalue()).hexdigest()[:16]
+        (folder / place).mkdir(parents=True, exist_ok=True)
+        (folder / place / names[file.name.rpartition(".")[2].lower()]).write_bytes(file.getvalue())
+        st.query_params[f"{page}.file"] = place
+    found = sorted((folder / place).iterdir()) if place.isalnum() and (folder / place).is_dir() else []
+    if not found and help:
+        st.caption(help)
+    return str(found[0].absolute()) if found else None
 
 
 def _report(path: str) -> None:

@@ -31,8 +31,7 @@ from aecore.data.gaussians import STD, centres
 from aecore.entry import Entry
 from aecore.measure import clustering, coverage, edits, judge, likelihood, report
 from aecore.measure.passing import encode, examples, first, over
-from aecore.recipe import recipes, same
-from aecore.runs import find, seeded_build
+from aecore.runs import seeded_build
 from tests.chromium import ROOT
 from tests.claims import gaussians
 
@@ -201,10 +200,10 @@ SAMPLES, EXAMPLES = 1000, 500
 def log_likelihoods(unit: Unit) -> dict[str, Any]:
     """−log p(x) of held-out binarised digits, nats: exact, or by importance sampling with SAMPLES draws."""
     key, params, plan, _ = LIKELIHOODS[unit.model]
-    start = time.perf_counter()
     data = data_of(unit.data)
+    start = time.process_time()  # of the one thread, whatever else the machine does
     model, _ = train(key, data, unit.seed, plan, params)
-    seconds = time.perf_counter() - start
+    seconds = time.process_time() - start
     x = examples(data.test, first(data.test, EXAMPLES))
     if hasattr(model, "log_prob"):
         nats = float(torch.cat([model.log_prob(part) for part in x.split(50)]).mean())
@@ -213,20 +212,15 @@ def log_likelihoods(unit: Unit) -> dict[str, Any]:
     return {"nats": -nats, "minutes": seconds / 60, "epochs": plan["epochs"]}
 
 
+PASSES = 3  # over the 60,000 digits of MNIST
+
+
 def figures(unit: Unit) -> dict[str, Any]:
-    """The held-out figures of a recipe of pretrained/ with another seed; seed 0 is the published example itself."""
-    recipe = next(r for r in recipes() if r["id"] == unit.model)
-    entry = CATALOG[recipe["model"]]
-    if unit.seed == 0:
-        run = find(recipe["id"])
-        if not same(run, recipe):
-            raise RuntimeError(f"{recipe['id']} is not trained yet: make pretrained")
-        model, data, found = run.model(), run.data(), dict(run.info.metrics)
-    else:
-        data = datasets.load(DataSpec(**recipe["data"]))
-        model, _ = train(recipe["model"], data, unit.seed, recipe["plan"], recipe["params"])
-        found = report(model, entry, data)
-    if "encode" in entry.abilities and data.test.labels is not None:
+    """Held-out figures of a model on its defaults, and how well clusters of its codes match the classes."""
+    entry, data = CATALOG[unit.model], data_of(unit.data)
+    model, _ = train(unit.model, data, unit.seed, {"epochs": PASSES, "precision": "fp32"}, {})
+    found = report(model, entry, data)
+    if "encode" in entry.abilities:
         ids = first(data.test, 5000)
         codes = encode(model, data.test, ids)
         assigned = KMeans(len(data.classes), n_init=10, random_state=unit.seed).fit_predict(codes)
@@ -303,7 +297,8 @@ def units() -> list[Unit]:
             elif part == "likelihood":
                 found += [Unit(part, label, "MNIST, binarised anew", seed) for label in LIKELIHOODS]
             else:
-                found += [Unit(part, recipe["id"], recipe["data"]["name"], seed) for recipe in recipes()]
+                whole = [key for key in image if "nll" not in CATALOG[key].terms]  # the others: "likelihood"
+                found += [Unit(part, key, "mnist", seed) for key in whole]
     return found
 
 
@@ -402,7 +397,7 @@ def figures_table() -> list[str]:
             for name in names
         ]
         rows.append([f"`{identity}`", data, str(len(seeds)), *cells])
-    return table(["recipe", "data", "seeds", *names], rows)
+    return table(["model", "data", "seeds", *names], rows)
 
 
 def page() -> str:
@@ -488,8 +483,12 @@ def page() -> str:
         ]  # fmt: skip
     if by_model("figures"):
         lines += [
-            "## Held-out figures of the trained examples' recipes", "",
-            "Published clustering accuracies on MNIST: k-means on pixels 0.53, on codes up to 0.88, DEC 0.84–0.91.", "",
+            "## Held-out figures on MNIST", "",
+            f"Every model that does not go pixel by pixel, on its defaults, after {PASSES} epochs of 60,000 digits: "
+            "what a minute or two on one thread reaches, not the best that the model can. Errors are per pixel, "
+            "likelihoods in nats of grey values as the model's own distribution of pixels has them, which is not the "
+            "binarised one above. Published clustering accuracies: k-means on pixels 0.53, on codes up to 0.88, DEC "
+            "0.84–0.91, VaDE 0.94, all after long trainings.", "",
             *figures_table(), "",
         ]  # fmt: skip
     return "\n".join(lines)

@@ -11,7 +11,7 @@ import torch
 from scipy.sparse import csr_matrix, random_array
 
 import aecore
-from aecore import Batch, DataError, FieldError, Plan, Training, tasks
+from aecore import Batch, DataError, FieldError, Plan, Training, packing, tasks
 from aecore.data import DataSpec, load, ratings
 from aecore.tasks import recommend
 from tests.test_exhibits import opened
@@ -378,7 +378,8 @@ def test_rankings_of_unseen_users_beat_popularity(key):
 
 def test_weights_pass_through_text_and_a_rating_taken_away_is_seen():
     model = aecore.build("cfn", (9,), code=3).eval()
-    again = recommend.unpacked(aecore.build("cfn", (9,), 7, code=3), recommend.packed(model))
+    again = aecore.build("cfn", (9,), 7, code=3).eval()
+    again.load_state_dict(packing.from_text(packing.to_text(model.state_dict())))
     x = some().x[1].numpy()
     assert torch.allclose(model.encode(torch.tensor(x)[None]), again.encode(torch.tensor(x)[None]), atol=2e-3)
     rated, gain = recommend.without(model, x, 4)

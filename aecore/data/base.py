@@ -90,21 +90,24 @@ class Images:
 
 
 class Given:
-    """Examples (N, …) as they are: damaged images may leave [0, 1]."""
+    """Examples (N, …) as they are: points of a plane, lines of a table, damaged images that leave [0, 1].
 
-    labels: np.ndarray | None = None
+    labels: (N,) ints.
+    """
 
-    def __init__(self, x: Tensor):
-        self.x = x
+    def __init__(self, x: Tensor, labels: np.ndarray | None = None):
+        self.x, self.labels = x, labels
+        self._y = None if labels is None else torch.as_tensor(labels, device=x.device)
 
     def __len__(self) -> int:
         return len(self.x)
 
     def batch(self, index: Tensor) -> Batch:
-        return Batch(self.x[index.to(self.x.device)])
+        index = index.to(self.x.device)
+        return Batch(self.x[index], None if self._y is None else self._y[index])
 
     def to(self, device: torch.device | str) -> Given:
-        return Given(self.x.to(device))
+        return Given(self.x.to(device), self.labels)
 
 
 @dataclass(frozen=True)

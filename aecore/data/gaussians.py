@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from .base import Batch, Data, DataSpec
+from .base import Data, DataSpec, Given
 from .places import Info
 from .shaping import choose
 
@@ -24,26 +23,6 @@ def centres(side: int = SIDE) -> Tensor:
     return torch.cartesian_prod(line, line)
 
 
-class Points:
-    """Examples (N, 2), labelled by their Gaussian."""
-
-    def __init__(self, x: Tensor, labels: np.ndarray):
-        self.x = x
-        self.labels: np.ndarray | None = labels
-        self._y = torch.as_tensor(labels, device=x.device)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, index: Tensor) -> Batch:
-        index = index.to(self.x.device)
-        return Batch(self.x[index], self._y[index])
-
-    def to(self, device: torch.device | str) -> Points:
-        assert self.labels is not None
-        return Points(self.x.to(device), self.labels)
-
-
 def info() -> Info:
     return Info(TITLE, 2, 1, N, N, tuple(map(str, range(SIDE**2))), here=True, place=SOURCE,
                 attribution=ATTRIBUTION, kind="vector")  # fmt: skip
@@ -55,6 +34,6 @@ def load(spec: DataSpec) -> Data:
     which = torch.randint(SIDE**2, (2 * N,), generator=generator)
     points = centres()[which] + STD * torch.randn(2 * N, 2, generator=generator)
     some = torch.from_numpy(choose(N, spec.limit))
-    train = Points(points[:N][some], which[:N][some].numpy())
-    test = Points(points[N:], which[N:].numpy())
+    train = Given(points[:N][some], which[:N][some].numpy())
+    test = Given(points[N:], which[N:].numpy())
     return Data(spec, TITLE, (2,), train, test, SOURCE, ATTRIBUTION, tuple(map(str, range(SIDE**2))))

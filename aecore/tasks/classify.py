@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data import load
+from ..data import load, table
 from ..data.base import Batch, Data, DataError, DataSpec
 from ..entry import FieldError
 from ..measure import passing
@@ -63,7 +63,9 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Literal["digits", "digits8"] = Field("digits", description="MNIST 28×28, or the digits of 8×8 pixels")
+    data: Literal["digits", "digits8", "table"] = Field("digits", description="28×28 or 8×8 pixels; table: a CSV")
+    path: str | None = Field(None, description="of a table")
+    label: str = Field("", description="the column of a table that says each line's class")
     labels_per_class: int = Field(10, ge=1, le=1000, description="labelled images of each class, at most all")
     lam: float = Field(0.1, ge=0, le=10, allow_inf_nan=False, description="λ, weight of R in joint training")
     seeds: int = Field(3, ge=1, le=10, description="how many: 100, 101, …; of labels, weights and order alike")
@@ -232,8 +234,7 @@ class Halves(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def halves(name: str) -> Halves:
-    data = load(DataSpec(name=name))
+def halves(data: Data) -> Halves:
     (x, x_test) = (passing.examples(part, passing.first(part)) for part in (data.train, data.test))
     return Halves(x, np.asarray(data.train.labels), x_test, np.asarray(data.test.labels))
 
@@ -263,9 +264,9 @@ class Unsupervised(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def unsupervised(name: str, seed: int, epochs: int = EPOCHS) -> Unsupervised:
+def unsupervised(data: Data, seed: int, epochs: int = EPOCHS) -> Unsupervised:
     """One autoencoder for all numbers of labels of a seed; seconds of processor time."""
-    data, start = load(DataSpec(name=name)), time.process_time()
+    start = time.process_time()
     model = begun(data, seed)
     plan = Plan(epochs=epochs, batch=UNLABELLED, seed=seed, precision="fp32", held_out=1)
     for _ in Training(model, data, plan, "cpu"):
@@ -283,18 +284,18 @@ class Closed(NamedTuple):
 
 
 @lru_cache(maxsize=2)
-def closed(name: str) -> Closed:
-    x, x_test = halves(name).rows()
+def closed(data: Data) -> Closed:
+    x, x_test = halves(data).rows()
     layers = Marginalised().fit(x)
     return Closed(layers, layers.transform(x_test))
 
 
 @lru_cache(maxsize=2)
-def components(name: str) -> tuple[np.ndarray, np.ndarray]:
+def components(data: Data) -> tuple[np.ndarray, np.ndarray]:
     """Principal components of all training images: codes of both halves, as many units as CODE or as there are."""
     from sklearn.decomposition import PCA
 
-    x, x_test = halves(name).rows()
+    x, x_test = halves(data).rows()
     pca = PCA(min(CODE, *x.shape), random_state=0).fit(x)
     return pca.transform(x), pca.transform(x_test)
 
@@ -332,13 +333,29 @@ def on(features: np.ndarray, features_test: np.ndarray, ids: np.ndarray, y: np.n
     return classifier(kind).fit(features[ids], y).predict(features_test)
 
 
+def data_of(settings: Settings) -> Data:
+    """What is classified; DataError for a table without classes, or with classes that are never or always held out."""
+    if settings.data != "table":
+        return load(DataSpec(name=settings.data))
+    data = table.load(settings.path, settings.label)
+    if data.train.labels is None or len(data.classes or ()) < 2:
+        raise DataError("To classify, the table needs a column that says each line's class: give label=COLUMN, "
+                        "with two classes or more.")  # fmt: skip
+    counts = np.bincount(data.train.labels, minlength=len(data.classes or ()))
+    if counts.min() < 2:
+        few = (data.classes or ())[int(counts.argmin())]
+        raise DataError(f"The class {few} has too few lines: at least 4 of each are needed. Leave it out, or add some.")
+    return data
+
+
 def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[str, Any]:
     """All methods with one number of labels, over seeds.
 
     {"methods": {name: {"accuracy": one for each seed, "seconds": processor time, "wrong": held-out ids that the first
     seed gets wrong, "taken_for": as what}}, "joint": `joined` of the first seed, "layer_seconds", …}.
     """
-    data, images = load(DataSpec(name=settings.data)), halves(settings.data)
+    data = data_of(settings)
+    images = halves(data)
     x, x_test = images.rows()
     found: dict[str, dict[str, Any]] = {}
     kept: dict[str, Any] = {}
@@ -354,13 +371,13 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
             if METHODS[name][0] == "network":
                 network, told = learnt(name, data, images, ids, settings, seed)
                 guess = network.predict(images.x_test)
-                if name == JOINT and nth == 0:
+                if name == JOINT and nth == 0 and data.kind == "image":
                     kept = shown(network, images, told)
             elif name == "closed form":
-                layers, features_test = closed(settings.data)
+                layers, features_test = closed(data)
                 guess = classifier("least squares").fit(layers.transform(x[ids]), y).predict(features_test)
             else:
-                guess = on(*features(name, settings.data, x, x_test, seed), ids, y, *how(name))
+                guess = on(*features(name, data, x, x_test, seed), ids, y, *how(name))
             wrong = np.flatnonzero(guess != images.y_test)
             row = found.setdefault(name, {"accuracy": [], "seconds": []})
             row["accuracy"].append(1 - len(wrong) / len(guess))
@@ -371,8 +388,8 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
         "methods": found, "joint": kept, "labels": len(ids), "images": len(x), "held_out": len(x_test),
         "classes": list(data.classes or map(str, np.unique(images.y))), "source": data.source,
         "seeds": [FIRST_SEED + nth for nth in range(settings.seeds)],
-        **({"encoder_seconds": unsupervised(settings.data, FIRST_SEED).seconds,
-            "layer_seconds": closed(settings.data).layers.seconds} if whole else {}),
+        **({"encoder_seconds": unsupervised(data, FIRST_SEED).seconds,
+            "layer_seconds": closed(data).layers.seconds} if whole else {}),
     }  # fmt: skip
 
 
@@ -382,7 +399,7 @@ def how(name: str) -> tuple[str, bool]:
     return kind, not name.endswith("pixels")
 
 
-def features(name: str, data: str, x: np.ndarray, x_test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def features(name: str, data: Data, x: np.ndarray, x_test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """What a method's classifier is given, of both halves."""
     if name.endswith("pixels"):
         return x, x_test
@@ -402,7 +419,7 @@ def learnt(
 
     told: list[tuple[int, float, float]] = []
     ready = name in ("frozen encoder", "fine-tuned")
-    start = deepcopy(unsupervised(settings.data, seed).autoencoder) if ready else begun(data, seed)
+    start = deepcopy(unsupervised(data, seed).autoencoder) if ready else begun(data, seed)
     network = Fig5(start, len(np.unique(images.y)))
     both = {"unlabelled": images.x, "lam": settings.lam} if name == JOINT else {}
     fit(network, images.x[ids], torch.from_numpy(images.y[ids]), frozen=name == "frozen encoder", seed=seed,

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
@@ -20,7 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from .. import runs
 from ..catalog import entry
-from ..data import load
+from ..data import load, table
 from ..data.base import Data, DataError, DataSpec, Split
 from ..measure import baseline, clustering, passing
 from ..models.base import Model
@@ -34,6 +35,7 @@ SCORED = 2000  # examples over which a silhouette is taken: it compares all pair
 COMPONENTS = 16  # of PCA, as many as the larger examples have units
 EXAMPLES = ("linear-16", "deep-16", "vae-16", "vae-2d", "centroid-10", "dcec-10", "gmvae-10")
 SMALL = DataSpec(name="digits", size=16, limit=4000)  # on which whole trainings are repeated
+TABLE_STEPS = 600  # of the autoencoder of a table
 BEFORE, ROUNDS = 15, 10  # epochs for reconstruction alone, then rounds with the clusters
 DOTS = 400  # codes that are kept at every round
 WEIGHTS = {"centroid": "lam", "dcec": "gamma"}
@@ -267,15 +269,21 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    look: Literal["compare", "rounds"] = Field("compare", description="trained examples, or rounds of a training")
+    look: Literal["compare", "rounds", "table"] = Field(
+        "compare", description="trained examples, rounds of a training, or a table of yours"
+    )
     seeds: int = Field(5, ge=1, le=10, description="of k-means; of whole trainings where rounds are watched")
     model: Literal["centroid", "dcec"] = Field("centroid", description="whose rounds are watched")
     weight: float | None = Field(None, ge=0, le=1000, description="of the clusters' term; none: the catalog's")
+    path: str | None = Field(None, description="of a table, a CSV")
+    label: str = Field("", description="the column of a table that says each line's class, if any; only to compare by")
+    k: int = Field(0, ge=0, le=50, description="clusters of a table; 0: as many as it has classes, else 8")
+    code: int = Field(4, ge=1, le=64, description="units of the code, and components, for a table")
 
 
 def study(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """A comparison with its seeds; see `compare` and `by_rounds`."""
-    return (compare if settings.look == "compare" else by_rounds)(settings, progress)
+    """A comparison with its seeds; see `compare`, `by_rounds` and `of_table`."""
+    return {"compare": compare, "rounds": by_rounds, "table": of_table}[settings.look](settings, progress)
 
 
 def compare(settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -330,6 +338,38 @@ def by_rounds(settings: Settings, progress: Progress) -> dict[str, Any]:
         "points": np.round(first.codes @ plane.T, 3).tolist(), "centres": np.round(first.centres @ plane.T, 3).tolist(),
         "labels": data.test.labels[:DOTS].tolist(), "images": list(range(len(first.codes[0]))),
     }  # fmt: skip
+
+
+def of_table(settings: Settings, progress: Progress) -> dict[str, Any]:
+    """{"n", "k", "seeds", "rows", "assigned"}: all lines of a table in clusters of their values, of PCA and of codes.
+
+    Rows as in `compare`; a seed is one of k-means, and of the whole training behind the codes.
+    assigned: name → the cluster of each line, from 0, by the first seed.
+    """
+    data = table.load(settings.path, settings.label, held_out=0)
+    labels, ids = data.train.labels, passing.first(data.train)
+    k = settings.k or len(data.classes or ()) or 8
+    size = min(settings.code, int(np.prod(data.shape)), len(ids) - 1)
+    epochs = math.ceil(TABLE_STEPS * Plan().batch / len(ids))
+    found: dict[str, list[dict[str, float | None]]] = {}
+    assigned: dict[str, list[int]] = {}
+    sizes: dict[str, int] = {}
+    for seed in range(settings.seeds):
+        progress(seed / settings.seeds, f"Seed {seed}: an autoencoder of {len(ids):,} lines, then k-means")
+        model = start(data, seed, epochs, width=64, code=size)
+        every = {
+            "values": represent("pixels", data, data.train, ids),
+            f"PCA, {size} numbers": represent("pca", data, data.train, ids, size=size),
+            "codes of an autoencoder": represent("codes", data, data.train, ids, model),
+        }
+        for name, h in every.items():
+            clusters = fit(h, k, seed)
+            found.setdefault(name, []).append(scores(h, clusters.assigned, labels))
+            assigned.setdefault(name, clusters.assigned.tolist())
+            sizes[name] = h.shape[1]
+    rows = [{"name": name, "run": "", "how": "k-means", "size": sizes[name], "scores": each}
+            for name, each in found.items()]  # fmt: skip
+    return {"n": len(ids), "k": k, "seeds": settings.seeds, "rows": rows, "assigned": assigned}
 
 
 def linear(watched: Watched) -> np.ndarray:

@@ -7,12 +7,9 @@ threshold that is a quantile of the scores of normal examples which it was not f
 from __future__ import annotations
 
 import base64
-import csv
-import io
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from ..catalog import entry
 from ..data import load
+from ..data import table as tables
 from ..data.base import Data, DataError, DataSpec, Given
 from ..data.beats import KINDS, TITLE, draw
 from ..measure.passing import autoencode, examples, first
@@ -29,7 +27,6 @@ from ..train import Plan, Training
 from . import Progress, over_seeds
 
 SHARE = 0.15  # of the normal examples that set the threshold and are fitted by nobody
-MARGIN = 8.0  # standard deviations of normal values that stand for the range from 0 to 1
 QUANTILES = 201  # of the scores of normal examples that are kept
 SHOWN = 12  # examples of each sort whose reconstructions are kept
 AT_MOST = {"normal": 1000, "anomalous": 300}  # test examples
@@ -95,7 +92,7 @@ def cancer(seed: int = 0) -> Problem:
     tested = np.zeros(len(x), bool)
     tested[order[: len(x) // 3]] = True
     tested |= malignant  # none is learnt from
-    fit, test = _scaled(x[~tested], x[tested])
+    fit, test = tables.scaled(x[~tested], x[tested])
     kinds = ("benign", "malignant")
     bad = malignant[tested]
     return _split("Breast cancer", fit, test, bad, bad.astype(int), kinds, seed, tuple(found.feature_names))
@@ -108,12 +105,7 @@ def table(content: bytes, label: str = "", normal: str = "", seed: int = 0, titl
     learnt from, but for a third that is tested beside all others. Without a label a third of all lines is tested.
     Raises DataError, with the line, for anything else than numbers, for missing values, and for too few lines.
     """
-    names, rows, said = _read(content, label)
-    x = np.array(rows, np.float32)
-    varied = x.std(0) > 0
-    if not varied.any():
-        raise DataError("All lines of the table are alike: there is nothing to learn. Give a table whose values vary.")
-    x, names = x[:, varied], tuple(name for name, keep in zip(names, varied, strict=True) if keep)
+    names, x, said = tables.read(content, label)
     kinds = sorted(set(said)) if said else ["unknown"]
     kind = np.array([kinds.index(word) for word in said]) if said else np.zeros(len(x), int)
     usual = kinds.index(normal) if normal in kinds else int(np.bincount(kind).argmax())
@@ -125,57 +117,8 @@ def table(content: bytes, label: str = "", normal: str = "", seed: int = 0, titl
     tested = bad.copy()
     whole = np.flatnonzero(~bad)
     tested[np.random.default_rng(seed).permutation(whole)[: len(whole) // 3]] = True
-    fit, test = _scaled(x[~tested], x[tested])
+    fit, test = tables.scaled(x[~tested], x[tested])
     return _split(title, fit, test, bad[tested] if said else None, kind[tested], tuple(kinds), seed, names)
-
-
-def _read(content: bytes, label: str) -> tuple[list[str], list[list[float]], list[str]]:
-    """Names of the columns of numbers, the numbers, and what the label column says."""
-    try:
-        text = content.decode("utf-8-sig")
-    except UnicodeDecodeError:
-        raise DataError("The table is not text in UTF-8. Save it as CSV, UTF-8.") from None
-    first_line = text.lstrip().partition("\n")[0]
-    mark = max(",;\t", key=first_line.count)
-    lines = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=mark), 1) if any(row)]
-    if len(lines) < 2:
-        raise DataError("The table is empty. It needs a line of names, then a line of numbers for each example.")
-    header = [name.strip() for name in lines[0][1]]
-    if label and label not in header:
-        raise DataError(f"The table has no column {label}; it has {', '.join(header[:20])}.")
-    at = header.index(label) if label else -1
-    rows, said = [], []
-    for number, row in lines[1:]:
-        if len(row) != len(header):
-            raise DataError(f"Line {number} has {len(row)} values, the line of names has {len(header)}.")
-        values = []
-        for place, (name, word) in enumerate(zip(header, row, strict=True)):
-            if place == at:
-                said.append(word.strip())
-                continue
-            try:
-                value = float(word)
-            except ValueError:
-                value = math.nan
-            if not math.isfinite(value):
-                what = "is missing" if not word.strip() else f"is {word.strip()[:30]!r}, no number"
-                raise DataError(f"Line {number}: {name} {what}. Fill it in, or leave out the line or the column.")
-            values.append(value)
-        rows.append(values)
-    if not rows[0]:
-        raise DataError(f"The table has no column of numbers beside {label}.")
-    return [name for place, name in enumerate(header) if place != at], rows, said
-
-
-def _scaled(fit: np.ndarray, test: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Values so that those of normal examples lie around ½ within 0 and 1, which is what a decoder can say.
-
-    Stranger values stay outside, where nothing can reconstruct them.
-    """
-    mean, std = fit.mean(0), fit.std(0)
-    # A value that hardly varies must not blow up: it is measured by at least a hundredth of the usual spread.
-    std = np.maximum(std, 0.01 * np.median(std) + 1e-12)
-    return tuple((0.5 + (x - mean) / (MARGIN * std)).astype(np.float32) for x in (fit, test))  # type: ignore[return-value]
 
 
 def _split(
@@ -371,11 +314,7 @@ def problem(settings: Settings, seed: int = 0) -> Problem:
     if settings.data == "cancer":
         return cancer(seed)
     if settings.data == "table":
-        try:
-            content = Path(settings.path or "").expanduser().read_bytes()
-        except OSError:
-            raise DataError(f"There is no table {settings.path}. Give the path of a CSV file.") from None
-        return table(content, settings.label, settings.normal, seed)
+        return table(tables.opened(settings.path), settings.label, settings.normal, seed)
     return left_out(DataSpec(name=settings.data, path=settings.path), settings.left_out, seed)
 
 

@@ -10,7 +10,6 @@ ratings that may be looked at. Memory: 4 bytes for each user and item in what `p
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -21,7 +20,9 @@ from scipy.sparse import coo_matrix, csr_matrix
 from sklearn.decomposition import PCA
 from sklearn.neighbors import NearestNeighbors
 from sklearn.preprocessing import normalize
+from torch import nn
 
+from .. import packing
 from ..catalog import entry
 from ..data import ratings as sets
 from ..data.base import DataError, DataSpec
@@ -278,14 +279,20 @@ class AutoencoderOf:
         self.by = by or ("items" if key == "i_autorec" else "users")
         self.plan = {**entry(key).plan, **(plan or {})}
 
-    def fit(self, known: csr_matrix, side: np.ndarray | None = None) -> AutoencoderOf:
-        rows = known if self.by == "users" else known.T.tocsr()
+    def begin(self, known: csr_matrix, side: np.ndarray | None = None) -> AutoencoderOf:
+        """As before any training: weights that were kept can then be loaded into `model`."""
         params = dict(self.params)
         if self.key == "cfn" and side is not None:
             params["side"] = side.shape[1]
-        names = tuple(f"{j}" for j in range(0 if side is None else side.shape[1]))
         self.low, self.high = float(known.data.min()), float(known.data.max())
-        self.model = seeded_build(entry(self.key), (rows.shape[1],), entry(self.key).check(params), self.seed)
+        width = known.shape[1] if self.by == "users" else known.shape[0]
+        self.model = seeded_build(entry(self.key), (width,), entry(self.key).check(params), self.seed).eval()
+        return self
+
+    def fit(self, known: csr_matrix, side: np.ndarray | None = None) -> AutoencoderOf:
+        self.begin(known, side)
+        rows = known if self.by == "users" else known.T.tocsr()
+        names = tuple(f"{j}" for j in range(0 if side is None else side.shape[1]))
         split = Rows(rows, side)
         data = RatingsData(DataSpec(name="ratings"), "known ratings", (rows.shape[1],), split, split, "", "",
                            attributes=names, rows=self.by)  # fmt: skip
@@ -294,6 +301,7 @@ class AutoencoderOf:
         self.model.eval().requires_grad_(False)
         return self
 
+    @torch.inference_mode()
     def predict(self, known: csr_matrix, side: np.ndarray | None = None) -> np.ndarray:
         """Stars, or scores of liking: (users, items). Rows may be other users than it was fitted to ("users")."""
         rows = known if self.by == "users" else known.T.tocsr()
@@ -306,16 +314,27 @@ class AutoencoderOf:
         found = found if self.key in LIKES else found.clip(self.low, self.high)
         return found if self.by == "users" else found.T
 
+    @torch.inference_mode()
+    def item_codes(self, known: csr_matrix) -> np.ndarray:
+        """(items, code): the place of every item in code space, from the mean of all items: its own code where items
+        are the examples, else its row of the decoder's last matrix, which is multiplied with a user's code."""
+        if self.by == "items":
+            codes = self.model.encode(torch.from_numpy(dense(known.T.tocsr())[0])).numpy()
+        else:
+            codes = item_codes(self.model)
+        return codes - codes.mean(0)  # what all have in common would make any two look alike
+
 
 # --- why ------------------------------------------------------------------------------------------------
 
 
 def item_codes(model: Model) -> np.ndarray:
-    """(items, code): the decoder's weights of each item, the place of an item in the space of users' codes.
-
-    Only of models whose decoder is one linear layer (AutoRec, CFN, CDAE).
-    """
-    return model.decoder.weight.detach()[:, : model.code].float().cpu().numpy()
+    """(items, code): the decoder's last weights of each item, its place in the space of users' codes or, where the
+    decoder has hidden layers, of the last of these."""
+    decoder: Any = model.decoder
+    if isinstance(decoder, nn.Linear):
+        return decoder.weight.detach()[:, : model.code].float().cpu().numpy()
+    return decoder[-1].weight.detach().float().cpu().numpy()
 
 
 def nearest(codes: np.ndarray, item: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -346,24 +365,6 @@ def agreement(codes: np.ndarray, genres: np.ndarray, n: int = 10) -> float:
     # An item is usually its own nearest; where equals come before it, the last one is left out.
     others = np.stack([row[row != k][:n] for k, row in enumerate(near)])
     return float(((genres[others] * genres[:, None]).sum(-1) > 0).mean())
-
-
-def packed(model: Model) -> dict[str, Any]:
-    """Weights as text for JSON, at half precision: {name: [shape, base64]}."""
-    return {
-        name: [list(value.shape), base64.b64encode(value.numpy().astype(np.float16).tobytes()).decode()]
-        for name, value in model.state_dict().items()
-    }
-
-
-def unpacked(model: Model, weights: Mapping[str, Any]) -> Model:
-    """The model with weights that `packed` gave."""
-    state = {
-        name: torch.from_numpy(np.frombuffer(base64.b64decode(text), np.float16).astype(np.float32).reshape(shape))
-        for name, (shape, text) in weights.items()
-    }
-    model.load_state_dict(state)
-    return model.eval().requires_grad_(False)
 
 
 # --- the study ------------------------------------------------------------------------------------------
@@ -468,7 +469,7 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
         "title": ratings.title, "users": ratings.matrix.shape[0], "items": ratings.matrix.shape[1],
         "ratings": int(ratings.matrix.nnz), "seeds": list(range(settings.seeds)), "bins": list(BINS),
         "counts": counts.tolist(), "stars": stars, "ranks": ranks, "noise": noise, "floor": floor,
-        "map": _map(ratings, small.model, settings), "weights": packed(small.model),
+        "map": _map(ratings, small, settings), "weights": packing.to_text(small.model.state_dict()),
     }  # fmt: skip
 
 
@@ -511,15 +512,15 @@ def _add(table: dict[str, dict[str, list]], name: str, scores: Mapping[str, Any]
         table.setdefault(name, {}).setdefault(score, []).append(value)
 
 
-def _map(ratings: Ratings, small: Model, settings: Settings) -> dict[str, Any]:
+def _map(ratings: Ratings, small: AutoencoderOf, settings: Settings) -> dict[str, Any]:
     """Places of the items in the plane of the first two principal components of their codes; genres in common."""
     key, params, plan = STARS["I-AutoRec"]
     by_items = AutoencoderOf(key, plan={"epochs": settings.epochs, **plan}, **params).fit(ratings.matrix)
-    x = torch.from_numpy(dense(ratings.transposed)[0])
-    codes = {"I-AutoRec’s codes": by_items.model.encode(x).numpy(), "CFN’s decoder": item_codes(small)}
+    codes = {"I-AutoRec’s codes": by_items.item_codes(ratings.matrix),
+             "CFN’s decoder": small.item_codes(ratings.matrix)}  # fmt: skip
     if ratings.tastes is not None:
         codes["true tastes"] = ratings.tastes[1]
-    codes["ratings, as they are"] = x.numpy()
+    codes["ratings, as they are"] = dense(ratings.transposed)[0]
     return {
         name: {
             "points": PCA(2, random_state=0).fit_transform(normalize(z)).round(4).tolist(),

@@ -11,16 +11,16 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import runs, sweeps
+from .. import packing, runs, sweeps
 from ..catalog import entry
-from ..data import load
-from ..data.base import Data, DataError, DataSpec, Images, Split
+from ..data import load, table
+from ..data.base import Data, DataError, DataSpec, Given, Split
 from ..explore import codes
 from ..measure import baseline, passing
 from ..models.base import Model
@@ -29,6 +29,7 @@ from ..train import Plan, Training
 from . import Progress
 
 METHODS = {"pca": "PCA", "lda": "LDA", "isomap": "Isomap", "umap": "UMAP", "tsne": "t-SNE"}
+WIDTH = 80  # of the autoencoder that sees the placed examples alone
 NEIGHBOURS = 12  # of trustworthiness, continuity, Isomap and k-NN
 EXAMPLES = {"bottleneck-2": "autoencoder, 60,000 images", "vae-2d": "VAE, 60,000 images"}
 """Trained examples with a code of two numbers, and what to call them: they saw all of MNIST."""
@@ -99,13 +100,17 @@ def _made(method: str, seed: int) -> Any:
     return UMAP(random_state=seed, n_jobs=1)
 
 
-def trained(data: Data, ids: np.ndarray, epochs: int, seed: int = 0, width: int = 80) -> tuple[Model, float]:
-    """(model, seconds): a deep autoencoder with a code of two, which sees these training images alone."""
-    batch = data.train.batch(torch.from_numpy(np.asarray(ids, np.int64)))
-    given = Images((batch.x.cpu() * 255).round().to(torch.uint8))
+def begun(shape: tuple[int, ...], seed: int = 0, width: int = WIDTH) -> Model:
+    """A deep autoencoder with a code of two, before any training."""
+    return seeded_build(entry("deep"), shape, {"code": 2, "net": "dense", "width": width}, seed)
+
+
+def trained(data: Data, ids: np.ndarray, epochs: int, seed: int = 0, width: int = WIDTH) -> tuple[Model, float]:
+    """(model, seconds): the autoencoder of `begun`, after it saw these training examples alone."""
+    given = Given(passing.examples(data.train, ids))
     few = Data(data.spec, data.title, data.shape, given, data.test, data.source)
     began = time.perf_counter()
-    model = seeded_build(entry("deep"), data.shape, {"code": 2, "net": "dense", "width": width}, seed)
+    model = begun(data.shape, seed, width)
     plan = Plan(epochs=epochs, batch=min(128, len(ids)), lr=2e-3, seed=seed, precision="fp32", held_out=1)
     for _ in Training(model, few, plan, "cpu"):
         pass
@@ -154,29 +159,34 @@ def scores(x: np.ndarray, points: np.ndarray, labels: np.ndarray | None = None) 
 
 
 class Settings(BaseModel):
-    """How many digits are placed, and from which seed."""
+    """What is placed on a plane, how many of it, and from which seed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    n: int = Field(1500, ge=100, le=3000, description="training images that are placed")
-    new: int = Field(400, ge=20, le=2000, description="held-out images that are projected afterwards")
+    data: Literal["digits", "table"] = Field("digits", description="table: a CSV of yours")
+    path: str | None = Field(None, description="of a table")
+    label: str = Field("", description="the column of a table that says each line's class, if any")
+    n: int = Field(1500, ge=15, le=3000, description="training examples that are placed, as far as there are")
+    new: int = Field(400, ge=5, le=2000, description="held-out examples that are projected afterwards")
     epochs: int = Field(100, ge=1, le=1000, description="of the autoencoder that sees the placed images alone")
     seed: int = Field(0, ge=0, le=10_000, description="of the choice of images and of every method")
 
 
 def study(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """{"n", "new", "seed", "epochs", "images", "labels", "new_images", "new_labels", "rows", "sizes"}.
+    """{"n", "new", "seed", "epochs", "images", "labels", "new_images", "new_labels", "rows", "sizes", "weights", …}.
 
     A row has "method", "name", "run" (id of a trained example, or ""), "points" (2, n), "projected" (2, m) or None,
     "seconds", "new_seconds", "restored" (squared error per pixel of the placed images, of the new ones) or None, and
-    the figures of `scores`, with "new_k_nn". sizes: error against code size, see `sizes`.
-    images, new_images: ids in the training half and in the held-out half of the bundled digits.
+    the figures of `scores`, with "new_k_nn" where there are classes. sizes: error against code size, see `sizes`.
+    images, new_images: ids in the training half and in the held-out half of the data.
+    weights: of the autoencoder that saw the placed examples alone, for `restore`.
     """
-    data = load(DataSpec())
+    data = load(DataSpec()) if settings.data == "digits" else table.load(settings.path, settings.label)
     ids = codes.choose(data.train, settings.n, settings.seed)
     fresh = codes.choose(data.test, settings.new, settings.seed)
     x, new = (passing.examples(half, some).flatten(1).numpy() for half, some in ((data.train, ids), (data.test, fresh)))
-    labels, truth = data.train.labels[ids], data.test.labels[fresh]  # type: ignore[index]
+    labels, truth = (None if half.labels is None else half.labels[some]
+                     for half, some in ((data.train, ids), (data.test, fresh)))  # fmt: skip
     rows: list[dict[str, Any]] = []
 
     def add(method: str, name: str, found: Reduced, run: str = "") -> None:
@@ -186,17 +196,19 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
         if found.project:
             began = time.perf_counter()
             there = np.asarray(found.project(new), np.float32)
-            row |= {"new_seconds": time.perf_counter() - began, "projected": _rounded(there, found.points),
-                    "new_k_nn": k_nn(found.points, labels, there, truth)}  # fmt: skip
+            row |= {"new_seconds": time.perf_counter() - began, "projected": _rounded(there, found.points)}
+            if labels is not None:
+                row["new_k_nn"] = k_nn(found.points, labels, there, truth)
             if found.restore:
                 row["restored"] = [float(np.square(given - found.restore(at)).mean())
                                    for given, at in ((x, found.points), (new, there))]  # fmt: skip
         rows.append({**row, "points": _rounded(found.points, found.points)})
 
-    progress(0.02, f"An autoencoder on the {len(ids):,} images")
+    progress(0.02, f"An autoencoder on the {len(ids):,} examples")
     model, seconds = trained(data, ids, settings.epochs, settings.seed)
     add("ae", "autoencoder", _of(model, data.train, ids, seconds))
-    for place, (identity, name) in enumerate(EXAMPLES.items()):
+    digits = settings.data == "digits"
+    for place, (identity, name) in enumerate(EXAMPLES.items() if digits else ()):
         progress(0.3 + 0.05 * place, name)
         try:
             run = sweeps.sweep(SWEEP).runs[1] if identity == "bottleneck-2" else runs.find(identity)
@@ -206,13 +218,35 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
         add("ae", name, _of(run.model(), data.train, ids, took), run.info.id)
     for place, (method, name) in enumerate(METHODS.items()):
         progress(0.4 + 0.1 * place, name)
+        if method == "lda" and len(np.unique(labels) if labels is not None else ()) < 3:
+            continue  # it has no plane for fewer classes
         add(method, name, fit(method, x, labels, settings.seed))
     progress(0.95, "Error against the size of the code")
     return {
         "n": len(ids), "new": len(fresh), "seed": settings.seed, "epochs": settings.epochs,
-        "images": ids.tolist(), "labels": labels.tolist(), "new_images": fresh.tolist(), "new_labels": truth.tolist(),
-        "rows": rows, "sizes": sizes(data),
+        "images": ids.tolist(), "labels": None if labels is None else labels.tolist(), "new_images": fresh.tolist(),
+        "new_labels": None if truth is None else truth.tolist(), "rows": rows, "sizes": sizes(data) if digits else [],
+        "title": data.title, "classes": list(data.classes or ()), "weights": packing.to_text(model.state_dict()),
     }  # fmt: skip
+
+
+def restore(found: Mapping[str, Any], row: Mapping[str, Any], data: Data, points: np.ndarray) -> np.ndarray | None:
+    """Examples (m, *shape) from places (m, 2) on the plane of one row of a study; None where there is no way back.
+
+    data: those of the study, to which PCA is fitted again.
+    """
+    if row["run"]:
+        return passing.decode(runs.find(row["run"]).model(), points)
+    if row["method"] == "ae":
+        model = begun(data.shape, found["seed"])
+        model.load_state_dict(packing.from_text(found["weights"]))
+        return passing.decode(model.eval().requires_grad_(False), points)
+    if row["method"] == "pca":
+        x = passing.examples(data.train, np.array(found["images"])).flatten(1).numpy()
+        back = fit("pca", x, seed=found["seed"]).restore
+        assert back is not None
+        return back(points).reshape(-1, *data.shape).astype(np.float32)
+    return None
 
 
 def sizes(data: Data) -> list[dict[str, float]]:
@@ -236,7 +270,6 @@ def sizes(data: Data) -> list[dict[str, float]]:
 
 def _of(model: Model, split: Split, ids: np.ndarray, seconds: float) -> Reduced:
     """A model's codes as the other methods give theirs."""
-    from ..data.base import Given
 
     def project(rows: np.ndarray) -> np.ndarray:
         given = Given(torch.from_numpy(np.ascontiguousarray(rows, np.float32)).reshape(len(rows), *model.shape))

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import streamlit as st
 
-from aecore import DataError, FieldError, runs, tasks
+from aecore import DataError, FieldError, tasks
 from aecore.explore.pictures import to_uint8
 from aecore.tasks import detect
 from app import exhibits, looks, material, plots, seen, shelf, studies
@@ -29,23 +27,19 @@ exhibits.heading(
 
 
 def own_table() -> dict[str, str] | None:
-    """Settings of a table of the visitor's, kept beside the runs; None until there is one."""
-    file = st.file_uploader("A CSV: a line of names, then one example a line", type=["csv", "txt"],
-                            key="detect.upload", max_upload_size=64)  # fmt: skip
-    place = st.query_params.get("detect.table", "")
-    folder = runs.root() / ".tables"
-    if file is not None:
-        place = hashlib.sha256(file.getvalue()).hexdigest()[:16]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{place}.csv").write_bytes(file.getvalue())
-        st.query_params["detect.table"] = place
-    if not place.isalnum() or not (folder / f"{place}.csv").exists():
-        st.caption("Every column must hold numbers, but for one that may say what each line is.")
+    """Settings of a table of the visitor's; None until there is one."""
+    path = material.kept(
+        "A CSV: a line of names, then one example a line",
+        {"csv": "table.csv", "txt": "table.csv"},
+        "detect",
+        "Every column must hold numbers, but for one that may say what each line is.",
+    )
+    if path is None:
         return None
     with st.container(horizontal=True):
         label = st.text_input("Column that says what is normal (optional)", key="detect.label", **looks.LINKED)
         normal = st.text_input("What it says of normal lines", key="detect.normal", **looks.LINKED)
-    return {"path": str(folder / f"{place}.csv"), "label": label.strip(), "normal": normal.strip()}
+    return {"path": path, "label": label.strip(), "normal": normal.strip()}
 
 
 def start_over() -> None:

@@ -7,18 +7,21 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import streamlit as st
-import torch
+from scipy.sparse import csr_matrix
 
-from aecore import CATALOG, DataError, tasks
+from aecore import CATALOG, DataError, packing, tasks
+from aecore.data import DataSpec
 from aecore.data import ratings as sets
 from aecore.data.ratings import Ratings
-from aecore.models.base import Model
-from aecore.runs import seeded_build
 from aecore.tasks import recommend
-from app import exhibits, looks, plots, shelf, studies
+from app import exhibits, looks, material, plots, shelf, studies
 
-DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m"}
-MODELS = {"CFN": "cfn", "U-AutoRec": "u_autorec", "Mult-VAE": "multi_vae"}
+DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m", "your ratings": "own"}
+UNITS = {"cdae": "chance of a like", "multi_vae": "share of the next like"}
+KNOWN = {**{name: one for name, one in recommend.STARS.items() if "traits" not in name},
+         **{name: one for name, one in recommend.RANKS.items() if name not in recommend.STARS}}  # fmt: skip
+FIRST = "CFN"
+MINE = "mine"
 SHOWN = 10
 
 exhibits.heading(
@@ -28,66 +31,99 @@ exhibits.heading(
 )
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     data = DATA[looks.option("Ratings", list(DATA), "recommend.data")]
-    shown = looks.option("Autoencoder", list(MODELS), "recommend.model")
-    who = looks.option("Whose ratings", ["mine", "a user’s"], "recommend.who")
+    who = looks.option("Whose ratings", [MINE, "a user’s"], "recommend.who")
+    shown = st.selectbox("Autoencoder", [FIRST, *(n for n in KNOWN if n != FIRST)], key="recommend.model", width=200,
+                         **looks.LINKED)  # fmt: skip
+    hidden = None
+    if shown == FIRST:
+        hidden = st.select_slider("Share hidden in training", recommend.NOISES, KNOWN[FIRST][1]["noise"],
+                                  key="recommend.hidden", width=220, **looks.LINKED)  # fmt: skip
+path = None
+if data == "own":
+    path = material.kept(
+        "Ratings: a CSV with user, item, rating; u.data or ratings.dat; or a zip with them and their films",
+        {"csv": "ratings.csv", "data": "u.data", "dat": "ratings.dat", "zip": "ratings.zip"}, "recommend",
+        "In a zip, movies.csv, movies.dat or u.item beside the ratings give titles and genres, as in GroupLens’ "
+        "archives.",
+    )  # fmt: skip
+    if path is None:
+        st.stop()
+spec = DataSpec(name="ratings" if data == "own" else data, path=path)
 
 
-def here(name: str) -> Ratings:
-    """The ratings; where they are not on this computer, a button that gets them, and the page stops."""
+def here(name: str) -> None:
+    """Where ratings are not on this computer, a button that gets them, and the page stops."""
     info = sets.info(name)
-    if not info.here:
-        st.info(f"{info.title} is not on this computer. It may not be passed on, so everyone downloads it: "
-                f"{info.download_mb} MB from GroupLens.", icon=":material/info:")  # fmt: skip
-        if not st.button("Download", icon=":material/download:"):
-            st.stop()
-        bar = st.progress(0.0)
-        try:
-            sets.MOVIELENS[name].load(True, lambda done, doing: bar.progress(done, looks.plain(doing)))
-        except DataError as error:
-            st.error(looks.plain(str(error)))
-            st.stop()
-        st.rerun()
-    return sets.MOVIELENS[name].load() if name in sets.MOVIELENS else sets.world()
+    if info.here:
+        return
+    st.info(f"{info.title} is not on this computer. It may not be passed on, so everyone downloads it: "
+            f"{info.download_mb} MB from GroupLens.", icon=":material/info:")  # fmt: skip
+    if not st.button("Download", icon=":material/download:"):
+        st.stop()
+    bar = st.progress(0.0)
+    try:
+        sets.MOVIELENS[name].load(True, lambda done, doing: bar.progress(done, looks.plain(doing)))
+    except DataError as error:
+        st.error(looks.plain(str(error)))
+        st.stop()
+    st.rerun()
+
+
+def read() -> Ratings:
+    """The ratings; what is wrong with the visitor's own, in a sentence, and the page stops."""
+    here(spec.name)
+    try:
+        return sets.get(spec)
+    except DataError as error:
+        st.error(looks.plain(str(error)), icon=":material/error:")
+        st.stop()
 
 
 @st.cache_resource(max_entries=6, show_spinner="Training on all ratings, a few seconds …")
-def fitted(data: str, shown: str, epochs: int = 60) -> Model:
+def fitted(said: str, shown: str, hidden: float | None) -> recommend.AutoencoderOf:
     """A model of all ratings, seed 0; the one that was stored with the study, where there is one."""
-    key, params, plan = {**recommend.STARS, **recommend.RANKS}[shown]
-    ratings = here(data)
-    found = tasks.stored("recommend", {"data": data}, shelf.queue().studies) if shown == "CFN" else None
-    if found is not None:
-        entry = CATALOG[key]
-        return recommend.unpacked(seeded_build(entry, (ratings.matrix.shape[1],), entry.check(params), 0),
-                                  found["weights"])  # fmt: skip
-    return recommend.AutoencoderOf(key, plan={"epochs": epochs, **plan}, **params).fit(ratings.matrix).model
+    key, params, plan = KNOWN[shown]
+    if hidden is not None:
+        params = {**params, "noise": hidden}
+    spec = DataSpec.model_validate_json(said)
+    method = recommend.AutoencoderOf(key, plan={"epochs": EPOCHS, **plan}, **params)
+    matrix = sets.get(spec).matrix
+    usual = shown == FIRST and params == KNOWN[FIRST][1]
+    study = {"data": spec.name, "path": spec.path or ""}
+    kept = tasks.stored("recommend", study, shelf.queue().studies) if usual else None
+    if kept is None:
+        return method.fit(matrix)
+    method.begin(matrix).model.load_state_dict(packing.from_text(kept["weights"]))
+    return method
 
 
-ratings = here(data)
+EPOCHS = 60
+ratings = read()
 items = len(ratings.titles)
+low, high = float(ratings.matrix.data.min()), float(ratings.matrix.data.max())
 first = [ratings.genre_names[k] for k in ratings.genres.argmax(1)] if ratings.genre_names else [""] * items
 
 
 def usual() -> dict[int, float]:
     """Where a visitor starts: three films of the last genre liked, two of another not."""
     if not ratings.genre_names:
-        return {0: 5.0, 1: 1.0}
-    ids = [np.flatnonzero(ratings.genres[:, k])[:n] for k, n in ((-1, 3), (1, 2))]
-    return {int(i): stars for which, stars in zip(ids, (5.0, 1.0), strict=True) for i in which}
+        return {0: high, 1: low}
+    ids = [np.flatnonzero(ratings.genres[:, k])[:n] for k, n in ((-1, 3), (1 % len(ratings.genre_names), 2))]
+    return {int(i): stars for which, stars in zip(ids, (high, low), strict=True) for i in which}
 
 
 def mine() -> dict[int, float]:
     """The visitor's ratings {film: stars}, in a table to change, kept in the link."""
-    slot = f"_recommend.{data}"
+    slot = f"_recommend.{data}.{path}"
     if slot not in st.session_state:
         st.session_state[slot] = looks.read_code(st.query_params.get("recommend.rated", ""), items) or usual()
-    start = {i: stars for i, stars in st.session_state[slot].items() if 1 <= stars <= 5}
+    start = {i: stars for i, stars in st.session_state[slot].items() if low <= stars <= high}
     table = pd.DataFrame({"film": [ratings.titles[i] for i in start], "stars": [float(s) for s in start.values()]})
     edited = st.data_editor(
-        table, num_rows="dynamic", hide_index=True, width="stretch", key=f"recommend.table.{data}", height=300,
+        table, num_rows="dynamic", hide_index=True, width="stretch", key=f"recommend.table.{data}.{path}", height=300,
         column_config={
             "film": st.column_config.SelectboxColumn("film", options=sorted(ratings.titles), required=True, width=165),
-            "stars": st.column_config.NumberColumn("stars", min_value=1, max_value=5, step=0.5, width=60),
+            "stars": st.column_config.NumberColumn("stars", min_value=low, max_value=high, step=0.5, width=60),
         },
     )  # fmt: skip
     number = {title: i for i, title in enumerate(ratings.titles)}
@@ -99,9 +135,11 @@ def mine() -> dict[int, float]:
     return found
 
 
+key = KNOWN[shown][0]
+by_items = key == "i_autorec"
 left, right = st.columns([2, 3], gap="large")
 with left:
-    if who == "mine":
+    if who == MINE:
         given = mine()
         st.caption("Add a line for a film that you know something of; change or delete lines.")
         user = None
@@ -118,26 +156,28 @@ with left:
 if not given:
     st.info("Rate at least one film.", icon=":material/info:")
     st.stop()
+if by_items and user is None:
+    with right:
+        st.info("I-AutoRec’s examples are films, each with the ratings of all users: it has learnt nothing that could "
+                "be applied to somebody new. Choose **a user’s** ratings, or another autoencoder.",
+                icon=":material/info:")  # fmt: skip
+    st.stop()
 
-model = fitted(data, shown)
+method = fitted(spec.model_dump_json(), shown, hidden)
 x = np.zeros(items, np.float32)
 x[list(given)] = list(given.values())
-with torch.inference_mode():
-    code = model.encode(torch.from_numpy(x[None]))
-    out = model.decode(code)[0].numpy()
-stars = MODELS[shown] != "multi_vae"
-if stars:
-    out = out.clip(ratings.matrix.data.min(), ratings.matrix.data.max())
-unit = "predicted stars" if stars else "share of the next like"
+out = method.predict(ratings.matrix)[user] if by_items else method.predict(csr_matrix(x[None]))[0]
+stars = key not in UNITS
+unit = UNITS.get(key, "predicted stars")
 order = np.argsort(np.array(first), kind="stable")
 place = np.empty(items, int)
 place[order] = np.arange(items)
 with right:
     made = exhibits.figure(400, "films, by genre", unit)
-    for k, genre in enumerate(sorted(set(first))):
+    for genre in sorted(set(first)):  # in the theme's colours of classes
         some = [i for i in order if first[i] == genre]
         made.add_scatter(x=place[some], y=out[some], mode="markers", name=genre or "films",
-                         marker={"size": 6, "color": plots.CLASS_COLOURS[k % 10]},
+                         marker={"size": 6},
                          text=[ratings.titles[i] for i in some], hovertemplate="%{text}: %{y:.3g}")  # fmt: skip
     if stars:
         made.add_scatter(x=place[list(given)], y=list(given.values()), mode="markers", name="ratings given",
@@ -149,28 +189,33 @@ with right:
 
 st.header("Recommended, and why", anchor=False)
 best = [int(i) for i in np.argsort(-out) if i not in given][:SHOWN]
-linear = hasattr(model.decoder, "weight")
-codes = recommend.item_codes(model) if linear else np.ascontiguousarray(model.decoder[-1].weight.detach().numpy())
+codes = method.item_codes(ratings.matrix)
 mean = float(ratings.matrix.data.mean())
 liked = np.array([i for i, s in given.items() if s >= mean] or list(given))
 why, carried = [], []
 for i in best:
     near, cosine = recommend.nearest(codes, i, liked)
     why.append("; ".join(f"{ratings.titles[j]} ({c:.2f})" for j, c in zip(near[:2], cosine, strict=False)))
-    rated, gain = recommend.without(model, x, i)
+    if by_items:
+        continue
+    rated, gain = recommend.without(method.model, x, i)
     most = int(np.argmax(gain))
     carried.append(f"{ratings.titles[rated[most]]} (+{gain[most]:.2g})" if gain[most] > 0 else "none of them")
 table = {"film": [ratings.titles[i] for i in best], "genre": [first[i] for i in best], unit: out[best].round(3),
-         "nearest liked, in code space (cosine)": why, "the rating that carries it most": carried}  # fmt: skip
+         "nearest liked, in code space (cosine)": why}  # fmt: skip
+if not by_items:
+    table["the rating that carries it most"] = carried
 if user is not None and ratings.truth is not None:
     table["true mean"] = ratings.truth[user][best].round(2)
 st.dataframe(table, hide_index=True, width="stretch")
-st.caption("A film’s place in code space is its row of the decoder’s last matrix. What carries a prediction is found "
+st.caption("A film’s place in code space is its own code. What one user says of other films does not enter a "
+           "prediction: it is made of what all others say of this one." if by_items else
+           "A film’s place in code space is its row of the decoder’s last matrix. What carries a prediction is found "
            "by taking each rating away and predicting anew.")  # fmt: skip
-entry = CATALOG[MODELS[shown]]
+entry = CATALOG[key]
 st.latex(plots.equation(entry.equation))
 facts = [("ratings given", str(len(given)), f"of {items} films", ""),
-         ("numbers in the code", str(code.shape[1]), "between encoder and decoder", "")]  # fmt: skip
+         ("numbers in the code", str(method.model.code), "between encoder and decoder", "")]  # fmt: skip
 if stars:
     error = float(np.sqrt(np.mean((out - x)[list(given)] ** 2)))
     facts.append(("error on what was given", f"{error:.3f}", "stars, RMSE: 0 only if it copied",
@@ -185,18 +230,30 @@ looks.numbers(facts)
 exhibits.take_home(
     "recommend", {"film": ratings.titles, "genre": first, "given": x, unit: out},
     f"""
-from aecore.data import ratings
+from aecore.data import DataSpec, ratings
 from aecore.tasks.recommend import AutoencoderOf, hold_out, rmse
 
-known, asked = hold_out(ratings.world().matrix, share=0.1, seed=0)
-method = AutoencoderOf("{MODELS[shown]}").fit(known)
+matrix = ratings.get(DataSpec(name={spec.name!r}, path={spec.path!r})).matrix
+known, asked = hold_out(matrix, share=0.1, seed=0)
+method = AutoencoderOf({key!r}, plan={ {"epochs": EPOCHS, **KNOWN[shown][2]}!r}, **{method.params!r}).fit(known)
 print(method.predict(known).shape{', rmse(method.predict(known), asked)' if stars else ''})
 """,
     "recommend",
 )  # fmt: skip
 
 st.header("Beside other methods", anchor=False)
-found = studies.result("recommend", {"data": data}, "All methods, three seeds", 300.0)
+with st.expander("How they are compared"), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    settings = {
+        "data": spec.name, "path": spec.path or "",
+        "asked": st.select_slider("Share of ratings asked for", [0.05, 0.1, 0.2, 0.5], 0.1, key="recommend.asked",
+                                  width=230, **looks.LINKED),
+        "epochs": st.select_slider("Epochs", [20, 40, 80, 160], 80, key="recommend.epochs", width=200, **looks.LINKED),
+        "k": looks.option("Places of a ranking", [5, 10, 20, 50], "recommend.k", 20),
+        "like": st.number_input("Stars from which a film is liked", low, high, min(max(4.0, low), high), 0.5,
+                                key="recommend.like", width=240, **looks.LINKED),
+        "seeds": looks.option("Seeds", [1, 3, 5], "recommend.seeds", 3),
+    }  # fmt: skip
+found = studies.result("recommend", settings, "All methods, seed by seed", 300.0)
 
 
 def spread(values: list[float]) -> str:
@@ -219,7 +276,8 @@ def compared() -> None:
                        "which people chose to give.")  # fmt: skip
     with two:
         st.subheader("Ranking for new users", anchor=False)
-        rows = [{"method": name, "Recall@20": spread(s["recall"]), "NDCG@20": spread(s["ndcg"])}
+        k = settings["k"]
+        rows = [{"method": name, f"Recall@{k}": spread(s["recall"]), f"NDCG@{k}": spread(s["ndcg"])}
                 for name, s in sorted(found["ranks"].items(), key=lambda p: -np.mean(p[1]["recall"]))]  # fmt: skip
         st.dataframe(rows, hide_index=True, width="stretch", height="content")
         st.caption("A fifth of the users is held out; each tells four fifths of the ratings, and the films liked among "
@@ -251,10 +309,10 @@ def compared() -> None:
     chosen = looks.option("Places", list(found["map"]), "recommend.map")
     points = np.array(found["map"][chosen]["points"])
     made = exhibits.figure(460)
-    for k, genre in enumerate(sorted(set(first))):
+    for genre in sorted(set(first)):
         some = [i for i in range(items) if first[i] == genre]
         made.add_scatter(x=points[some, 0], y=points[some, 1], mode="markers", name=genre or "films",
-                         marker={"size": 9, "color": plots.CLASS_COLOURS[k % 10]},
+                         marker={"size": 9},
                          text=[ratings.titles[i] for i in some], hovertemplate="%{text}")  # fmt: skip
     made.update_layout(hovermode="closest")
     made.update_xaxes(showticklabels=False)

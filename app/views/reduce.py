@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -9,24 +13,36 @@ import streamlit as st
 
 from aecore.data.base import DataSpec
 from aecore.explore import codes, maps
+from aecore.explore.pictures import to_uint8
+from aecore.tasks import reduce
 from app import exhibits, looks, plots, shelf, studies
 from app.browser import latent_map
 from app.browser.contact import contact
+from app.browser.mount import live
 
 SHOWN = 36  # selected images
 FIRST = ["VAE, 60,000 images", "PCA", "Isomap", "t-SNE"]
-FIGURES = {"trustworthiness": "trustworthiness", "continuity": "continuity", "k-NN accuracy": "k_nn"}
+COMMON = "_reduce"  # what all planes show, of this visitor
 
 exhibits.heading(
     "Reduce",
-    "The same digits, squeezed to **two numbers each** in many ways. Click an image, or draw a ring around some with "
-    "the lasso: all planes show the same ones.",
+    "The same digits, squeezed to **two numbers each** in many ways. Point at an image, click it, or draw a ring "
+    "around some with the lasso: all planes show the same ones.",
 )
-found = studies.result("reduce", {}, "The same digits on a plane by each method", 150)
+with st.expander("Which images"), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+    settings = {
+        "n": st.select_slider("Images placed", [300, 600, 1000, 1500, 2000, 3000], 1500, key="reduce.n", width=260,
+                              **looks.LINKED),
+        "epochs": st.select_slider("Epochs of the autoencoder that sees these alone", [10, 30, 100, 300], 100,
+                                   key="reduce.epochs", width=300, **looks.LINKED),
+        "seed": looks.number("Seed", 100, "reduce.seed", width=130),
+    }  # fmt: skip
+found = studies.result("reduce", settings, "The same digits on a plane by each method", 150)
 if found is None:
     st.stop()
 data = shelf.load(DataSpec())
 rows = {row["name"]: row for row in found["rows"]}
+said_by = json.dumps(settings)
 
 
 @st.cache_data(max_entries=4, show_spinner=False)
@@ -35,18 +51,72 @@ def pictures(half: str, ids: tuple[int, ...]) -> np.ndarray:
     return codes.images(getattr(data, half), np.array(ids), maps.THUMBNAIL)
 
 
-def told(state: dict[str, Any], name: str, places: dict[int, int]) -> None:
-    """What was clicked or chosen on one plane becomes what all show."""
-    before = st.session_state.get(f"_reduce.{name}")
-    now = (state["point"], tuple(i for i in state["selected"] if i in places))
-    st.session_state[f"_reduce.{name}"] = now
-    if before is None or now == before:
-        return
-    common = st.session_state.setdefault("_reduce", {"point": None, "selected": ()})
-    new = {"point": now[0] if now[0] in places else common["point"], "selected": now[1]}
-    if new != common:
-        st.session_state["_reduce"] = new
-        st.rerun()
+@st.cache_data(max_entries=16, show_spinner=False)
+def restored(said_by: str, name: str, new: bool) -> np.ndarray | None:
+    """uint8 (n, H, W): every image from its place on a plane, None where there is no way back."""
+    where = rows[name]["projected" if new else "points"]
+    back = None if where is None else reduce.restore(found, rows[name], data, np.array(where, np.float32).T)
+    return None if back is None else to_uint8(back)
+
+
+def in_link(chosen: Iterable[int], ids: list[int]) -> str:
+    """Which of these ids are chosen, a bit each, for a link; "" for none."""
+    bits = np.isin(ids, list(chosen))
+    return base64.urlsafe_b64encode(zlib.compress(np.packbits(bits).tobytes(), 9)).decode() if bits.any() else ""
+
+
+def from_link(text: str, ids: list[int]) -> list[int]:
+    """The inverse of `in_link`; nothing, where it makes no sense."""
+    try:
+        raw = zlib.decompressobj().decompress(base64.urlsafe_b64decode(text[:4000]), len(ids))
+    except (ValueError, zlib.error):
+        return []
+    bits = np.unpackbits(np.frombuffer(raw, np.uint8))[: len(ids)]
+    return [ids[k] for k in np.flatnonzero(bits)]
+
+
+def common(ids: list[int]) -> dict[str, Any]:
+    """{"point", "selected", "hidden"}: what all planes show of these ids; the link says it at first."""
+    kept = st.session_state.get(COMMON)
+    if kept is None:
+        said = st.query_params
+        hidden = [int(part) for part in said.get("reduce.hidden", "").split(",") if part.isdecimal()]
+        point = said.get("reduce.point", "")
+        kept = {"point": int(point) if point.isdecimal() else None, "hidden": hidden[:100],
+                "selected": from_link(said.get("reduce.chosen", ""), ids)}  # fmt: skip
+        st.session_state[COMMON] = kept
+    there = set(ids)
+    return {"point": kept["point"] if kept["point"] in there else None, "hidden": kept["hidden"],
+            "selected": [i for i in kept["selected"] if i in there]}  # fmt: skip
+
+
+def keep(now: dict[str, Any], ids: list[int]) -> None:
+    """What all planes show, in the session and in the link."""
+    st.session_state[COMMON] = now
+    words = {"chosen": in_link(now["selected"], ids), "hidden": ",".join(map(str, now["hidden"])),
+             "point": "" if now["point"] is None else str(now["point"])}  # fmt: skip
+    for name, text in words.items():
+        if text:
+            st.query_params[f"reduce.{name}"] = text
+        else:
+            st.query_params.pop(f"reduce.{name}", None)
+
+
+def hear(keys: Iterable[str], ids: list[int]) -> None:
+    """What was clicked, chosen or hidden on one plane becomes what all show.
+
+    Before any of them is drawn: one that has heard of it in the browser already would be told the old state again.
+    """
+    for key in keys:
+        view = live(key, "view")
+        if view is None:
+            continue
+        before, now = st.session_state.get(f"_{key}"), {name: view[name] for name in ("point", "selected", "hidden")}
+        st.session_state[f"_{key}"] = now
+        kept = common(ids)
+        new = {**now, "point": kept["point"] if now["point"] is None else now["point"]}
+        if now != before and new != kept:
+            keep(new, ids)
 
 
 @st.fragment
@@ -59,9 +129,8 @@ def shown() -> None:
     half, ids = ("test", found["new_images"]) if new else ("train", found["images"])
     labels = np.array(found["new_labels" if new else "labels"])
     places = {int(i): k for k, i in enumerate(ids)}
-    common = st.session_state.get("_reduce") or {"point": None, "selected": ()}
-    point = common["point"] if common["point"] in places else None
-    selected = [i for i in common["selected"] if i in places]
+    hear([f"reduce.{name}.{half}" for name in names], ids)
+    marked = common(ids)
     images = pictures(half, tuple(ids))
     columns = st.container(key="halves-reduce").columns(2, gap="medium")
     for place, name in enumerate(names):
@@ -72,19 +141,22 @@ def shown() -> None:
             if where is None:
                 st.info(f"{name} places the images that it was given. It has no way to project new ones.")
                 continue
-            points = np.array(where, np.float32).T
-            state: dict[str, Any] = {"selected": selected}
-            if point is not None:
-                state["cursor"] = [float(v) for v in points[places[point]]]
-            told(dict(latent_map(points, np.array(ids), labels, images=images, class_names=data.classes, height=420,
-                                 key=f"reduce.{name}.{half}", axes=("1", "2"), caption=figures, state=state,
-                                 alt=f"{len(ids):,} digits placed by {name}")), f"{name}.{half}", places)  # fmt: skip
-    some = selected or ([point] if point is not None else [])
+            points, key = np.array(where, np.float32).T, f"reduce.{name}.{half}"
+            state = {**(live(key, "view") or {}), "selected": marked["selected"], "hidden": marked["hidden"]}
+            state.pop("point", None)
+            if marked["point"] is not None:
+                state["cursor"] = [float(v) for v in points[places[marked["point"]]]]
+            latent_map(points, np.array(ids), labels, images=images, class_names=data.classes, height=420,
+                       reconstructions=restored(said_by, name, new), key=key, axes=("1", "2"), caption=figures,
+                       state=state, group="reduce", alt=f"{len(ids):,} digits placed by {name}")  # fmt: skip
+    some = marked["selected"] or ([marked["point"]] if marked["point"] is not None else [])
     if some:
         st.markdown(f"**{len(some):,} chosen**" + (f"; the first {SHOWN}" if len(some) > SHOWN else ""))
         at = [places[i] for i in some[:SHOWN]]
-        contact([("", images[at])], key="reduce.sheet", tile=48, captions=[str(labels[k]) for k in at],
-                alt="The chosen images")  # fmt: skip
+        back = [(name, restored(said_by, name, new)) for name in names]
+        contact([("", images[at]), *((name, tiles[at]) for name, tiles in back if tiles is not None)],
+                key="reduce.sheet", tile=48, captions=[str(labels[k]) for k in at],
+                alt="The chosen images, and each from its place on the planes that have a way back")  # fmt: skip
 
 
 shown()
@@ -116,10 +188,10 @@ st.latex(
     r"T = 1 - \frac{2}{nk(2n-3k-1)}\sum_{i=1}^{n}\sum_{j \in U_k(i)}\left(r(i,j) - k\right),\qquad "
     rf"n = {found['n']},\; k = 12"
 )
-exhibits.take_home("reduced", table, """
+exhibits.take_home("reduced", table, f"""
 from aecore import tasks
 
-for row in tasks.compute("reduce", {})["rows"]:
+for row in tasks.compute("reduce", {settings!r})["rows"]:
     print(row["name"], row["trustworthiness"], row["continuity"], row["k_nn"])
 """, "reduce.home")  # fmt: skip
 

@@ -43,6 +43,7 @@ def latent_map(
     axes: tuple[str, str] = ("z1", "z2"),
     state: MapView | dict[str, Any] | None = None,
     compact: bool = False,
+    group: str = "",
     report: bool | None = None,
     on_change: Callable[[], None] | None = None,
 ) -> MapView:
@@ -68,6 +69,7 @@ def latent_map(
         axes: names of the two coordinates.
         state: where to start, for instance from the link; see MapView. Later it counts only when it is news.
         compact: only the map and the decoded picture, no tools (the gallery's hero).
+        group: maps of one group mark the same examples, by id: under the pointer, chosen, and hidden by class.
         report: tell Python about changes (each starts a rerun); by default unless compact.
         on_change: called before the rerun, like any widget's callback.
 
@@ -109,6 +111,7 @@ def latent_map(
         "alt": alt or f"Map of {n:,} images by their code.",
         "axes": list(axes),
         "compact": compact,
+        "group": group,
         "report": report,
     }
     name = digest(points, ids, labels, images, reconstructions, plane, settings)

@@ -57,10 +57,34 @@ function makeMap() {
 
   // ---- state ------------------------------------------------------------------------------------------------------
 
+  // Maps of one group: the point under the pointer of one is marked in all, and so are chosen points and hidden
+  // classes. They tell each other here in the page, so that it is as fast as in one map.
+  let pointed = null; // the id that the others were told of
+  const share = (news) =>
+    meta?.group && document.dispatchEvent(new CustomEvent("ae-maps", { detail: { from: root, group: meta.group, news } }));
+  function listen({ detail: { from, group, news } }) {
+    if (from === root || !meta?.group || group !== meta.group) return;
+    if (!("pointed" in news)) {
+      Object.assign(view, structuredClone(news));
+      adopt();
+      redraw();
+      follow();
+      tell();
+      return;
+    }
+    const row = idRow.get(news.pointed) ?? -1;
+    if (row < 0 || !visible(row)) return follow();
+    hovered = row;
+    showPoint(row);
+    drawOver();
+  }
+  document.addEventListener("ae-maps", listen);
+
   const tell = settled(() => meta.report && report({ ...view, point: pointAt(view.cursor) }), 180);
   function change(part) {
     Object.assign(view, part);
     if ("zoom" in part) limitZoom();
+    if ("selected" in part || "hidden" in part) share(part);
     adopt();
     redraw();
     follow();
@@ -371,6 +395,8 @@ function makeMap() {
     hovered = hover || view.cursor ? nearest(...toScreen(...at)) : -1;
     if (hovered >= 0) showPoint(hovered);
     drawOver();
+    const now = hover && hovered >= 0 ? parts.ids[hovered] : null;
+    if (now !== pointed) share({ pointed: (pointed = now) });
   }
   function showPoint(row) {
     if (!atlases.images) return;
@@ -606,6 +632,7 @@ function makeMap() {
     feed,
     hear(send) { report = send; },
     destroy() {
+      document.removeEventListener("ae-maps", listen);
       tell.now();
       landed.cancel();
       watcher.disconnect();

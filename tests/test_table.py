@@ -1,0 +1,83 @@
+"""A table of the user's, and the tasks that take one."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from aecore import DataError, tasks
+from aecore.__main__ import main
+from aecore.data import table
+from aecore.measure import passing
+
+
+@pytest.fixture(scope="module")
+def heaps(tmp_path_factory) -> str:
+    """90 lines of five numbers about three centres, and what they are."""
+    random = np.random.default_rng(0)
+    kind = np.arange(90) % 3
+    x = 3.0 * random.normal(size=(3, 5))[kind] + 0.3 * random.normal(size=(90, 5))
+    lines = ["a,b,c,d,e,always,kind"]
+    lines += [",".join(f"{v:.4f}" for v in row) + f",7,{'xyz'[k]}" for row, k in zip(x, kind, strict=True)]
+    path = tmp_path_factory.mktemp("table") / "heaps.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return str(path)
+
+
+def test_a_table_becomes_data_with_a_quarter_held_out(heaps):
+    data = table.load(heaps, "kind")
+    assert (data.shape, data.classes, len(data.train), len(data.test)) == ((5,), ("x", "y", "z"), 68, 22)
+    x = passing.examples(data.train, passing.first(data.train)).numpy()
+    assert np.allclose(x.mean(0), 0.5, atol=1e-5) and np.allclose(x.std(0), 1 / table.MARGIN, atol=1e-4)
+    assert data.train.labels is not None and set(data.train.labels) == {0, 1, 2}
+    whole = table.load(heaps, "kind", held_out=0)
+    assert len(whole.train) == len(whole.test) == 90
+    assert whole.train.labels is not None and whole.train.labels.tolist() == (np.arange(90) % 3).tolist()
+    assert table.load(heaps, "kind") is data
+
+
+def test_clusters_of_a_table_are_found_and_every_line_gets_one(heaps):
+    found = tasks.compute("cluster", {"look": "table", "path": heaps, "label": "kind", "seeds": 2})
+    assert found["k"] == 3 and found["n"] == 90
+    for row in found["rows"]:
+        assert len(row["scores"]) == 2 and min(s["accuracy"] for s in row["scores"]) > 0.95, row["name"]
+        lines = np.array(found["assigned"][row["name"]])
+        assert len(lines) == 90 and all(len(set(lines[k::3])) == 1 for k in range(3))
+    assert tasks.rows("cluster", found)[2]["what"] == "codes of an autoencoder"
+
+
+def test_a_table_is_classified_by_a_few_of_its_lines(heaps):
+    found = tasks.compute("classify", {"data": "table", "path": heaps, "label": "kind", "labels_per_class": 3,
+                                       "seeds": 1})  # fmt: skip
+    assert found["classes"] == ["x", "y", "z"] and found["labels"] == 9 and "mixture encoder" not in found["methods"]
+    assert min(m["accuracy"][0] for m in found["methods"].values()) > 0.9
+
+
+@pytest.mark.parametrize(("lines", "label", "words"), [
+    (["a,b,kind", *["1,2,x", "2,1,x"] * 20], "kind", "with two classes or more"),
+    (["a,b", *["1,2", "2,1"] * 20], "", "give label=COLUMN"),
+    (["a,b,kind", *["1,2,x", "2,1,y"] * 20, "3,3,z"], "kind", "The class z has too few lines"),
+    (["a,b,kind", "1,2,x", "2,1,y"], "kind", "2 lines; at least 20"),
+])  # fmt: skip
+def test_tables_that_cannot_be_classified_are_refused_in_a_sentence(tmp_path, lines, label, words):
+    path = tmp_path / "bad.csv"
+    path.write_text("\n".join(lines), encoding="utf-8")
+    with pytest.raises(DataError, match=words):
+        tasks.compute("classify", {"data": "table", "path": str(path), "label": label, "seeds": 1})
+
+
+def test_a_table_is_placed_on_a_plane_with_and_without_classes(heaps):
+    said = {"data": "table", "path": heaps, "epochs": 30, "n": 60}
+    named = tasks.compute("reduce", {**said, "label": "kind"})
+    names = [row["name"] for row in named["rows"]]
+    assert names == ["autoencoder", "PCA", "LDA", "Isomap", "UMAP", "t-SNE"] and named["sizes"] == []
+    assert named["classes"] == ["x", "y", "z"] and all(row["k_nn"] > 0.9 for row in named["rows"][1:])
+
+
+def test_the_command_line_takes_a_table(heaps, capsys):
+    assert main(["cluster", "look=table", f"path={heaps}", "label=kind", "seeds=1", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["k"] == 3
+    assert main(["cluster", "look=table", f"path={heaps}"]) != 0
+    assert "one column of words can be named as the label" in capsys.readouterr().err
