@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -20,6 +21,7 @@ from app.browser.contact import contact
 MOST = 2000  # images that are clustered
 GRID = 32  # decoded tiles along a side of the map
 SHOWN = 12  # members, and outliers
+LONGEST = 40  # letters of a name
 TAKEN = 20_000  # images in the file of assignments, of each half
 SEEDS, TRAININGS = 5, 3
 HALVES: dict[str, Literal["test", "train"]] = {"held-out": "test", "training": "train"}
@@ -117,9 +119,32 @@ labels = None if split.labels is None else split.labels[of.ids]
 count = len(of.found.centres)
 sizes = np.bincount(of.found.assigned, minlength=count)
 best, share = (None, None) if labels is None else cluster.majority(of.found.assigned, labels, count)
-names: dict[int, str] = st.session_state.setdefault("_cluster.names", {}).setdefault(
-    (run.info.id, how, k, seed, half), {}
-)
+
+
+def from_link() -> dict[int, str]:
+    """Names that the link gives clusters; none, where it makes no sense."""
+    try:
+        said = json.loads(st.query_params.get("cluster.names", "{}"))
+        return {int(c): str(name)[:LONGEST] for c, name in said.items() if 0 <= int(c) < count}
+    except (ValueError, AttributeError):
+        return {}
+
+
+grouping = (run.info.id, how, k, seed, half)
+if "_cluster.names" not in st.session_state:
+    st.session_state["_cluster.names"] = {grouping: from_link()}
+names: dict[int, str] = st.session_state["_cluster.names"].setdefault(grouping, {})
+
+
+def name_in_link() -> None:
+    """The names of these clusters, and no others, stand in the link."""
+    if names:
+        st.query_params["cluster.names"] = json.dumps(names, ensure_ascii=False, separators=(",", ":"))
+    else:
+        st.query_params.pop("cluster.names", None)
+
+
+name_in_link()
 
 
 def called(c: int) -> str:
@@ -141,7 +166,7 @@ def chosen() -> int:
 def the_map() -> None:
     """All codes, coloured by cluster or class; a click opens the cluster of that image."""
     view = Ground(*ground(run, how, k, seed, half, apart))
-    only = st.session_state.get("cluster.only", False)
+    only = st.session_state.get("cluster.only", st.query_params.get("cluster.only") == "true")
     state: dict[str, Any] = dict(
         latent_map(
             view.points, of.ids, labels if by_class else of.found.assigned, images=codes_pictures(),
@@ -214,6 +239,7 @@ def named(c: int, key: str) -> None:
         names[c] = text
     else:
         names.pop(c, None)
+    name_in_link()
 
 
 def one_cluster() -> None:
@@ -229,7 +255,8 @@ def one_cluster() -> None:
     with name:
         key = f"cluster.name.{run.info.id}.{how}.{k}.{seed}.{half}.{c}"
         st.session_state.setdefault(key, names.get(c, ""))
-        st.text_input("Its name", key=key, max_chars=40, placeholder="What do you see?", on_change=named, args=(c, key))
+        st.text_input("Its name", key=key, max_chars=LONGEST, placeholder="What do you see?", on_change=named,
+                      args=(c, key))  # fmt: skip
     if not sizes[c]:
         st.info("No image lies in this cluster.", icon=":material/info:")
         return
@@ -268,7 +295,7 @@ def shown() -> None:
         with left:
             the_map()
             if not by_class:
-                st.toggle("Only the chosen cluster on the map", key="cluster.only")
+                st.toggle("Only the chosen cluster on the map", key="cluster.only", **looks.LINKED)
         with right:
             numbers()
             all_clusters()
