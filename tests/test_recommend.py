@@ -373,6 +373,48 @@ def test_rankings_of_unseen_users_beat_popularity(key):
     assert scores[1][0] > scores[0][0] and scores[1][1] > scores[0][1]
 
 
+def test_activations_are_what_they_are_called_and_a_sigmoid_reaches_the_range_of_stars():
+    matrix = csr_matrix(np.array([[1.0, 0, 5], [0, 3, 4], [2, 5, 0]], np.float32))
+    r = torch.tensor([[1.0, 0.0, 5.0]])
+    for f in ("identity", "sigmoid"):
+        for g in ("identity", "sigmoid"):
+            model = aecore.build("u_autorec", (3,), code=4, f=f, g=g)
+            model.refresh(ratings.Rows(matrix), 0.0)
+            bend = {"identity": lambda v: v, "sigmoid": torch.sigmoid}
+            (V, mu), (W, b) = ((layer.weight, layer.bias) for layer in (model.encoder[1], model.decoder))
+            h = W @ bend[g](V @ r[0] + mu) + b
+            h = 1 + 4 * h.sigmoid() if f == "sigmoid" else h
+            assert torch.allclose(model.decode(model.encode(r))[0], h, atol=1e-6), (f, g)
+            mask = torch.tensor([1.0, 0.0, 1.0])
+            recon = model.terms(Batch(r, mask=mask[None]), {"autoencoder"})["recon"]
+            assert torch.allclose(recon[0], (mask * (r[0] - h)).square().sum(), rtol=1e-5)
+
+
+def test_lambda_is_chosen_by_known_ratings_alone(monkeypatch):
+    known, _ = recommend.hold_out(small_world().matrix, 0.2, seed=0)
+    seen = []
+    fit = recommend.AutoencoderOf.fit
+
+    def spy(self, matrix, side=None):
+        seen.append((matrix.nnz, self.params["lam"]))
+        return fit(self, matrix, side)
+
+    monkeypatch.setattr(recommend.AutoencoderOf, "fit", spy)
+    method, lam = recommend.with_chosen_weight("u_autorec", known, 0, {"epochs": 1}, code=4)
+    assert {n for n, _ in seen[:-1]} == {known.nnz - round(0.1 * known.nnz)} and seen[-1] == (known.nnz, lam)
+    assert [one for _, one in seen[:-1]] == list(recommend.WEIGHTS) and method.params["lam"] == lam
+
+
+def test_a_file_of_numbers_and_one_of_words_say_the_same():
+    lines = [(3, 9, 4.5), (3, 2, 1.0), (8, 9, 2.0), (11, 2, 3.5)]
+    numbers = "userId,movieId,rating,timestamp\n" + "\n".join(f"{u},{i},{r},1" for u, i, r in lines)
+    words = "userId,movieId,rating,timestamp\n" + "\n".join(f"{u},{i},{r},now" for u, i, r in lines)
+    one, two = (ratings.read({"ratings.csv": text.encode()}) for text in (numbers, words))
+    assert (one.matrix != two.matrix).nnz == 0 and one.titles == two.titles
+    tab = "\n".join(f"{u}\t{i}\t{int(r)}\t1" for u, i, r in lines).encode()
+    assert ratings.read({"u.data": tab}).matrix.shape == one.matrix.shape
+
+
 # --- why, and the page --------------------------------------------------------------------------------------------
 
 

@@ -23,14 +23,19 @@ def observed(batch: Batch) -> Tensor:
     return torch.ones_like(batch.x) if batch.mask is None else batch.mask
 
 
+ACTIVATIONS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "sigmoid": nn.Sigmoid}
+
 # --- stars ----------------------------------------------------------------------------------------------
 
 
 class AutoRec(Autoencoder):
-    """Completes a vector of ratings of which few are known: h(r) = W g(V r + μ) + b.
+    """Completes a vector of ratings of which few are known: h(r) = f(W g(V r + μ) + b).
 
-    loss = ‖r − h(r)‖²_O + (λ/2)(‖W‖² + ‖V‖²), where O are the observed ratings (Eq. 17, 18); g is the sigmoid.
-    Unobserved ratings are 0 in the input, and their outputs receive no gradient.
+    loss = ‖r − h(r)‖²_O + (λ/2)(‖W‖² + ‖V‖²), where O are the observed ratings (Eq. 17, 18). Unobserved ratings are 0
+    in the input, and their outputs receive no gradient.
+
+    f, g: "identity" or "sigmoid", of the output and of the code. A sigmoid output reaches from the lowest to the
+    highest of the training ratings, which `refresh` looks up.
 
     r is a user's vector over items (U-AutoRec) or an item's vector over users (I-AutoRec): only the data differ.
     batch.mask says what was observed. lam: λ.
@@ -41,12 +46,13 @@ class AutoRec(Autoencoder):
 
     rows = "users"
 
-    def __init__(self, shape: Shape, code: int = 200, lam: float = 0.01):
+    def __init__(self, shape: Shape, code: int = 200, lam: float = 0.01, f: str = "identity", g: str = "sigmoid"):
         super().__init__(shape, code)
         ratings = math.prod(self.shape)
-        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(ratings, code), nn.Sigmoid())
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(ratings, code), ACTIVATIONS[g]())
         self.decoder = nn.Linear(code, ratings)
-        self.lam = lam
+        self.lam, self.f = lam, f
+        self.register_buffer("range", torch.tensor([0.0, 1.0]))
 
     def check(self, data: Data) -> None:
         rows = getattr(data, "rows", self.rows)
@@ -54,23 +60,36 @@ class AutoRec(Autoencoder):
             named = {"users": "ratings", "items": "ratings-items"}[self.rows]
             raise FieldError("data", f"this model reads {self.rows}, the rows of {data.title} are {rows}: take {named}")
 
+    def refresh(self, split: Split, progress: float) -> None:
+        """The lowest and the highest rating there is, for a sigmoid output; once, at the start."""
+        if progress or self.f == "identity":
+            return
+        low, high = math.inf, -math.inf
+        for index in torch.arange(len(split)).split(500):
+            batch = split.batch(index)
+            seen = batch.x[observed(batch) > 0]
+            if len(seen):
+                low, high = min(low, float(seen.min())), max(high, float(seen.max()))
+        self.range.copy_(torch.tensor([low, high]))
+
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "weights": self.lam})}
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         mask = observed(batch)
         r = mask * batch.x
-        error = mask * (r - self.decoder(self.encoder(r)))
+        error = mask * (r - self.decode(self.encoder(r)))
         V, W = self.encoder[1].weight, self.decoder.weight
         return {"recon": sum_dims(error**2), "weights": 0.5 * (W.square().sum() + V.square().sum())}
 
     def decode(self, z: Tensor) -> Tensor:
-        """Ratings (B, D) on their own scale, not squashed."""
-        return self.decoder(z).float()
+        """Ratings (B, D) on their own scale."""
+        h = self.decoder(z).float()
+        return h if self.f == "identity" else self.range[0] + (self.range[1] - self.range[0]) * h.sigmoid()
 
 
 class ItemAutoRec(AutoRec):
-    """AutoRec over the ratings that an item got: h(r) = W g(V r + μ) + b with r (users), Eq. 18.
+    """AutoRec over the ratings that an item got: h(r) = f(W g(V r + μ) + b) with r (users), Eq. 18.
 
     Source: Sedhain et al. (2015), doi:10.1145/2740908.2742726. Departures: as AutoRec.
     """
@@ -279,6 +298,8 @@ AUTOREC = {
     "params": {
         "code": Param(200, 1, 512, 1, "log", "k", "how many hidden units"),
         "lam": LAM,
+        "f": Param("identity", choices=tuple(ACTIVATIONS), symbol="f", help="of the output"),
+        "g": Param("sigmoid", choices=tuple(ACTIVATIONS), symbol="g", help="of the hidden units"),
     },
     "kinds": ("ratings",),
     "plan": {"epochs": 150, "batch": 64, "lr": 3e-3},

@@ -16,7 +16,8 @@ from aecore.data.ratings import Ratings
 from aecore.tasks import recommend
 from app import exhibits, looks, material, plots, shelf, studies
 
-DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m", "your ratings": "own"}
+DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m",
+        "MovieLens 20M": "ml-20m", "your ratings": "own"}  # fmt: skip
 UNITS = {"cdae": "chance of a like", "multi_vae": "share of the next like"}
 KNOWN = {**{name: one for name, one in recommend.STARS.items() if "traits" not in name},
          **{name: one for name, one in recommend.RANKS.items() if name not in recommend.STARS}}  # fmt: skip
@@ -305,6 +306,16 @@ def compared() -> None:
         for (name, values), colour in zip(lines.items(), exhibits.LINES, strict=False):
             made.add_scatter(x=[float(s) for s in shares], y=values, name=name, line={"color": colour, "width": 3})
         exhibits.show(made, "recommend.noise", "Error by the share hidden")
+    if found.get("activations"):
+        st.subheader("Which activations", anchor=False)
+        st.latex(r"h(r) = f\left(W\, g(V r + \mu) + b\right)")
+        each = recommend.PUBLISHED_ACTIVATIONS
+        st.dataframe([{"f, of the output": f, "g, of the hidden units": g,
+                       "RMSE of I-AutoRec": spread(found["activations"][f"{f}, {g}"]),
+                       "published, MovieLens 1M": f"{value:.3f}"}
+                      for (f, g), value in each.items()], hide_index=True, width=760)  # fmt: skip
+        st.caption(f"Each with the λ of {', '.join(f'{lam:g}' for lam in recommend.WEIGHTS)} that was best on a tenth "
+                   "of the known ratings. The step of the training is the same for all.")  # fmt: skip
     st.subheader("A map of the films", anchor=False)
     chosen = looks.option("Places", list(found["map"]), "recommend.map")
     points = np.array(found["map"][chosen]["points"])
