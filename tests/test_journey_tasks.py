@@ -128,7 +128,7 @@ def test_a_film_is_rated_and_own_ratings_are_compared(tab, address, tmp_path):
     lines = [f"u{u},f{i},{stars[u, i]}" for u in range(60) for i in range(25) if random.random() < 0.5]
     mine = tmp_path / "ratings.csv"
     mine.write_text("user,item,rating\n" + "\n".join(lines), encoding="utf-8")
-    tab.get_by_role("radio", name="your ratings").click()
+    pick(tab, "Ratings", "your ratings")
     tab.locator("input[type=file]").set_input_files(mine)
     tab.wait_for_url("**recommend.file=**")
     tab.get_by_text("All methods, seed by seed").first.wait_for()  # the worker is at it, the page goes on

@@ -17,9 +17,6 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from scipy.sparse import coo_matrix, csr_matrix
-from sklearn.decomposition import PCA
-from sklearn.neighbors import NearestNeighbors
-from sklearn.preprocessing import normalize
 from torch import nn
 
 from .. import packing
@@ -248,6 +245,8 @@ class Neighbours:
         self.n, self.like = n, like
 
     def fit(self, known: csr_matrix) -> Neighbours:
+        from sklearn.preprocessing import normalize  # here: the page needs none of it to open
+
         columns = normalize(likes(known, self.like), axis=0)
         cosine = (columns.T @ columns).toarray().astype(np.float32)
         np.fill_diagonal(cosine, 0)
@@ -355,9 +354,14 @@ def item_codes(model: Model) -> np.ndarray:
     return decoder[-1].weight.detach().float().cpu().numpy()
 
 
+def _units(codes: np.ndarray) -> np.ndarray:
+    """Rows brought to length 1; of zeros, left as they are."""
+    return codes / np.maximum(np.linalg.norm(codes, axis=1, keepdims=True), 1e-12)
+
+
 def nearest(codes: np.ndarray, item: int, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Those items of `among` whose codes point most as the item's does, nearest first, and their cosines."""
-    unit = normalize(codes)
+    unit = _units(codes)
     cosine = unit[among] @ unit[item]
     order = np.argsort(-cosine, kind="stable")
     return np.asarray(among)[order], cosine[order]
@@ -379,6 +383,8 @@ def without(model: Model, x: np.ndarray, item: int) -> tuple[np.ndarray, np.ndar
 
 def agreement(codes: np.ndarray, genres: np.ndarray, n: int = 10) -> float:
     """The share of each item's n nearest (by cosine) that have a genre in common with it; mean over items."""
+    from sklearn.neighbors import NearestNeighbors
+
     near = NearestNeighbors(n_neighbors=n + 1, metric="cosine").fit(codes).kneighbors(return_distance=False, X=codes)
     # An item is usually its own nearest; where equals come before it, the last one is left out.
     others = np.stack([row[row != k][:n] for k, row in enumerate(near)])
@@ -547,6 +553,8 @@ def _add(table: dict[str, dict[str, list]], name: str, scores: Mapping[str, Any]
 
 def _map(ratings: Ratings, small: AutoencoderOf, settings: Settings) -> dict[str, Any]:
     """Places of the items in the plane of the first two principal components of their codes; genres in common."""
+    from sklearn.decomposition import PCA
+
     key, params, plan = STARS["I-AutoRec"]
     by_items = AutoencoderOf(key, plan={"epochs": settings.epochs, **plan}, **params).fit(ratings.matrix)
     codes = {"I-AutoRec’s codes": by_items.item_codes(ratings.matrix),
@@ -556,7 +564,7 @@ def _map(ratings: Ratings, small: AutoencoderOf, settings: Settings) -> dict[str
     codes["ratings, as they are"] = dense(ratings.transposed)[0]
     return {
         name: {
-            "points": PCA(2, random_state=0).fit_transform(normalize(z)).round(4).tolist(),
+            "points": PCA(2, random_state=0).fit_transform(_units(z)).round(4).tolist(),
             "agreement": agreement(z, ratings.genres) if ratings.genres.shape[1] else None,
         }
         for name, z in codes.items()

@@ -31,7 +31,7 @@ exhibits.heading(
     "autoencoder makes of them.",
 )
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-    data = DATA[looks.option("Ratings", list(DATA), "recommend.data")]
+    data = DATA[st.selectbox("Ratings", list(DATA), key="recommend.data", width=210, **looks.LINKED)]
     who = looks.option("Whose ratings", [MINE, "a user’s"], "recommend.who")
     shown = st.selectbox("Autoencoder", [FIRST, *(n for n in KNOWN if n != FIRST)], key="recommend.model", width=200,
                          **looks.LINKED)  # fmt: skip
@@ -138,7 +138,7 @@ def mine() -> dict[int, float]:
 
 key = KNOWN[shown][0]
 by_items = key == "i_autorec"
-left, right = st.columns([2, 3], gap="large")
+left, right = st.container(key="halves-recommend").columns([2, 3], gap="large")
 with left:
     if who == MINE:
         given = mine()
@@ -263,7 +263,7 @@ def spread(values: list[float]) -> str:
 
 def compared() -> None:
     """Stars, rankings, users with few ratings, what denoising changes, the map of films."""
-    one, two = st.columns(2, gap="large")
+    one, two = st.container(key="halves-recommend-scores").columns(2, gap="large")
     with one:
         st.subheader("Predicting stars", anchor=False)
         scores = found["stars"]
@@ -285,7 +285,7 @@ def compared() -> None:
                    "the others must be found.")  # fmt: skip
     st.caption(f"Mean ± deviation over seeds {', '.join(map(str, found['seeds']))} of splits, weights and order. "
                f"{found['ratings']:,} ratings by {found['users']:,} users of {found['items']:,} films.")  # fmt: skip
-    one, two = st.columns(2, gap="large")
+    one, two = st.container(key="halves-recommend-lines").columns(2, gap="large")
     low = found["bins"]
     names = [f"{a}–{b - 1}" if b < 10_000 else f"{a} and more" for a, b in pairwise(low)]
     with one:
