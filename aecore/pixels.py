@@ -43,6 +43,10 @@ class Values:
         """log p of one channel's values x (B, …), which are levels: as x, nats."""
         raise NotImplementedError
 
+    def centre(self, law: Tensor) -> Tensor:
+        """A number that rises with the values that the law makes likely, (B, …): what gradients are taken of."""
+        raise NotImplementedError
+
     def thresholds(self, noise: Tensor, temperature: float) -> Tensor:
         """Uniform noise as `draw` takes it."""
         return noise
@@ -95,6 +99,10 @@ class Binary(Pairwise):
     def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
         return -F.binary_cross_entropy_with_logits(law[:, 0], x, reduction="none")
 
+    def centre(self, law: Tensor) -> Tensor:
+        """The logit."""
+        return law[:, 0]
+
     def thresholds(self, noise: Tensor, temperature: float) -> Tensor:
         """tξ, ξ = log u − log(1 − u): p(tξ < a) = σ(a / t)."""
         return temperature * noise.logit(TINY)
@@ -113,6 +121,10 @@ class Levels(Pairwise):
 
     def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
         return (law / temperature).log_softmax(1)
+
+    def centre(self, law: Tensor) -> Tensor:
+        """Σ_k v_k a_k with v from −1 to 1: of what all logits share, which the law does not depend on, nothing."""
+        return torch.einsum("bk...,k->b...", law, torch.linspace(-1, 1, self.levels).to(law))
 
     def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
         return law.log_softmax(1).gather(1, (x[:, None] * 255).round().long()).squeeze(1)
@@ -158,6 +170,11 @@ class Logistics(Values):
         first, last = x < 0.5 / 255, x > 1 - 0.5 / 255
         width = torch.where(first | last, 0.0, (-torch.expm1(-2 / 255 * inverse)).log())
         return torch.where(last, 0.0, F.logsigmoid(b)) + torch.where(first, 0.0, F.logsigmoid(-a)) + width
+
+    def centre(self, law: Tensor) -> Tensor:
+        """Σ_k π_k μ_k."""
+        log_pi, mu, _ = law.chunk(3, 1)
+        return (log_pi.softmax(1) * mu).sum(1)
 
     def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
         log_pi, mu, log_s = law.chunk(3, 1)

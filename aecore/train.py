@@ -26,7 +26,8 @@ Row = dict[str, Any]
 MARKS = 24  # held-out evaluations spread over a run, denser at its start, beside those at the ends of epochs
 EPOCH_MARKS = 60
 WEIGHTS = "the weights of "
-EVALUATION_VALUES = 4_000_000  # numbers in one batch of a held-out evaluation
+EVALUATION_VALUES = 4_000_000  # values of examples in one batch of a held-out evaluation
+EVALUATION_NUMBERS = 32_000_000  # numbers of what a model says of them
 HELD_OUT_SEED = 7_000_003  # noise of the held-out evaluation: the same at every evaluation of every run
 
 
@@ -96,7 +97,7 @@ def evaluate(
     """
     device = next(model.parameters()).device
     count = min(len(split), limit or len(split))
-    batch = max(1, min(batch, EVALUATION_VALUES // math.prod(model.shape)))
+    batch = max(1, min(batch, EVALUATION_VALUES // math.prod(model.shape), EVALUATION_NUMBERS // model.numbers))
     sums: dict[str, float] = {}
     everyone = tuple(model.players(progress))
     was_training = model.training

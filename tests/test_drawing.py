@@ -126,7 +126,50 @@ def test_masked_filters_have_a_blind_spot_that_two_stacks_have_not(layers):
         assert (gated & ~by_masks)[7, 11]  # above to the right
 
 
+@pytest.mark.parametrize("values", ["256 levels", "logistics"])
+def test_slopes_are_of_what_the_law_depends_on(values):
+    model = small("pixelcnn", (1, 5, 5), values=values)
+    x = np.random.default_rng(0).random((3, 1, 5, 5)).astype(np.float32)
+    before, cost = drawing.looked_at(model, 3, 3, x), drawing.surprise(model, x)
+    last, shared = model.head[3], torch.randn(model.head[3].in_channels)
+    with torch.no_grad():  # the same added to all logits, or to all logarithms of shares, changes no law
+        rows = slice(None) if values == "256 levels" else slice(0, model.values.components)
+        last.weight[rows, :, 0, 0] += shared
+    np.testing.assert_allclose(drawing.surprise(model, x), cost, atol=2e-4)
+    np.testing.assert_allclose(drawing.looked_at(model, 3, 3, x), before, rtol=1e-2, atol=1e-4)
+
+
+def test_a_temperature_changes_the_drawing_and_not_what_it_costs():
+    model = small("pixelcnn", (1, 6, 5), std=0.6)
+    cold = drawing.draw(model, 4, 0, temperature=0.2)
+    np.testing.assert_allclose(cold.nats, drawing.surprise(model, cold.images), atol=1e-4)
+    assert cold.chances.max() > drawing.draw(model, 4, 0).chances.max()
+
+
+def test_many_images_of_many_levels_are_looked_at_a_few_at_a_time(monkeypatch):
+    model = small("pixelcnn", (3, 4, 4), values="256 levels")
+    x = np.random.default_rng(0).random((7, 3, 4, 4)).astype(np.float32)
+    whole, drawn = drawing.surprise(model, x), drawing.draw(model, 7, 1)
+    monkeypatch.setattr(drawing, "NUMBERS", 3 * 3 * 256 * 16)
+    np.testing.assert_allclose(drawing.surprise(model, x), whole, atol=1e-4)
+    np.testing.assert_allclose(drawing.draw(model, 7, 1).chances, drawn.chances, atol=1e-5)
+
+
 def test_what_cannot_be_drawn_is_said_in_words():
+    told, decoder = small("pixelcnn", (1, 6, 5), classes=3), small("pixelcnn_decoder", (1, 6, 5))
+    for words, wrong in {
+        "no label 3": lambda: drawing.draw(told, 2, label=3),
+        "no label 0: this model knows no labels": lambda: drawing.draw(small("pixelcnn", (1, 6, 5)), 2, label=0),
+        "Leave the code out": lambda: drawing.draw(told, 2, code=np.zeros(3)),
+        "a code of": lambda: drawing.draw(decoder, 2, code=np.zeros(99)),
+        "ask for 1 or more": lambda: drawing.draw(told, 0),
+        "need an image": lambda: drawing.draw(told, 2, known=np.ones((6, 5), bool)),
+        "say which": lambda: drawing.surprise(told, np.zeros((1, 1, 6, 5))),
+        "1 × 6 × 5, at least one": lambda: drawing.surprise(told, np.zeros((1, 1, 9, 9)), 0),
+        "1 × 6 × 5": lambda: drawing.looked_at(told, 0, 0, np.zeros((2, 3, 6, 5)), 0),
+    }.items():
+        with pytest.raises(DataError, match=words):
+            wrong()
     with pytest.raises(DataError, match="does not draw pixel by pixel"):
         drawing.draw(aecore.build("vae", (1, 8, 8), width=16), 1)
     model = small("pixelcnn", (1, 6, 5))

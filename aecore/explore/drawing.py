@@ -13,13 +13,16 @@ from ..measure.passing import device_of, generator, still
 from ..models.autoregressive import ImageDensity, PixelByPixel
 
 BARS = 32  # in which the chances of 256 levels are shown
+NUMBERS = 4_000_000  # chances that are computed at once
 
 
 class Drawing(NamedTuple):
     """Images as they were drawn.
 
-    images: (n, C, H, W) in [0, 1].  nats: as images, −log p of each value, given those before it.
-    chances: (n, C, K, H, W), of each value being one of K levels, or of BARS ranges of levels, given those before it.
+    images: (n, C, H, W) in [0, 1].  nats: as images, −log p of each value, given those before it: by the model itself,
+    whatever the temperature.
+    chances: (n, C, K, H, W), of each value being one of K levels, or of BARS ranges of levels, given those before it,
+    at the temperature of the drawing.
     order: (H W, 2), row and column of each pixel as they follow each other.
     known: (H, W) bool, pixels that were given and not drawn.
     """
@@ -39,11 +42,22 @@ def able(model: nn.Module) -> PixelByPixel:
 
 
 def conditions(model: PixelByPixel, n: int, label: int | None, code: np.ndarray | None) -> Tensor | None:
-    """What the network is told beside the pixels: a label for all, the labels in turn, or a code (D,)."""
+    """What the network is told beside the pixels: a label for all, the labels in turn, or a code (D,).
+
+    Raises DataError for a label or a code that the model does not know.
+    """
     if isinstance(model, ImageDensity):
+        if code is not None:
+            raise DataError("This model has no code: it draws from noise alone. Leave the code out.")
+        if label is not None and not 0 <= label < model.classes:
+            there = f"labels from 0 to {model.classes - 1}" if model.classes else "no labels"
+            raise DataError(f"There is no label {label}: this model knows {there}.")
         return model.given(None if label is None else torch.full((n,), label), n)
     if code is None:
         raise DataError("This model draws from a code: give that of an image.")
+    if label is not None or np.shape(code) != (model.code,):
+        raise DataError(f"This model draws from a code of {model.code} numbers and no label; the code has the shape "
+                        f"{np.shape(code)}.")  # fmt: skip
     like = next(model.parameters())
     return model.sketch(torch.as_tensor(code).to(like).expand(n, -1))  # type: ignore[union-attr, operator]
 
@@ -63,6 +77,10 @@ def draw(
     Raises DataError for a model of another kind, or an image of another size.
     """
     model = able(model)
+    if n < 1:
+        raise DataError(f"{n} images cannot be drawn: ask for 1 or more.")
+    if known is not None and image is None:
+        raise DataError("Known pixels need an image that they are of.")
     keep = np.zeros(model.shape[1:], bool) if known is None else np.asarray(known, bool)
     if keep.shape != tuple(model.shape[1:]) or (image is not None and np.shape(image) != tuple(model.shape)):
         raise DataError(
@@ -74,12 +92,14 @@ def draw(
         noise = model.noise(n, generator(device, seed))
         x = model.draw(noise, given, temperature, forced, torch.as_tensor(keep, device=device))
         nats, chances = [], []
-        for part in range(0, n, 16):  # 256 chances a value need room
-            these = slice(part, part + 16)
+        at_once = max(1, min(16, NUMBERS // (model.values.levels * x[0].numel())))  # chances of 256 levels need room
+        for part in range(0, n, at_once):
+            these = slice(part, part + at_once)
             laws = model.laws(x[these], given if given is None or len(given) == 1 else given[these])
+            nats.append(-torch.stack(
+                [model.values.log_prob(law, x[these, c]) for c, law in enumerate(laws)], 1
+            ).float())  # fmt: skip
             log_p = torch.stack([model.values.log_chances(law, max(temperature, 1e-6)) for law in laws], 1).float()
-            level = (x[these] * (model.values.levels - 1)).round().long()
-            nats.append(-log_p.gather(2, level.unsqueeze(2)).squeeze(2))
             chances.append(log_p.exp().unflatten(2, (min(BARS, log_p.shape[2]), -1)).sum(3))
     order = model.sequence().numpy()
     return Drawing(x.cpu().numpy(), torch.cat(nats).cpu().numpy(), torch.cat(chances).cpu().numpy(), order, keep)
@@ -88,12 +108,28 @@ def draw(
 def surprise(model: nn.Module, x: np.ndarray, label: int | None = None, code: np.ndarray | None = None) -> np.ndarray:
     """−log p of each value of images (n, C, H, W), rounded to what is modelled, given those before it, in nats: as x.
 
-    Summed over an image it is −log p(x).
+    Summed over an image it is −log p(x), or −log p(x|y) of a model that is told labels, or −log p(x|h) of a decoder.
+    Raises DataError for images of another size, and where such a model is told no label.
     """
     model = able(model)
+    x = fitting(model, x)
+    if isinstance(model, ImageDensity) and model.classes and label is None:
+        raise DataError("This model's likelihoods are given a label: say which. `log_prob` has log p(x) over all.")
+    at_once = max(1, 8 * NUMBERS // model.numbers)
     with still(model) as device:
-        values = model.rounded(torch.as_tensor(x, dtype=torch.float32, device=device))
-        return -model.log_probs(values, conditions(model, len(values), label, code)).cpu().numpy()
+        found = []
+        for part in np.split(x, range(at_once, len(x), at_once)):
+            values = model.rounded(torch.as_tensor(part, dtype=torch.float32, device=device))
+            found.append(-model.log_probs(values, conditions(model, len(values), label, code)).cpu().numpy())
+    return np.concatenate(found)
+
+
+def fitting(model: PixelByPixel, x: np.ndarray) -> np.ndarray:
+    """Images (n, C, H, W), once they have the model's size."""
+    if np.ndim(x) != 4 or np.shape(x)[1:] != tuple(model.shape) or not len(x):
+        size = " × ".join(map(str, model.shape))
+        raise DataError(f"Images of this model are {size}, at least one of them; these have the shape {np.shape(x)}.")
+    return np.asarray(x)
 
 
 def rounded(model: nn.Module, images: np.ndarray) -> np.ndarray:
@@ -105,12 +141,13 @@ def looked_at(model: nn.Module, row: int, column: int, x: np.ndarray, label: int
               code: np.ndarray | None = None) -> np.ndarray:  # fmt: skip
     """How much each pixel moves one's law: the mean |∂a / ∂x| over images x (n, C, H, W), (H, W), by gradients.
 
-    a is the sum of the numbers that the law is made of: of a binary pixel its logit.
+    a says where the law lies (`pixels.Values.centre`): of a binary pixel its logit.
 
     Zero, exactly, for what it cannot see: itself, and all that come after it.
     Raises DataError for a place outside the image.
     """
     model = able(model)
+    x = fitting(model, x)
     height, width = model.shape[1:]
     if not (0 <= row < height and 0 <= column < width):
         raise DataError(f"There is no pixel {row}, {column} in {height} × {width}, counted from 0.")
@@ -121,7 +158,7 @@ def looked_at(model: nn.Module, row: int, column: int, x: np.ndarray, label: int
         with torch.enable_grad():
             values = torch.as_tensor(x, dtype=torch.float32, device=device).requires_grad_()
             laws = model.laws(values, conditions(model, len(values), label, code))
-            total = torch.stack([law[:, :, row, column].sum() for law in laws]).sum()
+            total = torch.stack([model.values.centre(law)[:, row, column].sum() for law in laws]).sum()
             (slope,) = torch.autograd.grad(total, values)
         # Of several channels a later one also looks at the pixel's own earlier ones, which is no matter of place.
         found = slope.abs().mean(0).sum(0)

@@ -41,7 +41,7 @@ def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[st
     found = {f"test/{name}": value for name, value in {**terms, **losses(terms, model.players(1.0))}.items()}
     if {"encode", "decode"} <= entry.abilities:
         found |= _reconstruction(model, entry, data, ids)
-    if "nll" in terms:
+    if "density" in entry.abilities and "nll" in terms:
         found["bits per dimension"] = bits(terms["nll"], int(np.prod(data.shape)))
     if "encode" in entry.abilities:
         found |= _code(model, data, len(ids))

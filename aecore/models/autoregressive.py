@@ -83,7 +83,14 @@ class PixelByPixel(Model):
 
         given: the condition h as the network takes it, (B, K, 1, 1) or (B, K, H, W).
         """
-        return self.head(self.network(self.turned(x), None if given is None else self.turned(given)))
+        features = self.network(self.turned(x), None if given is None else self.turned(given))
+        hidden = self.head[:3](features)
+        with torch.autocast(hidden.device.type, enabled=False):  # 8 bits are too few for where a law lies
+            return self.head[3](hidden.float())
+
+    @property
+    def numbers(self) -> int:
+        return self.values.outputs * math.prod(self.shape[1:])
 
     def laws(self, x: Tensor, given: Tensor | None = None) -> list[Tensor]:
         """Of each channel, what its values are drawn from, given those before: (B, P, H, W) (`pixels.Values.law`)."""
@@ -315,7 +322,8 @@ CHAIN = r"-\textstyle\sum_i \log p(x_i \mid x_1, \ldots, x_{i-1}"
 NLL = Term("nats", "−log p(x), exactly: how unlikely the image is, pixel after pixel")
 DEPARTURES = "binary by default, not of 256 levels; a pixel's channels depend on each other linearly"
 MAPS = Param(32, 8, 128, 8, "log", "p", "feature maps of a layer")
-BINARY = Param("drawn", choices=("drawn", "threshold"), help="grey pixels become black or white by lot, or at one half")
+BINARY = Param("drawn", choices=("drawn", "threshold"),
+               help="where values are binary: grey pixels become black or white by lot, or at one half")  # fmt: skip
 KINDS = Param("binary", choices=tuple(VALUES), help="0 or 1; or 256 levels, by a logit for each or by logistics")
 ORDER = Param("rows", choices=ORDERS, help="in which the pixels are drawn: by rows or columns, from the first or last")
 SKETCH = Param(4, 1, 64, 1, "log", help="features of the map that the code is turned into, which all layers are told")

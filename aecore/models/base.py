@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
@@ -48,6 +49,11 @@ class Model(nn.Module):
     def __init__(self, shape: Shape):
         super().__init__()
         self.shape = tuple(shape)
+
+    @property
+    def numbers(self) -> int:
+        """How many it says of one example: what bounds a batch that must fit into memory."""
+        return math.prod(self.shape)
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         """The named terms of the objective, from one forward pass: (B,) per example or () of the batch.

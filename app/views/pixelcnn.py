@@ -12,7 +12,7 @@ from aecore import DataError, Run
 from aecore.data import image as read_picture
 from aecore.explore import codes, drawing
 from aecore.measure import passing, sharpness
-from aecore.models.autoregressive import ORDERS
+from aecore.models.autoregressive import ORDERS, PixelCNN
 from aecore.pixels import bits
 from app import exhibits, looks, plots, seen, shelf
 from app.browser import drawer, pad
@@ -29,9 +29,10 @@ model, split = looks.model(run), looks.split(run)
 channels, height, width = run.info.shape
 labels = looks.classes(run)[: model.classes] if model.classes else []
 binary = model.values.levels == 2
+filters = isinstance(model, PixelCNN)  # and no states that are handed down
 
 
-@seen.remember(max_entries=64)
+@seen.remember(max_entries=12)  # of 36 coloured images with 256 levels each has 14 MB
 def drawn(run: Run, n: int, seed: int, temperature: float, label: int | None) -> drawing.Drawing:
     return drawing.draw(shelf.model(run), n, seed, temperature, label)
 
@@ -75,6 +76,7 @@ found = drawn(run, n, seed, temperature, label)
 begun = round(0.55 * height * width)  # so that there is something to see at once
 at = exhibits.recall_step("pixelcnn.at")
 state = {"pixel": begun if at is None else at, "image": exhibits.recall_step("pixelcnn.image") or 0}
+state["pixel"] = min(state["pixel"], height * width)
 stage = drawer(found.images, found.chances, found.order, key="pixelcnn.drawer", field=field(run),
                alt=f"{n} images, drawn pixel by pixel", state=state)  # fmt: skip
 exhibits.keep_step("pixelcnn.at", stage["pixel"], begun)
@@ -88,7 +90,7 @@ chosen = min(stage["image"], n - 1)
 place = found.order[: stage["pixel"]]
 so_far, whole = float(found.nats[chosen][:, place[:, 0], place[:, 1]].sum()), float(found.nats[chosen].sum())
 looks.numbers([
-    ("−log p so far", f"{so_far:.1f} nats", f"of {stage['pixel']:,} pixels, at temperature {temperature:g}",
+    ("−log p so far", f"{so_far:.1f} nats", f"of {stage['pixel']:,} pixels, by the model itself",
      plots.term_colour("nll")),
     ("the whole image", f"{whole:.1f} nats", f"−log p of all pixels: {bits(whole, found.nats[0].size):.3f} bits per "
      "dimension", plots.term_colour("nll")),
@@ -112,9 +114,12 @@ with st.container(horizontal=True):
         return plots.gif(frames, 15)
 
     looks.download("GIF of the drawing", film, f"{run.info.id}-drawing.gif", "image/gif", "pixelcnn.gif")
-    table = looks.table(["order", "row", "column", "value", "−log p"], range(1, height * width + 1), *found.order.T,
-                        found.images[chosen, 0][tuple(found.order.T)],
-                        found.nats[chosen, 0][tuple(found.order.T)])  # fmt: skip
+    at_each = tuple(found.order.T)
+    parts = [(f"{name}{mark}", values[chosen, c][at_each]) for name, values in (("value", found.images),
+                                                                               ("−log p", found.nats))
+             for c, mark in enumerate([""] if channels == 1 else [" red", " green", " blue"])]  # fmt: skip
+    table = looks.table(["order", "row", "column", *(name for name, _ in parts)], range(1, height * width + 1),
+                        *found.order.T, *(values for _, values in parts))  # fmt: skip
     looks.download("Pixels as CSV", table, f"{run.info.id}-pixels.csv", "text/csv", "pixelcnn.csv")
     looks.python(run, f"""
 from aecore.explore import drawing
@@ -145,9 +150,9 @@ def own_picture(source: str) -> np.ndarray | None:
         number = looks.number("Number", len(split) - 1, "pixelcnn.image-number", width=150)
         return drawing.rounded(model, passing.examples(split, [number])[0].numpy())
     if source == "draw":
-        drawn = pad("pixelcnn.pad", (height, width), label="Draw here")
+        drawn = pad("pixelcnn.pad", (height, width), label="Draw here", centre=False)
         if drawn is None:
-            st.caption("Draw with mouse, pen or finger: the upper part is kept.")
+            st.caption(f"Draw with mouse, pen or finger: what comes first is kept, by {model.order}.")
             return None
         return drawing.rounded(model, np.repeat(drawn[None] / 255, channels, 0))
     file = st.file_uploader("PNG, JPEG or WebP", key="pixelcnn.upload", max_upload_size=64)
@@ -183,12 +188,17 @@ def finish() -> None:
     if channels == 3:
         kept = np.where(made.known[..., None], codes.to_uint8(image[None])[0], 128).astype(np.uint8)
     left, right = st.columns([1, 3], gap="large")
-    sure = 1 - 2 * made.images.std(0).mean(0)  # of black and white 0 where half of them are white
+    sure = 1 - 2 * made.images.std(0).mean(0)  # 0 where half of them are black, half white
+    shares = made.chances.clip(1e-12, 1)
+    unsure = -(shares * np.log(shares)).sum(2).mean(0).sum(0)  # entropy of what a pixel was drawn from, nats
     with left:
         looks.picture(kept, "what is kept", "The part of the picture that is kept")
         map_of = np.where(made.known[..., None], looks.rgb(kept[None])[0] // 2 + 64,
                           (255 * (1 - sure[..., None]) + BLUE * sure[..., None])).astype(np.uint8)  # fmt: skip
-        looks.picture(map_of, "how much the completions agree: blue all, white half", "Agreement of the completions")
+        looks.picture(map_of, "how much the completions agree: the bluer the more", "Agreement of the completions")
+        warm = np.clip(unsure / max(unsure[~made.known].max(initial=0), 1e-9), 0, 1)[..., None] * ~made.known[..., None]
+        looks.picture((255 * (1 - warm) + np.array([225, 90, 60]) * warm).astype(np.uint8),
+                      "how unsure the model was when it drew each: entropy", "Entropy of each pixel")  # fmt: skip
     with right:
         contact([("", codes.to_uint8(made.images))], key="pixelcnn.completed", tile=92,
                 alt="Sixteen completions of the picture")  # fmt: skip
@@ -199,7 +209,10 @@ def finish() -> None:
                 ("drawn anew", f"{int(open_.sum()):,} pixels", f"of {height * width:,}", ""),
                 ("−log p of what was drawn", f"{nats.mean():.1f} nats", f"from {nats.min():.1f} to {nats.max():.1f}",
                  plots.term_colour("nll")),
-                ("settled", f"{100 * (sure[open_] > 0.99).mean():.0f} %", "of these pixels all completions agree", ""),
+                ("unsure", f"{unsure[open_].mean():.2f} nats", "entropy of a pixel when it is drawn"
+                 + ("; a coin toss has 0.69" if binary else f", in {drawing.BARS} ranges"), ""),
+                ("settled", f"{100 * (sure[open_] > (0.99 if binary else 0.96)).mean():.0f} %",
+                 "of these pixels all completions agree" + ("" if binary else ", to five levels of 256"), ""),
             ])  # fmt: skip
         looks.download("Completions as PNG", lambda: plots.png(looks.sheet(codes.to_uint8(made.images), 8)),
                        f"{run.info.id}-completions.png", "image/png", "pixelcnn.completions")  # fmt: skip
@@ -223,12 +236,17 @@ def tinted(strength: np.ndarray, row: int, column: int) -> np.ndarray:
 def back() -> None:
     """The receptive field of one pixel by gradients, beside that of masks alone."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        row = st.slider("Row", 0, height - 1, height // 2, key="pixelcnn.row", width=300, **looks.LINKED)
-        column = st.slider("Column", 0, width - 1, width // 2, key="pixelcnn.column", width=300, **looks.LINKED)
+        which = looks.option("Pixel", ["where the drawing above stands", "another"], "pixelcnn.which")
+        row, column = map(int, found.order[min(stage["pixel"], height * width - 1)])
+        if which == "another":
+            row = st.slider("Row", 0, height - 1, height // 2, key="pixelcnn.row", width=300, **looks.LINKED)
+            column = st.slider("Column", 0, width - 1, width // 2, key="pixelcnn.column", width=300, **looks.LINKED)
+        else:
+            st.caption(f"Row {row}, column {column}: click any pixel of the large image above to ask about it.")
     slopes = looked_at(run, row, column)
     shown = np.where(slopes > 0, np.clip(1 + np.log10(slopes / max(slopes.max(), 1e-12) + 1e-9) / 4, 0.12, 1), 0)
     layers = int(run.info.params["layers"])
-    by_rows = model.order == ORDERS[0]
+    by_rows = model.order == ORDERS[0] and filters
     columns = st.columns(3 if by_rows else 2, gap="large")
     with columns[0]:
         looks.picture(tinted(shown, row, column), "how much each pixel moves this one: gradients, darker is more",
@@ -248,18 +266,21 @@ def back() -> None:
         with columns[2]:
             looks.picture(picture, f"{layers} masked layers alone: red is their blind spot", "The blind spot")
     st.caption(
-        "Nothing after the pixel, in the order of drawing, has any slope: by gradients, exactly zero. Two stacks, one "
-        "for the rows above and one for the row itself, leave no blind spot; masked filters do."
-    )
+        "Nothing after the pixel, in the order of drawing, has any slope: by gradients, exactly zero. "
+        + ("Two stacks, one for the rows above and one for the row itself, leave no blind spot; masked filters do."
+           if filters else "Row LSTMs hand a state down from row to row, each looking one pixel to both sides: a "
+           "triangle up to the first row. What lies beside it stays unseen, which is this model’s own blind spot.")
+    )  # fmt: skip
 
 
 back()
 
 # --- sharp or blurred -------------------------------------------------------------------------------------------------
 
-st.header("The same code, sharp and blurred", anchor=False)
+st.header("The same images, sharp and blurred", anchor=False)
 st.markdown(
-    "A decoder that must answer with **one** picture answers with a mean; one that draws answers with **a** picture."
+    "A decoder that must answer with **one** picture answers with a mean; one that draws answers with **a** picture. "
+    "Each has its own code of 16 numbers."
 )
 
 
@@ -327,11 +348,8 @@ def nats(run: Run, kind: str) -> np.ndarray | None:
         x = np.zeros_like(x[:1])
     elif kind == "noise":
         x = drawing.rounded(model, np.random.default_rng(0).random(x[:30].shape))
-    elif kind == "garments":
-        try:
-            other = shelf.load(run.info.data.model_copy(update={"name": "fashion"})).test
-        except DataError:
-            return None
+    elif kind in ("fashion", "mnist"):
+        other = shelf.load(run.info.data.model_copy(update={"name": kind, "limit": None})).test
         if tuple(other.batch(torch.tensor([0])).x.shape[1:]) != tuple(model.shape):
             return None
         x = drawing.rounded(model, passing.examples(other, passing.first(other, n)).numpy())
@@ -344,21 +362,26 @@ def nats(run: Run, kind: str) -> np.ndarray | None:
 @st.fragment
 def likely() -> None:
     """The likeliest and least likely held-out images; and images of other kinds."""
-    own = nats(run, "digits")
+    own = nats(run, "own")
     assert own is not None
     order = np.argsort(own)
-    ids = np.concatenate([order[:10], order[-10:][::-1]])
+    some = min(10, len(order) // 2)
+    ids = np.concatenate([order[:some], order[len(order) - some :][::-1]])
     contact([("", seen.images(run, tuple(int(i) for i in ids)))], key="pixelcnn.likely", tile=64,
             captions=[f"{own[i]:.0f}" for i in ids], ids=ids.tolist(), pick="Where is it unlikely?",
             chosen=st.session_state.get("pixelcnn.heat"), alt="The likeliest and the least likely images",
             on_change=lambda: st.session_state.update(
                 {"pixelcnn.heat": int(st.session_state["pixelcnn.likely"]["pick"])}))  # fmt: skip
     split_at = ", in black and white split at one half" if binary else ""
-    st.caption(f"The ten likeliest of {len(own)} held-out images, then the ten least likely; below each −log p(x) in "
-               f"nats{split_at}. Click one to see where.")  # fmt: skip
+    over = ", the mean over all labels" if model.classes else ""
+    st.caption(f"The {some} likeliest of {len(own)} held-out images, then the {some} least likely; below each −log p(x)"
+               f"{over}, in nats{split_at}. Click one to see where.")  # fmt: skip
     number = min(looks.number("Image", len(split) - 1, "pixelcnn.heat", width=150), len(split) - 1)
     x = drawing.rounded(model, passing.examples(split, [number]).numpy())
-    known = None if not model.classes or split.labels is None else int(split.labels[number])
+    known = None
+    if model.classes:
+        known = 0 if split.labels is None else int(split.labels[number])
+    as_what = "" if known is None else f", given the label “{labels[known] if labels else known}”"
     cost = drawing.surprise(model, x, known)[0].sum(0)
     heat = np.clip(cost / max(3, np.quantile(cost, 0.98)), 0, 1)[..., None]
     left, right = st.columns([2, 3], gap="large")
@@ -366,13 +389,18 @@ def likely() -> None:
         looks.picture(codes.to_uint8(x)[0], looks.plain(looks.titled(run, number)), "The image as it is modelled")
         warm = np.array([225, 90, 60])
         looks.picture((255 * (1 - heat) + warm * heat).astype(np.uint8),
-                      f"−log p of each pixel: {cost.sum():.1f} nats in all", "Where the image is unlikely")  # fmt: skip
-        looks.numbers([("bits per dimension", f"{bits(float(cost.sum()), x[0].size):.3f}",
-                        "−log₂ p(x) by the number of values", plots.term_colour("nll"))])  # fmt: skip
+                      f"−log p of each pixel{as_what}: {cost.sum():.1f} nats in all",
+                      "Where the image is unlikely")  # fmt: skip
+        words = f"−log₂ p{'(x|y)' if as_what else '(x)'} by the number of values"
+        looks.numbers([("bits per dimension", f"{bits(float(cost.sum()), x[0].size):.3f}", words,
+                        plots.term_colour("nll"))])  # fmt: skip
     with right:
-        kinds = {"digits": "held-out images", "inverted": "the same, inverted",
-                 "noise": "coin tosses" if binary else "noise", "empty": "an empty image",
-                 "garments": "garments (Fashion-MNIST)"}  # fmt: skip
+        kinds = {"own": "held-out images", "inverted": "the same, inverted",
+                 "noise": "coin tosses" if binary else "noise", "empty": "an empty image"}  # fmt: skip
+        others = {"fashion": "garments (Fashion-MNIST)", "mnist": "digits (MNIST)"}
+        others.pop("mnist" if run.info.data.name in ("mnist", "digits") else run.info.data.name, None)
+        absent = [name for key, name in others.items() if not shelf.sets()[key].here]
+        kinds |= {key: name for key, name in others.items() if name not in absent}
         rows = []
         for kind, name in kinds.items():
             values = nats(run, kind)
@@ -381,9 +409,17 @@ def likely() -> None:
                              "most": f"{values.max():.1f}", "likelier than half of the held-out":
                              f"{100 * (values < np.median(own)).mean():.0f} %"})  # fmt: skip
         st.dataframe(rows, hide_index=True, width="stretch")
-        st.caption("A surprise that is well known: an image that is simply empty, which the model was never shown, is "
-                   "likelier than nearly every image that it was: smooth is likely. A high likelihood does not mean "
-                   "“like the training images” (Nalisnick et al., 2019, arXiv:1810.09136).")  # fmt: skip
+        unlike = [name for kind, name in kinds.items() if kind not in ("own", "noise")
+                  and (values := nats(run, kind)) is not None and np.median(values) < np.median(own)]  # fmt: skip
+        if unlike:
+            st.caption(f"A surprise that is well known shows here: {', '.join(unlike)} – likelier than half of the "
+                       "images of the kind that the model learnt from. Smooth is likely: a high likelihood does not "
+                       "mean “like the training images” (Nalisnick et al., 2019, arXiv:1810.09136).")  # fmt: skip
+        else:
+            st.caption("The surprise of Nalisnick et al. (2019), arXiv:1810.09136, that other images are likelier than "
+                       "those of the training, does not show for these.")  # fmt: skip
+        if absent:
+            st.caption(f"Not on this computer, and so not compared: {', '.join(absent)}. Train offers the download.")
 
 
 likely()
@@ -396,8 +432,9 @@ with st.expander("What to look for"):
     )
 with st.expander("Why"):
     st.markdown(
-        "By the chain rule any joint distribution is a product of conditionals, in any order of the pixels; a PixelCNN "
-        "is one network for all of them, whose filters are masked so that none sees what comes later. Two stacks avoid "
-        "the blind spot of masked filters. The likelihood is exact; drawing costs a pass per pixel, unless what was "
-        "computed once is kept. Section 5.5; van den Oord et al. (2016), arXiv:1601.06759 and arXiv:1606.05328."
+        "By the chain rule any joint distribution is a product of conditionals, in any order of the pixels. A PixelCNN "
+        "is one network for all of them, whose filters are masked so that none sees what comes later; a PixelRNN is "
+        "one whose states are handed on. Two stacks avoid the blind spot of masked filters. The likelihood is exact; "
+        "drawing costs a pass per pixel, unless what was computed once is kept. Section 5.5; van den Oord et al. "
+        "(2016), arXiv:1601.06759 and arXiv:1606.05328."
     )

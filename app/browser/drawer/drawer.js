@@ -147,7 +147,7 @@ function makeDrawer() {
           ...Array.from({ length: meta.levels }, () => el("i"))), el("p", { class: "scale quiet" }, el("span", {}, "0"), el("span", {}, name), el("span", {}, "1"))));
       chances.replaceChildren(el("p", { class: "quiet" }, "The next pixel, given those before it:"), ...bars);
       const swatch = (colour, text) => el("span", {}, el("i", { style: `background:rgb(${colour})` }), text);
-      legend.replaceChildren(swatch(NEXT, "next"), ...(parts.field ? [swatch("20 170 90", "what it looks at")] : []), swatch(BLANK, "not yet drawn"));
+      legend.replaceChildren(swatch(NEXT, "next"), ...(parts.field ? [swatch("20 170 90", "where pixels look, from there")] : []), swatch(BLANK, "not yet drawn"));
       range.max = total();
     }
     if (found.meta.nonce > nonce) {
