@@ -26,13 +26,13 @@ INTERRUPTED = 130  # the usual exit status after Ctrl-C
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    from . import DataError, FieldError, RunError
+    from . import DataError, Diverged, FieldError, RunError
 
     try:
         return app(arguments, standalone_mode=False, prog_name="python -m aecore") or 0
     except DataError as error:
         problem = f"data: {error}"
-    except (FieldError, RunError) as error:
+    except (FieldError, RunError, Diverged) as error:
         problem = str(error)
     except KeyboardInterrupt:
         return INTERRUPTED
@@ -155,11 +155,11 @@ def _task(name: str, words: str):
 
 
 def _setting(item: str) -> tuple[str, Any]:
-    """ "codes=2,4" → ("codes", ["2", "4"]), "codes=2," → ("codes", ["2"]); the task's settings make numbers of them."""
+    """ "codes=2,4" → ("codes", "2,4"); the task's settings make numbers of it."""
     name, sign, value = item.partition("=")
     if not sign:
         raise _problem("SETTING", f"'{item}' is no NAME=VALUE")
-    return name, [part for part in value.split(",") if part] if "," in value else value
+    return name, value
 
 
 def _print_rows(rows: Sequence[dict[str, str]]) -> None:

@@ -107,7 +107,7 @@ def parse(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
         name = str(first["loc"][0]) if first["loc"] else "value"
         if name not in kind.model_fields:
             raise FieldError(name, f"there is no such setting; there are {', '.join(kind.model_fields)}") from None
-        wish = first["msg"].replace("Input should be", "it must be", 1)
+        wish = first["msg"].replace("Input should be", "it must be", 1).removeprefix("Value error, ")
         raise FieldError(name, f"{first['input']!r} is not allowed; {wish}") from None
 
 

@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -162,6 +163,7 @@ def analyse(file: Path) -> None:
     from .entry import FieldError
     from .explore import maps
     from .runs import Run, RunError, write_text
+    from .train import Diverged
 
     request = json.loads(file.read_text())
 
@@ -180,8 +182,11 @@ def analyse(file: Path) -> None:
         else:
             maps.compute(Run.open(request["run"]), request["method"], request["n"], request["split"], progress)
         say(state="done", ended=time.time(), progress=1.0)
-    except (DataError, FieldError, RunError, MemoryError) as error:
+    except (DataError, FieldError, RunError, Diverged, MemoryError) as error:
         say(state=f"failed: {error or 'the memory is full'}", ended=time.time())
+    except Exception as error:  # a defect of ours: said in the page, told in full in the log, and the next one is done
+        traceback.print_exc()
+        say(state=f"failed: {type(error).__name__}: {error}", ended=time.time())
 
 
 if __name__ == "__main__":

@@ -287,7 +287,7 @@ def write_code(moved: Mapping[int, float]) -> str:
 
 def read_code(text: str, size: int) -> dict[int, float]:
     """The inverse of `write_code`; whatever does not fit a code of `size` units is left out."""
-    found = re.findall(r"(?:^|_)(\d{1,4}):(-?\d{1,6}(?:\.\d{1,6})?)(?=_|$)", text[:8000])
+    found = re.findall(r"(?:^|_)(\d{1,6}):(-?\d{1,6}(?:\.\d{1,6})?)(?=_|$)", text[:8000])
     return {int(unit) - 1: float(value) for unit, value in found if 1 <= int(unit) <= size}
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -108,11 +109,15 @@ def kept(label: str, names: Mapping[str, str], page: str, help: str = "") -> str
     file = st.file_uploader(label, list(names), key=f"{page}.upload", max_upload_size=64)
     place, folder = st.query_params.get(f"{page}.file", ""), runs.root() / ".files"
     if file is not None:
-        place = hashlib.sha256(file.getvalue()).hexdigest()[:16]
-        (folder / place).mkdir(parents=True, exist_ok=True)
-        (folder / place / names[file.name.rpartition(".")[2].lower()]).write_bytes(file.getvalue())
+        name, content = names[file.name.rpartition(".")[2].lower()], file.getvalue()
+        place = hashlib.sha256(name.encode() + b"\0" + content).hexdigest()[:16]
+        if not (folder / place / name).exists():
+            (folder / place).mkdir(parents=True, exist_ok=True)
+            runs.write_aside(folder / place / name, lambda path: path.write_bytes(content))
         st.query_params[f"{page}.file"] = place
-    found = sorted((folder / place).iterdir()) if place.isalnum() and (folder / place).is_dir() else []
+    found = []
+    if re.fullmatch("[0-9a-f]{16}", place) and (folder / place).is_dir():
+        found = sorted(path for path in (folder / place).iterdir() if path.name in names.values())
     if not found and help:
         st.caption(help)
     return str(found[0].absolute()) if found else None

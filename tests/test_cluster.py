@@ -215,3 +215,12 @@ def test_a_file_of_assignments_has_every_image(monkeypatch):
     rows = list(csv.DictReader(io.StringIO(made["cluster.csv"]())))
     assert len(rows) == 12_000 and {row["cluster"] for row in rows} == set("ABCDE")
     assert {row["half"] for row in rows} == {"held-out", "training"}
+
+
+@pytest.mark.parametrize(("n", "units", "clusters"), [(6, 4, 6), (1, 3, 1), (7, 3, 5), (40, 1, 4), (40, 2, 4)])
+def test_few_codes_and_narrow_ones_have_a_plane_too(n, units, clusters):
+    h = np.random.default_rng(0).normal(size=(n, units)).astype(np.float32)
+    found = cluster.flat(h, np.arange(n) % clusters)
+    assert found.points.shape == (n, 2) and np.isfinite(found.points).all() and found.directions.shape == (2, units)
+    back = found.origin + found.points @ found.directions
+    assert np.square(back - h).sum() <= np.square(h - h.mean(0)).sum() + 1e-6

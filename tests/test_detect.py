@@ -178,7 +178,7 @@ def test_a_study_is_stored_and_found_again(tmp_path):
     assert len(detect.rows(again)) == 5 and "±" in detect.rows(again)[0]["AUROC"]
 
 
-def test_the_worker_computes_a_study_and_says_how_far_it_is(tmp_path):
+def test_the_worker_computes_a_study_and_says_how_far_it_is(tmp_path, monkeypatch):
     from aecore import worker
 
     file = tmp_path / "request.json"
@@ -190,6 +190,9 @@ def test_the_worker_computes_a_study_and_says_how_far_it_is(tmp_path):
     file.write_text(json.dumps({"task": "detect", "settings": {"data": "table", "path": "no"}, "folder": "x"}))
     worker.analyse(file)
     assert json.loads(file.read_text())["state"].startswith("failed: There is no table no")
+    monkeypatch.setattr(tasks, "compute", lambda *_: 1 / 0)  # a defect fails this one, and the worker goes on
+    worker.analyse(file)
+    assert json.loads(file.read_text())["state"] == "failed: ZeroDivisionError: division by zero"
 
 
 def test_the_queue_hands_out_a_study_once(tmp_path):

@@ -81,7 +81,8 @@ BAD = {
     "one user only": "user,item,rating\n1,2,3\n1,3,4\n",
     "one film only": "user,item,rating\n1,2,3\n2,2,4\n",
     "is not a table": "user,item,rating\n1,2,3\n1,2,3,4,5\n",
-    "up to 1000": "user,item,rating\n1,2,3\n1,3,1e30\n2,2,1\n",
+    "line 3: a rating of 1e+30. Ratings from -10 to 100": "user,item,rating\n1,2,3\n1,3,1e30\n2,2,1\n",
+    "line 4: a rating of 0 could not be told from none": "user,item,rating\n1,2,3\n1,3,1\n2,2,0\n",
 }
 
 
@@ -415,6 +416,41 @@ def test_a_file_of_numbers_and_one_of_words_say_the_same():
     assert ratings.read({"u.data": tab}).matrix.shape == one.matrix.shape
 
 
+def test_ids_that_begin_with_a_zero_are_names_of_their_own():
+    read = ratings.read({"ratings.csv": b"user,item,rating\n007,1,5\n7,1,2\n7,2,3\n"})
+    assert read.matrix.shape == (2, 2)
+    large = ratings.read({"ratings.csv": b"user,item,rating\n18446744073709551615,1,5\n18446744073709551614,2,2\n"})
+    assert large.matrix.shape == (2, 2)
+
+
+@pytest.mark.parametrize(("name", "content"), [
+    ("movies.csv", b"movieId,title\n1,One\n"), ("movies.csv", b""), ("u.item", b"1|One\n\n2\n"),
+    ("movies.csv", "movieId,title,genres\n1,Amélie,Comedy\n".encode("latin-1")), ("u.user", b"1|old|F|x|1\n"),
+])  # fmt: skip
+def test_what_stands_beside_the_ratings_is_read_or_refused_in_a_sentence(name, content):
+    files = {"ratings.csv": b"user,item,rating\n1,1,5\n2,1,2\n2,2,3\n", name: content}
+    with pytest.raises(DataError, match=r"beside ratings\.csv could not be read"):
+        ratings.read(files)
+
+
+def test_films_of_one_title_and_films_without_a_genre_are_kept_apart():
+    films = b"movieId,title,genres\n1,Twins,Comedy\n2,Twins,Drama\n"
+    read = ratings.read({"ratings.csv": b"user,item,rating\n1,1,5\n2,2,2\n2,3,3\n", "movies.csv": films})
+    assert read.titles == ("Twins [1]", "Twins [2]", "film 3") and read.genres[2].sum() == 0
+
+
+def test_a_study_that_cannot_be_made_says_so_before_it_trains(tmp_path, monkeypatch):
+    monkeypatch.setattr(recommend.AutoencoderOf, "fit", lambda *_: pytest.fail("trained"))
+    few, low = tmp_path / "few.csv", tmp_path / "low.csv"
+    few.write_text("user,item,rating\n" + "".join(f"{u},{i},{1 + i}\n" for u in range(6) for i in range(3)))
+    low.write_text("user,item,rating\n" + "".join(f"{u},{i},{1 + (u + i) % 3}\n" for u in range(9) for i in range(6)))
+    for path, words in ((few, "at least 5 are needed"), (low, "nothing is liked; the highest is 3")):
+        with pytest.raises(DataError, match=words):
+            tasks.compute("recommend", {"path": str(path), "seeds": 1, "epochs": 1})
+    with pytest.raises(FieldError, match="data=ratings"):
+        tasks.checked("recommend", {"data": "ml-1m", "path": str(few)})
+
+
 # --- why, and the page --------------------------------------------------------------------------------------------
 
 
@@ -453,8 +489,8 @@ def test_the_study_and_its_page(quick_study):
     assert set(quick_study["ranks"]) >= {"popularity", "item-kNN", "CDAE", "Mult-VAE"}
     assert all(0 < score["rmse"][0] < 5 and len(score["few"][0]) == 4 for score in quick_study["stars"].values())
     assert quick_study["floor"][0] < min(score["rmse"][0] for score in quick_study["stars"].values())
-    at = opened("recommend", recommend__rated="1:5_7:2")
-    assert "5" in str(at.query_params["recommend.rated"]) and len(at.dataframe) >= 4
+    at = opened("recommend", recommend__rated__ratings="1:5_7:2")
+    assert "5" in str(at.query_params["recommend.rated.ratings"]) and len(at.dataframe) >= 4
     mean = opened("recommend", recommend__who="a user’s", recommend__user="12")
     words = " ".join(block.proto.body for block in mean.get("html"))
     assert "against the true means" in words

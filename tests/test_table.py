@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -81,3 +82,46 @@ def test_the_command_line_takes_a_table(heaps, capsys):
     assert json.loads(capsys.readouterr().out)["k"] == 3
     assert main(["cluster", "look=table", f"path={heaps}"]) != 0
     assert "one column of words can be named as the label" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    ('a,b\n1,"2\n3,4\n', "no number"), (b"a,b\n1,1e39\n2,3\n", "no number"),
+    ("a,b\n1,\"" + "2" * 140_000, "quotation mark"), ("a,b\n" + "0.1,0.7\n" * 30, "All lines of the table are alike"),
+])  # fmt: skip
+def test_odd_tables_are_refused_in_a_sentence(content, words):
+    with pytest.raises(DataError, match=words):
+        table.read(content if isinstance(content, bytes) else content.encode())
+
+
+def test_old_line_ends_are_line_ends():
+    assert table.read(b"a,b\r1,2\r3,4\r").x.tolist() == [[1, 2], [3, 4]]
+
+
+def test_a_small_table_is_reduced_or_refused_in_a_sentence(tmp_path):
+    random = np.random.default_rng(0)
+    for lines, columns, words in ((30, 3, "too few"), (60, 1, "one number in each example")):
+        path = tmp_path / f"{lines}-{columns}.csv"
+        rows = [",".join("abc"[:columns]), *(",".join(map(str, row)) for row in random.normal(size=(lines, columns)))]
+        path.write_text("\n".join(rows), encoding="utf-8")
+        with pytest.raises(DataError, match=words):
+            tasks.compute("reduce", {"data": "table", "path": str(path), "epochs": 1})
+
+
+def test_a_path_with_a_comma_is_a_path_and_one_without_its_setting_is_refused(heaps, tmp_path, capsys):
+    odd = tmp_path / "mine, odd.csv"
+    odd.write_bytes(Path(heaps).read_bytes())
+    assert main(["cluster", "look=table", f"path={odd}", "label=kind", "seeds=1", "--json"]) == 0
+    capsys.readouterr()
+    for said, words in ((["cluster", f"path={heaps}"], "look=table"), (["reduce", f"path={heaps}"], "data=table"),
+                        (["detect", f"path={heaps}"], "data=table or data=images")):  # fmt: skip
+        assert main(said) == 2 and words in capsys.readouterr().err
+
+
+def test_a_changed_table_is_another_question(heaps, tmp_path):
+    mine = tmp_path / "mine.csv"
+    mine.write_text("a,b\n1,2\n", encoding="utf-8")
+    settings = {"look": "table", "path": str(mine)}
+    before = tasks.file_of("cluster", settings)
+    assert tasks.file_of("cluster", settings) == before
+    mine.write_text("a,b\n1,2\n3,4\n", encoding="utf-8")
+    assert tasks.file_of("cluster", settings) != before

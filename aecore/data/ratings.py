@@ -6,8 +6,10 @@ A rating that nobody gave is no number: matrices are sparse, and only the rows o
 from __future__ import annotations
 
 import io
+import re
 import warnings
 import zipfile
+from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -249,6 +251,7 @@ def from_path(path: str | Path, title: str = "") -> Ratings:
     return read(files, title or path.stem, f"Read from {path}.")
 
 
+LOWEST, HIGHEST = -10, 100
 ASIDE = ("tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv")  # in GroupLens' archives, of no use here
 
 
@@ -269,8 +272,13 @@ def read(files: Mapping[str, bytes], title: str = "Ratings", source: str = "", a
         raise DataError(f"{name} has ratings of one {one} only. At least 2 {what} are needed to learn what is common.")
     _once(name, users, items, u, i)
     matrix = csr_matrix((rating.astype(np.float32), (u, i)), (len(users), len(items)))
-    titles, genres, genre_names = _item_side(files, items)
-    traits, trait_names = _user_side(files, users)
+    try:
+        titles, genres, genre_names = _item_side(files, items)
+        traits, trait_names = _user_side(files, users)
+    except (IndexError, ValueError) as error:
+        there = ", ".join(sorted(set(files) - {name}))
+        raise DataError(f"What is told of films or users beside {name} could not be read ({there}): {error}. "
+                        "Correct these files, or leave them out.") from error  # fmt: skip
     return Ratings(title, matrix, titles, genres, genre_names, traits, trait_names, source or f"Read from {name}.",
                    attribution or "Your own ratings")  # fmt: skip
 
@@ -306,11 +314,12 @@ def _csv(name: str, raw: bytes, separator: str, header: int | None = None) -> pd
     """Numbers as such, all else as text. Without a header: user, item and rating are the first three columns."""
     import pandas as pd
 
+    named = re.search(rb"(?:^|[\n,\t])0\d", raw)  # ids such as 007 are names, and another than 7
     with suppress(ValueError), warnings.catch_warnings(action="ignore"):
         # Where every value is a number, twenty million lines take a tenth of the memory that they take as text.
         table = pd.read_csv(io.BytesIO(raw), sep=separator, header=header)
         whole = len(table) and not table.isna().any(axis=None)
-        if whole and all(map(pd.api.types.is_numeric_dtype, table.dtypes)) and table.shape[1] >= 3:
+        if whole and not named and all(map(pd.api.types.is_numeric_dtype, table.dtypes)) and table.shape[1] >= 3:
             return table if header is not None else table.iloc[:, :3].set_axis(["user", "item", "rating"], axis=1)
     try:
         text = raw.decode("utf-8-sig")
@@ -340,20 +349,23 @@ def _checked(name: str, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np
         said = str(table["rating"].iloc[bad[0]])
         raise DataError(f"{name}, line {bad[0] + first}: the rating “{said}” is not a number. "
                         f"Correct or delete that line{_more(bad)}.")  # fmt: skip
-    if np.abs(rating).max() > 1000:
-        raise DataError(f"{name} has a rating of {np.abs(rating).max():g}. Ratings up to 1000 are allowed.")
+    if (bad := np.flatnonzero((rating < LOWEST) | (rating > HIGHEST))).size:
+        raise DataError(f"{name}, line {bad[0] + first}: a rating of {rating[bad[0]]:g}. Ratings from {LOWEST} to "
+                        f"{HIGHEST} are allowed: bring them to such a scale.")  # fmt: skip
+    if (bad := np.flatnonzero(rating == 0)).size:
+        raise DataError(f"{name}, line {bad[0] + first}: a rating of 0 could not be told from none{_more(bad)}. "
+                        "Add the same number to all ratings, or delete those lines.")  # fmt: skip
     ids = []
     for column in ("user", "item"):
-        if pd.api.types.is_integer_dtype(table[column]):
+        if table[column].dtype == np.int64:
             ids.append(table[column].to_numpy(np.int64))
             continue
         text = table[column].astype(str).str.strip()
         if (bad := np.flatnonzero((text == "") | (text.str.lower() == "nan"))).size:
             raise DataError(f"{name}, line {bad[0] + first}: the {column} is missing. Correct or delete that line"
                             f"{_more(bad)}.")  # fmt: skip
-        numbers = pd.to_numeric(text, errors="coerce")
-        whole = not numbers.isna().any() and (numbers % 1 == 0).all()
-        ids.append(numbers.to_numpy(np.int64) if whole else text.to_numpy(str))
+        whole = text.str.fullmatch(r"(0|[1-9]\d{0,17})(\.0)?").all()  # 007 is another than 7
+        ids.append(text.str.removesuffix(".0").to_numpy(str).astype(np.int64) if whole else text.to_numpy(str))
     return ids[0], ids[1], rating
 
 
@@ -392,7 +404,10 @@ def _item_side(files: Mapping[str, bytes], items: np.ndarray) -> tuple[tuple[str
     of = [known.get(str(item), (f"film {item}", ())) for item in items]
     names = sorted({genre for _, genres in of for genre in genres} - {"(no genres listed)", "unknown"})
     genres = np.array([[name in some for name in names] for _, some in of], np.float32).reshape(len(items), len(names))
-    return tuple(title for title, _ in of), genres, tuple(names)
+    titles = [title for title, _ in of]
+    twice = {title for title, count in Counter(titles).items() if count > 1}
+    titles = [f"{title} [{item}]" if title in twice else title for title, item in zip(titles, items, strict=True)]
+    return tuple(titles), genres, tuple(names)
 
 
 def _user_side(files: Mapping[str, bytes], users: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:

@@ -22,6 +22,7 @@ from .base import Data, DataError, DataSpec, Given
 MARGIN = 8.0  # standard deviations that stand for the range from 0 to 1
 HELD_OUT = 0.25
 LEAST = 20  # lines
+LARGEST = 1e18  # the square of a larger one is none in 32 bits
 
 
 class Table(NamedTuple):
@@ -44,7 +45,11 @@ def read(content: bytes, label: str = "") -> Table:
         raise DataError("The table is not text in UTF-8. Save it as CSV, UTF-8.") from None
     first_line = text.lstrip().partition("\n")[0]
     mark = max(",;\t", key=first_line.count)
-    lines = [(number, row) for number, row in enumerate(csv.reader(io.StringIO(text), delimiter=mark), 1) if any(row)]
+    reader = csv.reader(io.StringIO(text, newline=None), delimiter=mark)
+    try:
+        lines = [(number, row) for number, row in enumerate(reader, 1) if any(row)]
+    except csv.Error as error:
+        raise DataError(f"The table cannot be read: {error}. Look for a quotation mark that is not closed.") from None
     if len(lines) < 2:
         raise DataError("The table is empty. It needs a line of names, then a line of numbers for each example.")
     header = [name.strip() for name in lines[0][1]]
@@ -64,7 +69,7 @@ def read(content: bytes, label: str = "") -> Table:
                 value = float(word)
             except ValueError:
                 value = math.nan
-            if not math.isfinite(value):
+            if not abs(value) < LARGEST:  # nor NaN
                 what = "is missing" if not word.strip() else f"is {word.strip()[:30]!r}, no number"
                 raise DataError(
                     f"Line {number}: {name} {what}. Fill it in, or leave out the line or "
@@ -75,7 +80,7 @@ def read(content: bytes, label: str = "") -> Table:
     if not rows[0]:
         raise DataError(f"The table has no column of numbers beside {label}.")
     x = np.array(rows, np.float32)
-    varied = x.std(0) > 0
+    varied = x.min(0) < x.max(0)
     if not varied.any():
         raise DataError("All lines of the table are alike: there is nothing to learn. Give a table whose values vary.")
     names = [name for place, name in enumerate(header) if place != at]

@@ -86,7 +86,7 @@ class PixelByPixel(Model):
         features = self.network(self.turned(x), None if given is None else self.turned(given))
         hidden = self.head[:3](features)
         with torch.autocast(hidden.device.type, enabled=False):  # 8 bits are too few for where a law lies
-            return self.head[3](hidden.float())
+            return self.head[3](hidden.to(next(self.head[3].parameters()).dtype))
 
     @property
     def numbers(self) -> int:

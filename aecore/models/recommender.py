@@ -290,7 +290,7 @@ WEIGHTS = Term("squared weights", "half the squared norm of both matrices")
 RECON = Term("squared error", "how far predicted ratings are from the observed, summed over these")
 UNITS = Param(64, 1, 512, 1, "log", "k", "how many hidden units")
 LAM = Param(0.01, 0.0, 100.0, 0.001, "log", r"\lambda", "weight of the squared weights")
-LIKE = Param(4.0, 0.0, 10.0, 0.5, help="from how many stars on a rating counts as liked; 0: any rating does")
+LIKE = Param(4.0, -10.0, 100.0, 0.5, help="from how many stars on a rating counts as liked; 0: any rating does")
 AUTOREC = {
     "year": 2015,
     "section": "§4.5",

@@ -18,11 +18,24 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationInfo, field_validator
+
 from ..runs import PRETRAINED, parse, write_text
 
 TASKS = ("classify", "cluster", "detect", "recommend", "reduce")
 BUNDLED = PRETRAINED / "tasks"
 Progress = Callable[[float, str], None]
+
+
+def path_with(name: str, *values: str) -> Callable:
+    """For a task's Settings: a `path` is given only where the setting `name`, declared before it, has such a value."""
+
+    def check(path: str | None, info: ValidationInfo) -> str | None:
+        if path and info.data.get(name) not in values:
+            raise ValueError(f"a path goes with {' or '.join(f'{name}={value}' for value in values)}: say that, too")
+        return path
+
+    return field_validator("path")(check)
 
 
 def checked(task: str, settings: Mapping[str, Any]) -> Any:
@@ -46,8 +59,13 @@ def rows(task: str, found: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def file_of(task: str, settings: Mapping[str, Any], folder: Path = BUNDLED) -> Path:
-    """Where the result of these very settings lies."""
-    said = json.dumps(checked(task, settings).model_dump(), sort_keys=True)
+    """Where the result of these very settings lies; of a file or folder that has changed since, another place."""
+    values = checked(task, settings).model_dump()
+    if values.get("path"):
+        from ..data.uploads import stamp
+
+        values["stamp"] = stamp(values["path"])
+    said = json.dumps(values, sort_keys=True)
     return folder / f"{task}-{hashlib.sha256(said.encode()).hexdigest()[:12]}.json"
 
 

@@ -27,7 +27,7 @@ from ..measure import baseline, clustering, passing
 from ..models.base import Model
 from ..runs import Run, RunError, seeded_build
 from ..train import Plan, Training
-from . import Progress, over_seeds
+from . import Progress, over_seeds, path_with
 
 RESTARTS = 10  # of k-means, from other starts; the tightest is kept
 START_VALUES = 16_000_000  # numbers that are gone through in all starts together: fewer starts for large images
@@ -184,18 +184,21 @@ class Flat(NamedTuple):
 def flat(h: np.ndarray, assigned: np.ndarray) -> Flat:
     """The plane in which clusters lie farthest apart, measured in their own widths: linear discriminant analysis.
 
-    The way back is by least squares. Codes of two units, and fewer than three clusters, get their principal plane.
-    h: (n, D), D of 2 or more.  Source: Fisher (1936), doi:10.1111/j.1469-1809.1936.tb02137.x; scikit-learn.
+    The way back is by least squares. Codes of two units are such a plane already, of one unit are a line in it; fewer
+    than three clusters, or hardly more codes than clusters, get their principal plane.
+    h: (n, D).  Source: Fisher (1936), doi:10.1111/j.1469-1809.1936.tb02137.x; scikit-learn.
     """
     h = np.asarray(h, np.float64)
     centre = h.mean(0)
     if h.shape[1] == 2:
         return Flat(h.astype(np.float32), np.zeros(2), np.eye(2), ("z1", "z2"))
-    if len(np.unique(assigned)) < 3:
-        from sklearn.decomposition import PCA
-
-        pca = PCA(2, svd_solver="full").fit(h)
-        return Flat(pca.transform(h).astype(np.float32), centre, pca.components_, ("PC 1", "PC 2"))
+    if h.shape[1] == 1:
+        points = np.column_stack([h[:, 0], np.zeros(len(h))])
+        return Flat(points.astype(np.float32), np.zeros(1), np.array([[1.0], [0.0]]), ("z1", ""))
+    clusters = len(np.unique(assigned))
+    if clusters < 3 or len(h) < 2 * clusters:
+        directions = np.linalg.svd(h - centre, full_matrices=len(h) < 2)[2][:2]
+        return Flat(((h - centre) @ directions.T).astype(np.float32), centre, directions, ("PC 1", "PC 2"))
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     points = LinearDiscriminantAnalysis(n_components=2).fit(h, assigned).transform(h)
@@ -279,6 +282,8 @@ class Settings(BaseModel):
     label: str = Field("", description="the column of a table that says each line's class, if any; only to compare by")
     k: int = Field(0, ge=0, le=50, description="clusters of a table; 0: as many as it has classes, else 8")
     code: int = Field(4, ge=1, le=64, description="units of the code, and components, for a table")
+
+    _path = path_with("look", "table")
 
 
 def study(settings: Settings, progress: Progress) -> dict[str, Any]:

@@ -10,11 +10,11 @@ import base64
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Annotated, Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
 from ..catalog import entry
 from ..data import load
@@ -24,7 +24,7 @@ from ..data.beats import KINDS, TITLE, draw
 from ..measure.passing import autoencode, examples, first
 from ..runs import seeded_build
 from ..train import Plan, Training
-from . import Progress, over_seeds
+from . import Progress, over_seeds, path_with
 
 SHARE = 0.15  # of the normal examples that set the threshold and are fitted by nobody
 QUANTILES = 201  # of the scores of normal examples that are kept
@@ -111,6 +111,8 @@ def table(content: bytes, label: str = "", normal: str = "", seed: int = 0, titl
     usual = kinds.index(normal) if normal in kinds else int(np.bincount(kind).argmax())
     if said and normal and normal not in kinds:
         raise DataError(f"No line of the column {label} says {normal}: it has {', '.join(kinds[:10])}.")
+    if normal and not label:
+        raise DataError(f"Which column says {normal}? Name it as the label, or leave the word out.")
     bad = kind != usual
     if (~bad).sum() < LEAST:
         raise DataError(f"The table has {int((~bad).sum())} normal lines; at least {LEAST} are needed to learn from.")
@@ -164,7 +166,8 @@ class Reconstruction:
         data = Data(DataSpec(), "normal examples", tuple(x.shape[1:]), Given(inputs), Given(inputs[:200]), "")
         model = seeded_build(which, data.shape, which.check(self.params), self.seed)
         per_epoch = max(1, len(x) // min(self.batch, len(x)))
-        plan = {"lr": 2e-3} | which.plan | {"epochs": math.ceil(self.steps / per_epoch), "batch": self.batch}
+        epochs = min(10_000, math.ceil(self.steps / per_epoch))  # no plan has more
+        plan = {"lr": 2e-3} | which.plan | {"epochs": epochs, "batch": self.batch}
         for _ in Training(model, data, Plan(**plan, seed=self.seed, precision="fp32", held_out=100), "cpu"):
             pass
         self.model = model.eval().requires_grad_(False)
@@ -291,6 +294,11 @@ def areas(scores: np.ndarray, anomalous: np.ndarray | None) -> dict[str, float]:
 # --- the study --------------------------------------------------------------------------------------------------------
 
 
+def listed(value: Any) -> Any:
+    """ "2,4" → ["2", "4"], as a command line says it."""
+    return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+
 class Settings(BaseModel):
     """What is normal, and how it is learnt."""
 
@@ -304,7 +312,11 @@ class Settings(BaseModel):
     code: int = Field(16, ge=1, le=256, description="units of the code")
     steps: int = Field(600, ge=10, le=20_000, description="of each training")
     seeds: int = Field(3, ge=1, le=10)
-    codes: tuple[int, ...] = Field((), description="code sizes of the dense autoencoder: these alone are compared then")
+    codes: Annotated[tuple[int, ...], BeforeValidator(listed)] = Field(
+        (), description="code sizes of the dense autoencoder: these alone are compared then"
+    )
+
+    _path = path_with("data", "table", "images")
 
 
 def problem(settings: Settings, seed: int = 0) -> Problem:

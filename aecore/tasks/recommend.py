@@ -27,7 +27,7 @@ from ..data.ratings import Ratings, RatingsData, Rows, dense
 from ..models.base import Model
 from ..runs import seeded_build
 from ..train import Plan, Training
-from . import over_seeds
+from . import over_seeds, path_with
 
 # --- splits ---------------------------------------------------------------------------------------------
 
@@ -385,6 +385,7 @@ def agreement(codes: np.ndarray, genres: np.ndarray, n: int = 10) -> float:
     """The share of each item's n nearest (by cosine) that have a genre in common with it; mean over items."""
     from sklearn.neighbors import NearestNeighbors
 
+    n = min(n, len(codes) - 1)
     near = NearestNeighbors(n_neighbors=n + 1, metric="cosine").fit(codes).kneighbors(return_distance=False, X=codes)
     # An item is usually its own nearest; where equals come before it, the last one is left out.
     others = np.stack([row[row != k][:n] for k, row in enumerate(near)])
@@ -440,7 +441,9 @@ class Settings(BaseModel):
     asked: float = Field(0.1, ge=0.01, le=0.5)
     epochs: int = Field(80, ge=1, le=1000)
     k: int = Field(20, ge=1, le=100)
-    like: float = Field(4.0, ge=0, le=10)
+    like: float = Field(4.0, ge=sets.LOWEST, le=sets.HIGHEST, allow_inf_nan=False)
+
+    _path = path_with("data", "ratings")
 
 
 def ratings_of(settings: Settings) -> Ratings:
@@ -457,7 +460,11 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
     "map", "weights": places of items, and a small CFN fitted to all ratings, for the page.
     """
     ratings = ratings_of(settings)
-    steps = settings.seeds * (3 + 1 + len(STARS) + len(NOISES) + 2 + len(RANKS) + len(PUBLISHED_ACTIVATIONS)) + 2
+    hold_out_users(ratings.matrix)  # where that cannot be done it is said before anything is trained
+    if not likes(ratings.matrix, settings.like).nnz:
+        raise DataError(f"No rating is {settings.like:g} or more, so nothing is liked; the highest is "
+                        f"{ratings.matrix.data.max():g}. Give a lower `like`.")  # fmt: skip
+    steps = settings.seeds * (3 + 1 + len(STARS) + len(NOISES) + 2 + len(RANKS) + 6 * len(PUBLISHED_ACTIVATIONS)) + 2
     done = 0
 
     def next_(doing: str) -> None:
@@ -492,6 +499,7 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
             key, params, plan = STARS["I-AutoRec"]
             plan = {"epochs": settings.epochs, **plan}
             method, _ = with_chosen_weight(key, known, seed, plan, **{**params, "f": f, "g": g})
+            done += len(WEIGHTS)
             activations.setdefault(f"{f}, {g}", []).append(rmse(method.predict(known), asked))
         split = hold_out_users(ratings.matrix, seed=seed)
         wanted = likes(split.asked, settings.like)

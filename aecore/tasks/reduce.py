@@ -26,11 +26,12 @@ from ..measure import baseline, passing
 from ..models.base import Model
 from ..runs import RunError, seeded_build
 from ..train import Plan, Training
-from . import Progress
+from . import Progress, path_with
 
 METHODS = {"pca": "PCA", "lda": "LDA", "isomap": "Isomap", "umap": "UMAP", "tsne": "t-SNE"}
 WIDTH = 80  # of the autoencoder that sees the placed examples alone
 NEIGHBOURS = 12  # of trustworthiness, continuity, Isomap and k-NN
+FEWEST = 2 * NEIGHBOURS + 2  # examples: trustworthiness is not defined for fewer
 EXAMPLES = {"bottleneck-2": "autoencoder, 60,000 images", "vae-2d": "VAE, 60,000 images"}
 """Trained examples with a code of two numbers, and what to call them: they saw all of MNIST."""
 SWEEP = "bottleneck"
@@ -59,14 +60,12 @@ def fit(method: str, x: np.ndarray, labels: np.ndarray | None = None, seed: int 
     (2008), JMLR 9: scikit-learn and umap-learn, with their defaults but for Isomap's neighbours.
     t-SNE places the given rows only.  Departures: UMAP's approximate way back is left out, since it takes minutes.
     """
-    x = np.asarray(x, np.float32)
+    x = enough(np.asarray(x, np.float32))
     if method not in METHODS:
         raise DataError(f"There is no method {method!r}; choose one of {', '.join(METHODS)}.")
-    if len(x) < NEIGHBOURS + 2:
-        raise DataError(f"{len(x)} examples are too few: give at least {NEIGHBOURS + 2}.")
     if method == "lda" and (labels is None or len(np.unique(labels)) < 3):
         raise DataError("LDA needs labels of three classes or more. Choose data with classes, or another method.")
-    model = _made(method, seed)
+    model = _made(method, seed, len(x))
     began = time.perf_counter()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -78,7 +77,16 @@ def fit(method: str, x: np.ndarray, labels: np.ndarray | None = None, seed: int 
     )  # fmt: skip
 
 
-def _made(method: str, seed: int) -> Any:
+def enough(x: np.ndarray) -> np.ndarray:
+    """Rows x (n, V), once there are enough of them, and enough in them, to be reduced."""
+    if len(x) < FEWEST:
+        raise DataError(f"{len(x)} examples are too few: give at least {FEWEST}.")
+    if x.shape[1] < 2:
+        raise DataError("There is one number in each example: nothing is to be reduced. Give two columns or more.")
+    return x
+
+
+def _made(method: str, seed: int, n: int) -> Any:
     if method == "pca":
         from sklearn.decomposition import PCA
 
@@ -94,7 +102,7 @@ def _made(method: str, seed: int) -> Any:
     if method == "tsne":
         from sklearn.manifold import TSNE
 
-        return TSNE(init="pca", random_state=seed)
+        return TSNE(init="pca", random_state=seed, perplexity=min(30.0, (n - 1) / 3))
     from umap import UMAP
 
     return UMAP(random_state=seed, n_jobs=1)
@@ -166,10 +174,12 @@ class Settings(BaseModel):
     data: Literal["digits", "table"] = Field("digits", description="table: a CSV of yours")
     path: str | None = Field(None, description="of a table")
     label: str = Field("", description="the column of a table that says each line's class, if any")
-    n: int = Field(1500, ge=15, le=3000, description="training examples that are placed, as far as there are")
+    n: int = Field(1500, ge=FEWEST, le=3000, description="training examples that are placed, as far as there are")
     new: int = Field(400, ge=5, le=2000, description="held-out examples that are projected afterwards")
     epochs: int = Field(100, ge=1, le=1000, description="of the autoencoder that sees the placed images alone")
     seed: int = Field(0, ge=0, le=10_000, description="of the choice of images and of every method")
+
+    _path = path_with("data", "table")
 
 
 def study(settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -185,6 +195,7 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
     ids = codes.choose(data.train, settings.n, settings.seed)
     fresh = codes.choose(data.test, settings.new, settings.seed)
     x, new = (passing.examples(half, some).flatten(1).numpy() for half, some in ((data.train, ids), (data.test, fresh)))
+    enough(x)
     labels, truth = (None if half.labels is None else half.labels[some]
                      for half, some in ((data.train, ids), (data.test, fresh)))  # fmt: skip
     rows: list[dict[str, Any]] = []

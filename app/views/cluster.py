@@ -105,8 +105,12 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     k, seed = 0, 0
     half = HALVES[looks.option("Images", list(HALVES), "cluster.half")]
     there = min(len(getattr(shelf.data(run), half)), MOST)
+    if there < 2:
+        st.info("There are fewer than two images in this half: add pictures, or look at the other half.",
+                icon=":material/info:")  # fmt: skip
+        st.stop()
     if how != OWN:
-        k = looks.number("Clusters K", min(26, there), "cluster.k", 2, value=min(10, there), width=120)
+        k = looks.number("Clusters K", min(26, there), "cluster.k", 2, value=max(2, min(10, there // 3)), width=120)
         seed = looks.number("Seed", 99, "cluster.seed", width=110)
     apart = looks.option("Plane", ["clusters apart", "PCA"], "cluster.plane") == "clusters apart"
     by_class = False

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import streamlit as st
 
 from aecore import DataError, FieldError, tasks
+from aecore.data import uploads
 from aecore.explore.pictures import to_uint8
 from aecore.tasks import detect
 from app import exhibits, looks, material, plots, seen, shelf, studies
@@ -37,8 +40,8 @@ def own_table() -> dict[str, str] | None:
     if path is None:
         return None
     with st.container(horizontal=True):
-        label = st.text_input("Column that says what is normal (optional)", key="detect.label", **looks.LINKED)
-        normal = st.text_input("What it says of normal lines", key="detect.normal", **looks.LINKED)
+        label = st.text_input("Column that says what is normal (optional)", key="detect.label", **AGAIN)
+        normal = st.text_input("What it says of normal lines", key="detect.normal", **AGAIN)
     return {"path": path, "label": label.strip(), "normal": normal.strip()}
 
 
@@ -80,14 +83,14 @@ if data == "images":
 
 
 @seen.remember(max_entries=8)
-def problem(said: str) -> detect.Problem:
-    """The examples of the settings, as JSON."""
+def problem(said: str, stamp: tuple) -> detect.Problem:
+    """The examples of the settings, as JSON.  stamp: of the file or folder they name."""
     return detect.problem(detect.Settings.model_validate_json(said))
 
 
 try:
     checked = tasks.checked("detect", settings)
-    task = problem(checked.model_dump_json())
+    task = problem(checked.model_dump_json(), uploads.stamp(checked.path) if checked.path else ())
 except (DataError, FieldError) as error:
     st.error(looks.plain(str(error)), icon=":material/error:")
     st.stop()
@@ -110,6 +113,7 @@ start = detect.threshold(np.array(mine["held"]), quantile)
 squared = method not in ("isolation forest", "one-class SVM")
 try:
     where = float(st.query_params.get("detect.at", ""))
+    where = where if math.isfinite(where) else None
 except ValueError:
     where = None
 at = threshold(
@@ -137,7 +141,8 @@ if bad is not None:
     count = len(mine["auroc"])
     looks.numbers([
         ("AUROC", tasks.over_seeds(mine["auroc"]),
-         f"the chance that an anomaly scores above a normal example; ½ by luck; {count} seeds", ""),
+         f"the chance that an anomaly scores above a normal example; ½ by luck; {count} seeds, of which the picture "
+         "shows the first", ""),
         ("average precision", tasks.over_seeds(mine["ap"]), f"by luck {bad.mean():.3f}, the share of anomalies", ""),
         ("learnt from", f"{result['fitted']:,}", "normal examples; no anomaly was ever seen", ""),
     ])  # fmt: skip
@@ -154,7 +159,8 @@ from aecore.tasks import detect
 task = detect.problem(detect.Settings(**{settings!r}))
 detector = detect.detectors(task, code={code}, steps=600, seed=0)[{method!r}].fit(task.fitted)
 tau = detect.threshold(detector.score(task.held), {quantile})
-print(detect.rates(detector.score(task.test), task.anomalous, tau))
+scores = detector.score(task.test)
+print(tau, (scores > tau).sum(), task.anomalous is not None and detect.rates(scores, task.anomalous, tau))
 """, "detect",
 )  # fmt: skip
 
@@ -213,7 +219,7 @@ else:
 
 if bad is not None:
     st.header("Does a larger code make it worse?", anchor=False)
-    st.markdown("A wide code copies anything, **anomalies too**: the error then no longer tells what was learnt.")
+    st.markdown("A wide code can copy anything, **anomalies too**: the error then no longer tells what was learnt.")
 
     @st.fragment
     def by_code() -> None:
@@ -232,8 +238,10 @@ if bad is not None:
         made.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes])
         exhibits.show(made, "detect.by-code", "AUROC by the size of the code")
         best = sizes[int(values.mean(1).argmax())]
+        fallen = values.mean(1).max() - values.mean(1)[-1]
+        does = f"The widest is worse by {fallen:.3f}." if fallen > 0.01 else "A wide code does no harm to speak of."
         st.caption(f"Dense autoencoder, {values.shape[1]} seeds of weights and split; bars are standard deviations. "
-                   f"The best here is {best}.")  # fmt: skip
+                   f"The best here is {best}. {does}")  # fmt: skip
 
     by_code()
 with st.expander("What to look for"):

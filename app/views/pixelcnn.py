@@ -197,7 +197,7 @@ def finish() -> None:
                           (255 * (1 - sure[..., None]) + BLUE * sure[..., None])).astype(np.uint8)  # fmt: skip
         looks.picture(map_of, "how much the completions agree: the bluer the more", "Agreement of the completions")
         warm = np.clip(unsure / max(unsure[~made.known].max(initial=0), 1e-9), 0, 1)[..., None] * ~made.known[..., None]
-        looks.picture((255 * (1 - warm) + np.array([225, 90, 60]) * warm).astype(np.uint8),
+        looks.picture((PAPER * (1 - warm) + np.array([225, 90, 60]) * warm).astype(np.uint8),
                       "how unsure the model was when it drew each: entropy", "Entropy of each pixel")  # fmt: skip
     with right:
         contact([("", codes.to_uint8(made.images))], key="pixelcnn.completed", tile=92,

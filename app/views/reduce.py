@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import zlib
 from collections.abc import Iterable
 from typing import Any
@@ -75,34 +76,40 @@ def from_link(text: str, ids: list[int]) -> list[int]:
     return [ids[k] for k in np.flatnonzero(bits)]
 
 
-def common(ids: list[int]) -> dict[str, Any]:
-    """{"point", "selected", "hidden"}: what all planes show of these ids; the link says it at first."""
-    kept = st.session_state.get(COMMON)
-    if kept is None:
+def common(of: str, ids: list[int]) -> dict[str, Any]:
+    """{"point", "selected", "hidden"}: what all planes show of these ids; the link says it at first.
+
+    of: which images they are. Others have another state: an id means another image there.
+    """
+    slots = st.session_state.get(COMMON)
+    if slots is None:
         said = st.query_params
-        hidden = [int(part) for part in said.get("reduce.hidden", "").split(",") if part.isdecimal()]
+        hidden = [int(part) for part in said.get("reduce.hidden", "").split(",") if re.fullmatch(r"\d{1,3}", part)]
         point = said.get("reduce.point", "")
-        kept = {"point": int(point) if point.isdecimal() else None, "hidden": hidden[:100],
-                "selected": from_link(said.get("reduce.chosen", ""), ids)}  # fmt: skip
-        st.session_state[COMMON] = kept
-    there = set(ids)
+        slots = st.session_state[COMMON] = {
+            of: {"point": int(point) if re.fullmatch(r"\d{1,6}", point) else None, "hidden": hidden[:100],
+                 "selected": from_link(said.get("reduce.chosen", ""), ids)}
+        }  # fmt: skip
+    kept, there = slots.get(of) or {"point": None, "selected": [], "hidden": []}, set(ids)
     return {"point": kept["point"] if kept["point"] in there else None, "hidden": kept["hidden"],
             "selected": [i for i in kept["selected"] if i in there]}  # fmt: skip
 
 
-def keep(now: dict[str, Any], ids: list[int]) -> None:
+def keep(of: str, now: dict[str, Any], ids: list[int]) -> None:
     """What all planes show, in the session and in the link."""
-    st.session_state[COMMON] = now
+    st.session_state[COMMON][of] = now
     words = {"chosen": in_link(now["selected"], ids), "hidden": ",".join(map(str, now["hidden"])),
              "point": "" if now["point"] is None else str(now["point"])}  # fmt: skip
     for name, text in words.items():
+        if st.query_params.get(f"reduce.{name}", "") == text:
+            continue
         if text:
             st.query_params[f"reduce.{name}"] = text
         else:
             st.query_params.pop(f"reduce.{name}", None)
 
 
-def hear(keys: Iterable[str], ids: list[int]) -> None:
+def hear(of: str, keys: Iterable[str], ids: list[int]) -> None:
     """What was clicked, chosen or hidden on one plane becomes what all show.
 
     Before any of them is drawn: one that has heard of it in the browser already would be told the old state again.
@@ -113,10 +120,10 @@ def hear(keys: Iterable[str], ids: list[int]) -> None:
             continue
         before, now = st.session_state.get(f"_{key}"), {name: view[name] for name in ("point", "selected", "hidden")}
         st.session_state[f"_{key}"] = now
-        kept = common(ids)
+        kept = common(of, ids)
         new = {**now, "point": kept["point"] if now["point"] is None else now["point"]}
         if now != before and new != kept:
-            keep(new, ids)
+            keep(of, new, ids)
 
 
 @st.fragment
@@ -129,8 +136,10 @@ def shown() -> None:
     half, ids = ("test", found["new_images"]) if new else ("train", found["images"])
     labels = np.array(found["new_labels" if new else "labels"])
     places = {int(i): k for k, i in enumerate(ids)}
-    hear([f"reduce.{name}.{half}" for name in names], ids)
-    marked = common(ids)
+    of = f"{said_by}.{half}"
+    hear(of, [f"reduce.{name}.{half}" for name in names], ids)
+    marked = common(of, ids)
+    keep(of, marked, ids)
     images = pictures(half, tuple(ids))
     columns = st.container(key="halves-reduce").columns(2, gap="medium")
     for place, name in enumerate(names):
