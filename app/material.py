@@ -57,7 +57,7 @@ def _fetch(name: str, download: Download) -> None:
     download.over = True
 
 
-def _offer(name: str, info: datasets.Info) -> None:
+def offer(name: str, info: datasets.Info) -> None:
     """A button that downloads a data set, and how far that is."""
     running = _downloads().get(name)
     if running is None or running.over:
@@ -177,7 +177,7 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
         place = plain(wanted if info.download_mb and not info.here else info.place)
         st.caption(f"{info.train:,} + {info.test:,} held out. {place}")
         if not info.here and info.download_mb:
-            _offer(name, info)
+            offer(name, info)
     with st.expander("Size, colour and number", icon=":material/photo_size_select_large:"):
         sides = _with(SIZES, "data.size", 8, 128)
         side = controls.pick(

@@ -30,7 +30,7 @@ def waiting(task: str, settings: dict[str, Any], what: str, estimate: float) -> 
         st.rerun()
     if standing.state.startswith("failed"):
         st.error(f"{what}: {looks.plain(standing.state)}", icon=":material/error:")
-        if st.button("Try again", key=f"{task}.again"):
+        if st.button("Try again", key=f"{task}.{hash(repr(settings))}.again"):
             shelf.queue().study(task, settings, estimate, again=True)
         return
     left = max(1, standing.estimate - standing.elapsed)

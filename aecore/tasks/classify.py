@@ -266,11 +266,11 @@ class Unsupervised(NamedTuple):
 
 
 @lru_cache(maxsize=4)
-def unsupervised(data: Data, seed: int, epochs: int = EPOCHS) -> Unsupervised:
+def unsupervised(data: Data, seed: int) -> Unsupervised:
     """One autoencoder for all numbers of labels of a seed; seconds of processor time."""
     start = time.process_time()
     model = begun(data, seed)
-    plan = Plan(epochs=epochs, batch=UNLABELLED, seed=seed, precision="fp32", held_out=1)
+    plan = Plan(epochs=EPOCHS, batch=UNLABELLED, seed=seed, precision="fp32", held_out=1)
     for _ in Training(model, data, plan, "cpu"):
         pass
     seconds = time.process_time() - start
@@ -430,8 +430,8 @@ def learnt(
     start = deepcopy(unsupervised(data, seed).autoencoder) if ready else begun(data, seed)
     network = Fig5(start, len(np.unique(images.y)))
     both = {"unlabelled": images.x, "lam": settings.lam} if name == JOINT else {}
-    fit(network, images.x[ids], torch.from_numpy(images.y[ids]), frozen=name == "frozen encoder", seed=seed,
-        watch=lambda *row: told.append(row), **both)  # fmt: skip
+    fit(network, images.x[ids], torch.from_numpy(images.y[ids]), frozen=name == "frozen encoder", steps=STEPS,
+        seed=seed, watch=lambda *row: told.append(row), **both)  # fmt: skip
     return network, told
 
 
@@ -442,7 +442,7 @@ def shown(network: Fig5, images: Halves, told: list[tuple[int, float, float]], m
     """
     from PIL import Image
 
-    every = np.array_split(np.array(told), moments)
+    every = np.array_split(np.array(told), min(moments, len(told)))
     first = [int(np.flatnonzero(images.y_test == c)[0]) for c in np.unique(images.y_test)][:SHOWN]
     x = images.x_test[first]
     with torch.inference_mode():

@@ -92,10 +92,9 @@ def cancer(seed: int = 0) -> Problem:
     tested = np.zeros(len(x), bool)
     tested[order[: len(x) // 3]] = True
     tested |= malignant  # none is learnt from
-    fit, test = tables.scaled(x[~tested], x[tested])
-    kinds = ("benign", "malignant")
-    bad = malignant[tested]
-    return _split("Breast cancer", fit, test, bad, bad.astype(int), kinds, seed, tuple(found.feature_names))
+    kinds, bad = ("benign", "malignant"), malignant[tested]
+    return _scaled(_split("Breast cancer", x[~tested], x[tested], bad, bad.astype(int), kinds, seed,
+                          tuple(found.feature_names)))  # fmt: skip
 
 
 def table(content: bytes, label: str = "", normal: str = "", seed: int = 0, title: str = "Your table") -> Problem:
@@ -119,8 +118,14 @@ def table(content: bytes, label: str = "", normal: str = "", seed: int = 0, titl
     tested = bad.copy()
     whole = np.flatnonzero(~bad)
     tested[np.random.default_rng(seed).permutation(whole)[: len(whole) // 3]] = True
-    fit, test = tables.scaled(x[~tested], x[tested])
-    return _split(title, fit, test, bad[tested] if said else None, kind[tested], tuple(kinds), seed, names)
+    known = bad[tested] if said else None
+    return _scaled(_split(title, x[~tested], x[tested], known, kind[tested], tuple(kinds), seed, names))
+
+
+def _scaled(task: Problem) -> Problem:
+    """Values on the scale of those that are fitted; nobody has looked at those that set the threshold."""
+    fitted, held, test = tables.scaled(task.fitted, task.held, task.test)
+    return task._replace(fitted=fitted, held=held, test=test)
 
 
 def _split(

@@ -10,12 +10,13 @@ ratings that may be looked at. Memory: 4 bytes for each user and item in what `p
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy.sparse import coo_matrix, csr_matrix
 from torch import nn
 
@@ -70,7 +71,9 @@ class Strong(NamedTuple):
 def hold_out_users(matrix: csr_matrix, share: float = 0.2, tell: float = 0.8, seed: int = 0) -> Strong:
     """A seeded share of users held out; each tells a share of the ratings and is asked for the others.
 
-    Source: Liang et al. (2018), arXiv:1802.05814, section 4.2.  DataError where too few users rated 5 items or more.
+    Source: Liang et al. (2018), arXiv:1802.05814, section 4.2. Departures: all ratings are told and asked for, of which
+    those that are no like count for nothing afterwards; there the data are reduced to likes first.
+    DataError where too few users rated 5 items or more.
     """
     random = np.random.default_rng((12, seed))
     enough = np.flatnonzero(np.diff(matrix.indptr) >= 5)
@@ -425,9 +428,15 @@ RANKS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
+KNOWN = {**{name: one for name, one in STARS.items() if "traits" not in name},
+         **{name: one for name, one in RANKS.items() if name not in STARS}}  # fmt: skip
+"""Every autoencoder of the comparison by its name, told no traits."""
+
+
 class Settings(BaseModel):
     """What the study is made of.
 
+    look: "compare" all methods, or fit "one" model to all ratings, whose name and share of hidden ratings follow.
     data: which ratings.  path: of your own, for "ratings".  seeds: how many, from 0; of splits, weights and order.
     asked: share of ratings that is asked for.  epochs: of every training.  k: places of a ranking.  like: from how many
     stars on a film counts as liked.
@@ -435,7 +444,10 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Literal["ratings", "ml-100k", "ml-1m", "ml-20m"] = "ratings"
+    look: Literal["compare", "one"] = "compare"
+    model: str = "CFN"
+    hidden: float = Field(0.5, ge=0, le=0.95)
+    data: Literal["ratings", "ml-100k", "ml-1m"] = "ratings"
     path: str = ""
     seeds: int = Field(3, ge=1, le=10)
     asked: float = Field(0.1, ge=0.01, le=0.5)
@@ -444,6 +456,13 @@ class Settings(BaseModel):
     like: float = Field(4.0, ge=sets.LOWEST, le=sets.HIGHEST, allow_inf_nan=False)
 
     _path = path_with("data", "ratings")
+
+    @field_validator("model")
+    @classmethod
+    def _known(cls, model: str) -> str:
+        if model not in KNOWN:
+            raise ValueError(f"it must be one of {', '.join(KNOWN)}")
+        return model
 
 
 def ratings_of(settings: Settings) -> Ratings:
@@ -458,8 +477,14 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
     users who were held out.  "floor": RMSE of the truth itself.  "noise": RMSE of CFN by share hidden.
     "activations": "f, g" → RMSE of I-AutoRec, each with a λ of its own, see `with_chosen_weight`.
     "map", "weights": places of items, and a small CFN fitted to all ratings, for the page.
+    Of "one" model: its "weights", and "seconds" of its training.
     """
     ratings = ratings_of(settings)
+    if settings.look == "one":
+        progress(0.1, f"{settings.model} learns from {ratings.matrix.nnz:,} ratings")
+        began = time.perf_counter()
+        model = one(settings).fit(ratings.matrix).model
+        return {"weights": packing.to_text(model.state_dict()), "seconds": time.perf_counter() - began}
     hold_out_users(ratings.matrix)  # where that cannot be done it is said before anything is trained
     if not likes(ratings.matrix, settings.like).nnz:
         raise DataError(f"No rating is {settings.like:g} or more, so nothing is liked; the highest is "
@@ -518,6 +543,27 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
         "activations": activations,
         "map": _map(ratings, small, settings), "weights": packing.to_text(small.model.state_dict()),
     }  # fmt: skip
+
+
+def one(settings: Settings) -> AutoencoderOf:
+    """The model that the settings name, not fitted."""
+    key, params, plan = KNOWN[settings.model]
+    params = params | ({"noise": settings.hidden} if key == "cfn" else {})
+    params = params | ({"like": settings.like} if key in LIKES else {})
+    return AutoencoderOf(key, plan={"epochs": settings.epochs, **plan}, **params)
+
+
+def of_user(method: AutoencoderOf, matrix: csr_matrix, user: int) -> np.ndarray:
+    """(items,) what the method says of one user of the ratings it was fitted to, without all others."""
+    if method.by == "users":
+        return method.predict(matrix[[user]])[0]
+    rows = matrix.T.tocsr()
+    parts = []
+    with torch.inference_mode():
+        for start in range(0, rows.shape[0], 500):
+            x = torch.from_numpy(dense(rows[start : start + 500])[0])
+            parts.append(method.model.decode(method.model.encode(x))[:, user].numpy())
+    return np.concatenate(parts).clip(method.low, method.high)
 
 
 def _star_methods(ratings: Ratings, settings: Settings, seed: int):
@@ -581,6 +627,8 @@ def _map(ratings: Ratings, small: AutoencoderOf, settings: Settings) -> dict[str
 
 def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """A study as a table: stars, then rankings."""
+    if "stars" not in found:
+        return [{"seconds of training": f"{found['seconds']:.1f}"}]
     stars = [{"method": name, "RMSE": over_seeds(m["rmse"]), "MAE": over_seeds(m["mae"])}
              for name, m in found["stars"].items()]  # fmt: skip
     ranks = [{"method": name, "Recall": over_seeds(m["recall"]), "NDCG": over_seeds(m["ndcg"])}

@@ -52,8 +52,7 @@ def start_over() -> None:
 
 AGAIN = {"on_change": start_over, **looks.LINKED}
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-    here = {title: name for title, name in KINDS.items() if name != "fashion" or shelf.sets()["fashion"].here}
-    data = here[looks.option("Examples", list(here), "detect.data", on_change=start_over)]
+    data = KINDS[looks.option("Examples", list(KINDS), "detect.data", on_change=start_over)]
     settings: dict = {"data": data}
     if data in ("digits", "fashion"):
         classes = list(shelf.sets()[data].classes or [])
@@ -63,6 +62,10 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     code = st.select_slider("Units of the code", CODES, 16 if data in ("digits", "fashion", "images") else 8,
                             key=f"detect.code.{data}", width=260, **AGAIN)  # fmt: skip
 settings["code"] = code
+if data == "fashion" and not shelf.sets()["fashion"].here:
+    st.info("Fashion-MNIST is not on this computer.", icon=":material/info:")
+    material.offer("fashion", shelf.sets()["fashion"])
+    st.stop()
 if data == "table":
     said = own_table()
     if said is None:

@@ -19,11 +19,10 @@ from aecore.tasks import recommend
 from app import exhibits, looks, material, plots, shelf, studies
 
 DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m",
-        "MovieLens 20M": "ml-20m", "your ratings": "own"}  # fmt: skip
+        "your ratings": "own"}  # fmt: skip
 UNITS = {"cdae": "chance of a like", "multi_vae": "share of the next like"}
-KNOWN = {**{name: one for name, one in recommend.STARS.items() if "traits" not in name},
-         **{name: one for name, one in recommend.RANKS.items() if name not in recommend.STARS}}  # fmt: skip
 FIRST = "CFN"
+HIDDEN = recommend.Settings().hidden
 MINE = "mine"
 SHOWN = 10
 
@@ -35,11 +34,11 @@ exhibits.heading(
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     data = DATA[st.selectbox("Ratings", list(DATA), key="recommend.data", width=210, **looks.LINKED)]
     who = looks.option("Whose ratings", [MINE, "a user’s"], "recommend.who")
-    shown = st.selectbox("Autoencoder", [FIRST, *(n for n in KNOWN if n != FIRST)], key="recommend.model", width=200,
-                         **looks.LINKED)  # fmt: skip
+    shown = st.selectbox("Autoencoder", [FIRST, *(n for n in recommend.KNOWN if n != FIRST)], width=200,
+                         key="recommend.model", **looks.LINKED)  # fmt: skip
     hidden = None
     if shown == FIRST:
-        hidden = st.select_slider("Share hidden in training", recommend.NOISES, KNOWN[FIRST][1]["noise"],
+        hidden = st.select_slider("Share hidden in training", recommend.NOISES, HIDDEN,
                                   key="recommend.hidden", width=220, **looks.LINKED)  # fmt: skip
 path = None
 if data == "own":
@@ -82,34 +81,30 @@ def opened() -> Ratings:
         st.stop()
 
 
-def parameters(shown: str, hidden: float | None, like: float) -> dict[str, Any]:
-    """Of the chosen autoencoder: those of the comparison below, with what the visitor changed."""
-    key, params, _ = KNOWN[shown]
-    return {**params, **({} if hidden is None else {"noise": hidden}),
-            **({"like": like} if key in recommend.LIKES else {})}  # fmt: skip
-
-
-@st.cache_resource(max_entries=6, show_spinner="Training on all ratings, a few seconds …")
-def fitted(said: str, shown: str, hidden: float | None, like: float, stored: bool) -> recommend.AutoencoderOf:
-    """A model of all ratings, seed 0; stored: the one that was kept with the comparison."""
-    key, _, plan = KNOWN[shown]
-    spec, params = DataSpec.model_validate_json(said), parameters(shown, hidden, like)
-    method = recommend.AutoencoderOf(key, plan={"epochs": EPOCHS, **plan}, **params)
-    matrix = sets.get(spec).matrix
-    kept = kept_with_study(spec) if stored else None
-    if kept is None:
-        return method.fit(matrix)
-    method.begin(matrix).model.load_state_dict(packing.from_text(kept))
+@st.cache_resource(max_entries=6, show_spinner=False)
+def built(said: str, _weights: dict[str, Any]) -> recommend.AutoencoderOf:
+    """The model of these settings, as JSON, with weights that were fitted to all ratings."""
+    settings = recommend.Settings.model_validate_json(said)
+    method = recommend.one(settings).begin(recommend.ratings_of(settings).matrix)
+    method.model.load_state_dict(packing.from_text(_weights))
     return method
 
 
-def kept_with_study(spec: DataSpec) -> dict[str, Any] | None:
-    """Weights of FIRST as the comparison has it, None where there is none yet."""
-    found = tasks.stored("recommend", {"data": spec.name, "path": spec.path or ""}, shelf.queue().studies)
-    return (found or {}).get("weights")
+def fitted() -> recommend.AutoencoderOf | None:
+    """The chosen model of all ratings, seed 0; None while it is computed. FIRST as usual comes with the comparison."""
+    source = {"data": spec.name, "path": spec.path or ""}
+    chosen = {**source, "look": "one", "model": shown}
+    chosen |= {"hidden": hidden} if hidden is not None else {}
+    chosen |= {"like": liked_from} if key in recommend.LIKES else {}
+    kept = None
+    if shown == FIRST and hidden == HIDDEN:
+        kept = (tasks.stored("recommend", source, shelf.queue().studies) or {}).get("weights")
+    if kept is None:
+        found = studies.result("recommend", chosen, f"{shown} learns from all ratings", 20.0)
+        kept = found and found["weights"]
+    return None if kept is None else built(tasks.checked("recommend", chosen).model_dump_json(), kept)
 
 
-EPOCHS = recommend.Settings().epochs
 ratings = opened()
 items = len(ratings.titles)
 low, high = float(ratings.matrix.data.min()), float(ratings.matrix.data.max())
@@ -163,7 +158,7 @@ def read(said: str) -> dict[int, float]:
     return looks.read_code(said, items)
 
 
-key = KNOWN[shown][0]
+key = recommend.KNOWN[shown][0]
 by_items = key == "i_autorec"
 left, right = st.container(key="halves-recommend").columns([2, 3], gap="large")
 with left:
@@ -191,12 +186,13 @@ if by_items and user is None:
                 icon=":material/info:")  # fmt: skip
     st.stop()
 
-usual_first = shown == FIRST and hidden == KNOWN[FIRST][1]["noise"]
-method = fitted(spec.model_dump_json(), shown, hidden, liked_from if key in recommend.LIKES else 0.0,
-                usual_first and kept_with_study(spec) is not None)  # fmt: skip
+with right:
+    method = fitted()
+if method is None:
+    st.stop()
 x = np.zeros(items, np.float32)
 x[list(given)] = list(given.values())
-out = method.predict(ratings.matrix)[user] if by_items else method.predict(csr_matrix(x[None]))[0]
+out = recommend.of_user(method, ratings.matrix, user) if by_items else method.predict(csr_matrix(x[None]))[0]
 stars = key not in UNITS
 unit = UNITS.get(key, "predicted stars")
 order = np.argsort(np.array(first), kind="stable")
@@ -265,7 +261,7 @@ from aecore.tasks.recommend import AutoencoderOf, hold_out, rmse
 
 matrix = ratings.get(DataSpec(name={spec.name!r}, path={spec.path!r})).matrix
 known, asked = hold_out(matrix, share=0.1, seed=0)
-method = AutoencoderOf({key!r}, plan={ {"epochs": EPOCHS, **KNOWN[shown][2]}!r}, **{method.params!r}).fit(known)
+method = AutoencoderOf({key!r}, plan={method.plan!r}, **{method.params!r}).fit(known)
 print(method.predict(known).shape{', rmse(method.predict(known), asked)' if stars else ''})
 """,
     "recommend",

@@ -125,7 +125,7 @@ function makeThreshold() {
       cell(counted(total[1] - hits), `${meta.names[1]}, missed`, SORTS[1]),
       cell(counted(alarms), `${meta.names[0]}, false alarms: ${percent(share(alarms, total[0]))}`, SORTS[0]),
       cell(counted(total[0] - alarms), `${meta.names[0]}, let pass`, SORTS[0]),
-      cell(percent(share(hits, hits + alarms)), "of the alarms are right (precision)"),
+      cell(hits + alarms ? percent(share(hits, hits + alarms)) : "\u2013", "of the alarms are right (precision)"),
       cell(shown(at, 3), `threshold on the ${meta.score}`),
     );
   }
