@@ -119,7 +119,7 @@ class GatedLayer(nn.Module):
 
 
 class GatedStacks(nn.Module):
-    """What each pixel is told of those before it: x (B, C, H, W) in {0, 1} → (B, p, H, W).
+    """What each pixel is told of those before it: x (B, C, H, W) in [0, 1] → (B, p, H, W).
 
     The first of the layers has 7×7 filters, the others 3×3. With a condition h every gate reads
     tanh(W_f ∗ x + V_f ∗ h) ⊙ σ(W_g ∗ x + V_g ∗ h), in both stacks; h is (B, given, 1, 1), the same everywhere,
@@ -257,7 +257,7 @@ class RowLSTMLayer(nn.Module):
 
 
 class RowLSTM(nn.Module):
-    """What each pixel is told of those before it: x (B, C, H, W) in {0, 1} → (B, 2p, H, W).
+    """What each pixel is told of those before it: x (B, C, H, W) in [0, 1] → (B, 2p, H, W).
 
     A 7×7 convolution that does not see the present pixel (mask A), in two parts, then layers of row LSTM.
 
