@@ -14,13 +14,13 @@ from typing import Any
 from .catalog import CATALOG, entry
 from .data.base import Batch, Data, DataError, DataSpec
 from .entry import FieldError
-from .models.base import Model
+from .models.base import Model, take_encoder
 from .runs import Run, RunError, seeded_build
 from .train import Diverged, Plan, Training
 
 __all__ = [
     "CATALOG", "Batch", "Data", "DataError", "DataSpec", "Diverged", "FieldError", "Model", "Plan", "Run", "RunError",
-    "Training", "build", "entry", "load", "train",
+    "Training", "build", "entry", "load", "take_encoder", "train",
 ]  # fmt: skip
 
 

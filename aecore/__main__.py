@@ -96,6 +96,9 @@ def train(
     held_out: Annotated[int | None, typer.Option(help="held-out examples for the curves")] = None,
     seed: Annotated[int | None, typer.Option(help="of weights, order and noise")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the best there is")] = None,
+    encoder: Annotated[
+        str, typer.Option(metavar="RUN", help="hold the encoder of this run, and train only what follows it")
+    ] = "",
     title: Annotated[str, typer.Option(help="what to call the run")] = "",
     out: Annotated[
         Path | None, typer.Option(metavar="DIR", help="the run's folder; by default a new one in runs/")
@@ -117,7 +120,7 @@ def train(
     _device(device)
     _loaded(spec)  # a wrong name or a broken picture is told before there is a folder
     # Not queued: an app that watches the same folder must not take it up as well.
-    run = Run.create(model, spec, checked, plan, path=out, title=title, status="paused")
+    run = Run.create(model, spec, checked, plan, path=out, title=title, encoder=encoder, status="paused")
     return _train(run, device)
 
 

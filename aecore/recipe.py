@@ -50,6 +50,7 @@ def same(run: Run, recipe: dict[str, Any]) -> bool:
         and run.entry.check(info.params) == run.entry.check(recipe["params"])
         and info.data == DataSpec(**recipe["data"])
         and info.plan == Plan(**recipe["plan"])
+        and info.encoder == recipe.get("encoder", "")
     )
 
 
@@ -63,7 +64,7 @@ def train(recipe: dict[str, Any], work: Path) -> Run:
     else:
         run = Run.create(
             recipe["model"], DataSpec(**recipe["data"]), recipe["params"], Plan(**recipe["plan"]),
-            path=path, title=recipe["title"],
+            path=path, title=recipe["title"], encoder=recipe.get("encoder", ""),
         )  # fmt: skip
     if run.info.status != "done":
         with tqdm(total=1000, desc=recipe["id"], unit="‰") as bar:
@@ -105,6 +106,7 @@ def card(run: Run) -> str:
     binary = "binary" in info.params and info.params.get("values", "binary") == "binary"
     pixels = BINARISED[info.params["binary"]] if binary else ""
     settings = ", ".join(f"{name} {value}" for name, value in {**info.params, **info.plan.model_dump()}.items())
+    settings += f"; the encoder of {info.encoder}, held" if info.encoder else ""
     seconds = run.heartbeat().get("seconds", 0)
     took = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
     lines = [f"# {info.title}", "", f"{run.entry.name}: {run.entry.idea} Source: {run.entry.source}.", "",

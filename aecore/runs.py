@@ -42,7 +42,7 @@ from . import device as devices
 from .catalog import entry
 from .data.base import Data, DataError, DataSpec
 from .entry import Entry, FieldError
-from .models.base import Model
+from .models.base import Model, take_encoder
 from .packing import SCALE, pack, unpack
 from .train import Diverged, Plan, Row, Training
 
@@ -84,6 +84,7 @@ class Info(BaseModel):
     shape: tuple[int, ...] = ()
     classes: tuple[str, ...] | None = None
     source: str = ""
+    encoder: str = Field("", description="run whose encoder it has, held fixed; empty: its own")
     owner: str = Field("", description="digest of its owner's token; empty: nobody's")
     group: str = Field("", description="the comparison it was queued with (`sweeps.submit`)")
     status: Status = "queued"
@@ -191,12 +192,15 @@ class Run:
         title: str = "",
         owner: str = "",
         group: str = "",
+        encoder: str = "",
         status: Status = "queued",
     ) -> Run:
         """A new folder; a queue that watches it takes up what is queued. FieldError for bad settings, before
         anything is written."""
         which = entry(model)
         checked = which.check(params or {})
+        if encoder:
+            find(encoder)
         identity = path.name if path else new_id(model)
         path = path or root() / identity
         if (path / "run.json").exists():
@@ -204,7 +208,7 @@ class Run:
         now = time.time()
         info = Info(
             id=identity, title=title or which.name, model=model, params=checked, data=data,
-            plan=plan or Plan(**which.plan), owner=owner, group=group, status=status,
+            plan=plan or Plan(**which.plan), encoder=encoder, owner=owner, group=group, status=status,
             created=now, order=now,
         )  # fmt: skip
         try:
@@ -476,6 +480,8 @@ class Run:
             raise FieldError("data", f"{self.entry.name} takes {' or '.join(self.entry.kinds)} data, not {data.kind}")
         device = torch.device(device) if device else devices.best()
         model = seeded_build(self.entry, data.shape, self.info.params, self.info.plan.seed)
+        if self.info.encoder:
+            take_encoder(model, find(self.info.encoder).model())
         training = Training(model, data, self.info.plan, device)
         self.save(
             shape=data.shape, classes=data.classes, source=data.source, device=devices.name(training.device),

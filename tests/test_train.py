@@ -11,8 +11,9 @@ from pydantic import ValidationError
 from torch import nn
 
 import aecore
-from aecore import Batch, DataError, DataSpec, Diverged, Plan, Run, Training, bench
+from aecore import Batch, DataError, DataSpec, Diverged, FieldError, Plan, Run, RunError, Training, bench
 from aecore.data import load
+from aecore.explore import export
 from aecore.models.base import Autoencoder, Model, Player, total
 from aecore.train import MARKS, evaluate, losses, marks, mix
 from tests import conftest, naive
@@ -310,3 +311,43 @@ def test_the_bench_counts_its_steps(monkeypatch):
     assert len(counted) == 2 * bench.ROW
     with pytest.raises(ValueError, match="multiple"):
         bench.race(print, print, block=bench.ROW + 1)
+
+
+# --- an encoder that is held ------------------------------------------------------------------------------------------
+
+
+def test_an_encoder_of_another_model_is_held_and_what_follows_it_is_trained():
+    vae = aecore.build("vae", (1, 8, 8), code=3, net="dense", width=16).eval()
+    data = load(DataSpec(name="digits8", limit=64))
+    x = data.test.batch(torch.arange(5)).x
+    for key, more in (("pixelcnn_decoder", {"maps": 8, "layers": 1}), ("deep", {}), ("vae", {})):
+        model = aecore.build(key, (1, 8, 8), 5, code=3, net="dense", width=16, **more)
+        aecore.take_encoder(model, vae)
+        assert torch.allclose(model.eval().encode(x), vae.encode(x), atol=1e-6), key
+        before = [p.clone() for p in model.parameters()]
+        for _ in Training(model, data, Plan(epochs=1, batch=32, precision="fp32"), "cpu"):
+            pass
+        assert torch.allclose(model.eval().encode(x), vae.encode(x), atol=1e-6), key
+        assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), key
+    for other in (aecore.build("vae", (1, 8, 8), code=4, net="dense", width=16),
+                  aecore.build("vae", (1, 8, 8), code=3, net="dense", width=32),
+                  aecore.build("deep", (1, 8, 8), code=6, net="dense", width=16),
+                  aecore.build("pixelcnn", (1, 8, 8), width=8, layers=1)):  # fmt: skip
+        with pytest.raises(FieldError, match="encoder"):
+            aecore.take_encoder(aecore.build("deep", (1, 8, 8), code=3, net="dense", width=16), other)
+
+
+def test_a_run_with_the_encoder_of_another_says_so_and_keeps_it(tmp_path, monkeypatch):
+    monkeypatch.setenv("AECORE_RUNS", str(tmp_path))
+    spec, plan = DataSpec(name="digits8", limit=64), Plan(epochs=1, batch=32, precision="fp32")
+    params = {"code": 3, "net": "dense", "width": 16}
+    first = Run.create("vae", spec, params, plan, path=tmp_path / "first")
+    assert first.execute("cpu") == "done"
+    second = Run.create("deep", spec, params, plan, path=tmp_path / "second", encoder="first")
+    assert second.execute("cpu") == "done"
+    x = second.data().test.batch(torch.arange(5)).x
+    assert torch.allclose(Run.open(tmp_path / "second").model().encode(x), first.model().encode(x), atol=1e-6)
+    assert 'runs.find("first")' in export.snippet(second) and "take_encoder" not in export.snippet(first)
+    with pytest.raises(RunError, match="no run 'nobody'"):
+        Run.create("deep", spec, params, plan, path=tmp_path / "third", encoder="nobody")
+    assert not (tmp_path / "third").exists()

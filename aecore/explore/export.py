@@ -222,6 +222,14 @@ def tensorboard(run: Run, folder: str | Path) -> Path:
     return folder
 
 
+def _encoder(identity: str) -> str:
+    """The lines that take the encoder of another run."""
+    if not identity:
+        return ""
+    return f"""aecore.take_encoder(model, aecore.runs.find("{identity}").model())  # held: what follows it is trained
+"""
+
+
 def snippet(run: Run) -> str:
     """This experiment as a Python script: run where aecore can be imported, it trains the same model again.
 
@@ -245,7 +253,7 @@ model = aecore.build(
     seed={plan["seed"]},
 {_lines(info.params)}
 )
-plan = dict(
+{_encoder(info.encoder)}plan = dict(
 {_lines(plan)}
 )
 

@@ -154,6 +154,29 @@ class Autoencoder(Decoding):
         return self.encoder(x)
 
 
+def take_encoder(model: Model, other: Model) -> None:
+    """From now on a model has the encoder of another, and holds it: only what is behind the code is trained.
+
+    Of an encoder to a Gaussian the half that gives μ is taken where the model's own gives no variances, so that its
+    code is then the other's `encode(x)`.  Raises FieldError where one has no encoder, or the networks differ.
+    """
+    own, theirs = (getattr(one, "encoder", None) for one in (model, other))
+    if own is None or theirs is None:
+        raise FieldError("encoder", "one of these two models has none: choose two autoencoders")
+    wanted, there = own.state_dict(), theirs.state_dict()
+    taken = {name: there[name][: len(value)] if value.ndim else there[name]
+             for name, value in wanted.items() if name in there}  # fmt: skip
+    most = 2 if isinstance(other, Stochastic) and not isinstance(model, Stochastic) else 1
+    halved = all(len(there[name]) in (len(value), most * len(value)) for name, value in wanted.items()
+                 if name in taken and value.ndim)  # fmt: skip
+    fits = {name: value.shape for name, value in taken.items()} == {name: v.shape for name, v in wanted.items()}
+    if not fits or not halved or len(there) != len(wanted):
+        raise FieldError("encoder", "the networks differ: give the model the other's net, width and code, for images "
+                         "of the same size")  # fmt: skip
+    own.load_state_dict(taken)
+    own.requires_grad_(False)
+
+
 class Stochastic(Autoencoder):
     """An autoencoder that encodes to a Gaussian q(z|x): encoder (B, *shape) → (B, 2D), μ and log σ²."""
 

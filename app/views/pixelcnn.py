@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 import torch
 
-from aecore import DataError, Run
+from aecore import DataError, Run, runs
 from aecore.data import image as read_picture
 from aecore.explore import codes, drawing
 from aecore.measure import passing, sharpness
@@ -277,11 +277,11 @@ back()
 
 # --- sharp or blurred -------------------------------------------------------------------------------------------------
 
-st.header("The same images, sharp and blurred", anchor=False)
+st.header("The same code, sharp and blurred", anchor=False)
 st.markdown(
-    "A decoder that must answer with **one** picture answers with a mean; one that draws answers with **a** picture. "
-    "Each has its own code of 16 numbers."
+    "A decoder that must answer with **one** picture answers with a mean; one that draws answers with **a** picture."
 )
+DECODERS = {"VAE": "vae-16", "feature loss": "dfc-vae-16", "PixelCNN decoder": "pixelcnn-decoder-16"}
 
 
 @seen.remember(max_entries=32)
@@ -303,21 +303,35 @@ def blur(run: Run) -> float:
     )
 
 
+@seen.remember(max_entries=4)
+def one_code(run: Run, others: tuple[str, ...]) -> bool:
+    """Whether all of these runs give an image the same code."""
+    test = shelf.data(run).test
+    ids = passing.first(test, 20)
+    mine = codes.codes(shelf.model(run), test, ids)
+    return all(np.allclose(codes.codes(shelf.model(runs.find(name)), test, ids), mine, atol=0.02) for name in others)
+
+
 @st.fragment
 def beside() -> None:
-    """Reconstructions of the same images by a VAE, a PixelCNN decoder and a feature loss."""
-    by = {"VAE": "vae-16", "feature loss": "dfc-vae-16", "PixelCNN decoder": "pixelcnn-decoder-16"}
-    runs = {name: found for name, key in by.items() if (found := exhibits.example(key))}
-    if "PixelCNN decoder" not in runs:
+    """Codes of the same images decoded by a VAE, by a feature loss and by a PixelCNN."""
+    there = {name: found for name, key in DECODERS.items() if (found := exhibits.example(key))}
+    if "PixelCNN decoder" not in there:
         st.info("The example pixelcnn-decoder-16 is not trained: make pretrained.", icon=":material/info:")
         return
     again = looks.number("Seed of choice and draws", 9999, "pixelcnn.beside", width=220)
-    drawer_run = runs["PixelCNN decoder"]
+    drawer_run = there["PixelCNN decoder"]
     ids = tuple(seen.choice(drawer_run, 10, again).tolist())
     sheets = [("original", seen.images(drawer_run, ids))]
-    sheets += [(name, seen.reconstructions(found, ids)) for name, found in runs.items() if found is not drawer_run]
+    sheets += [(name, seen.reconstructions(found, ids)) for name, found in there.items() if found is not drawer_run]
     sheets += [(f"drawn, {k + 1}", variations(drawer_run, ids, 3 * again + k)) for k in range(3)]
     contact(sheets, key="pixelcnn.sheet", tile=64, alt="Images and what three decoders make of their codes")
+    size = drawer_run.info.params["code"]
+    if one_code(drawer_run, tuple(found.info.id for found in there.values())):
+        st.caption(f"Each image is one code of {size} numbers, by the VAE’s encoder. The other decoders were trained "
+                   "behind that same encoder, which was held.")  # fmt: skip
+    else:
+        st.caption(f"Each decoder has its own encoder: an image has another code of {size} numbers for each.")
     test = shelf.data(drawer_run).test
     truth = passing.examples(test, passing.first(test, 200))
     looks.numbers([
@@ -325,7 +339,7 @@ def beside() -> None:
         ("in black and white", f"{sharpness.gradient_energy((truth > 0.5).float()):.4f}",
          "what the PixelCNN decoder learns", ""),
         *((name, f"{blur(found):.4f}", "of its reconstructions", colour)
-          for (name, found), colour in zip(runs.items(), exhibits.LINES, strict=False)),
+          for (name, found), colour in zip(there.items(), exhibits.LINES, strict=False)),
     ])  # fmt: skip
 
 
