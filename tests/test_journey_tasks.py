@@ -122,6 +122,9 @@ def test_a_film_is_rated_and_own_ratings_are_compared(tab, address, tmp_path):
     pick(tab, "Autoencoder", "U-AutoRec")
     tab.wait_for_url("**recommend.model=U-AutoRec**")
     settled(tab)
+    for whose in ("a user’s", "mine"):  # what was rated is still there afterwards
+        tab.get_by_role("radio", name=whose).click()
+        settled(tab)
     assert "1:5_7:2" in tab.url.replace("%3A", ":")
 
     random = np.random.default_rng(0)
