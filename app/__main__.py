@@ -32,7 +32,10 @@ def warm() -> None:
         run = first.choose([run for run in jobs.Queue().listing(pretrained=True) if run.info.model in CATALOG])
         if run:
             first.view(run)
-    import ot  # noqa: F401  a second, for which the page on transport would have to wait
+    # A second each, for which the pages on transport and on clusters would have to wait.
+    import ot  # noqa: F401
+    import sklearn.cluster
+    import sklearn.discriminant_analysis  # noqa: F401
 
 
 def main() -> None:

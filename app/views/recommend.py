@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 from contextlib import suppress
 from itertools import pairwise
 from typing import Any
@@ -158,6 +159,48 @@ def read(said: str) -> dict[int, float]:
     return looks.read_code(said, items)
 
 
+def scatter(dots: list[tuple[int, float, int, str]], rings: list[tuple[int, float, str]], kinds: list[str], unit: str,
+            reach: tuple[float, float]) -> str:  # fmt: skip
+    """Films from left to right, what is predicted upwards, in the colours of classes; rings: what was given.
+
+    dots: (place, value, kind, words).  rings: (place, value, words).  reach: of the values.
+    In HTML, so that the first picture need not wait for the library of figures.
+    """
+    low, span = reach[0], (reach[1] - reach[0]) or 1.0
+
+    def at(spot: int, value: float, size: float) -> str:
+        """Where a mark of so many pixels stands."""
+        return (f"position:absolute;left:calc({100 * (spot + 0.5) / len(dots):.2f}% - {size / 2}px);"
+                f"bottom:calc({100 * (value - low) / span:.2f}% - {size / 2}px);width:{size}px;height:{size}px;"
+                "border-radius:50%;box-sizing:border-box;")  # fmt: skip
+
+    def colour(kind: int) -> str:
+        light, dark = (some[kind % 10] for some in (plots.CLASS_COLOURS, plots.CLASS_COLOURS_DARK))
+        return f"light-dark({light},{dark})"
+
+    lines = "".join(
+        f'<div style="position:absolute;left:0;right:0;bottom:{25 * k}%;border-top:1px solid rgba(128,135,144,.25)">'
+        f'<span style="position:absolute;right:calc(100% + .5rem);top:-.75em;opacity:.75">{low + span * k / 4:.2g}'
+        "</span></div>" for k in range(5)
+    )  # fmt: skip
+    marks = "".join(f'<i title="{html.escape(words)}" style="{at(spot, value, 7)}background:{colour(kind)}"></i>'
+                    for spot, value, kind, words in dots)  # fmt: skip
+    marks += "".join(f'<i title="{html.escape(words)}" style="{at(spot, value, 16)}border:2.5px solid {plots.INK}"></i>'
+                     for spot, value, words in rings)  # fmt: skip
+    names = "".join(
+        f'<span style="white-space:nowrap"><i style="display:inline-block;width:.75rem;height:.75rem;border-radius:50%;'
+        f'background:{colour(k)}"></i> {html.escape(kind)}</span>' for k, kind in enumerate(kinds)
+    )  # fmt: skip
+    names += f'<span style="white-space:nowrap;color:{plots.INK}">◯ ratings given</span>' if rings else ""
+    return (
+        f'<div style="display:flex;flex-wrap:wrap;gap:.2rem 1rem">{names}</div>'
+        '<div role="img" aria-label="The predicted rating of every film, by genre, and the ratings given" '
+        f'style="position:relative;height:300px;margin:1.2rem .5rem 1.2rem 3.2rem">{lines}{marks}</div>'
+        f'<div style="opacity:.75;font-size:.95rem">upwards: {unit}; from left to right: films, by genre. Point at one '
+        "for its title.</div>"
+    )
+
+
 key = recommend.KNOWN[shown][0]
 by_items = key == "i_autorec"
 left, right = st.container(key="halves-recommend").columns([2, 3], gap="large")
@@ -199,19 +242,12 @@ order = np.argsort(np.array(first), kind="stable")
 place = np.empty(items, int)
 place[order] = np.arange(items)
 with right:
-    made = exhibits.figure(400, "films, by genre", unit)
-    for genre in sorted(set(first)):  # in the theme's colours of classes
-        some = [i for i in order if first[i] == genre]
-        made.add_scatter(x=place[some], y=out[some], mode="markers", name=genre or "films",
-                         marker={"size": 6},
-                         text=[ratings.titles[i] for i in some], hovertemplate="%{text}: %{y:.3g}")  # fmt: skip
-    if stars:
-        made.add_scatter(x=place[list(given)], y=list(given.values()), mode="markers", name="ratings given",
-                         marker={"size": 13, "symbol": "diamond-open", "color": plots.INK, "line": {"width": 2}},
-                         text=[ratings.titles[i] for i in given], hovertemplate="%{text}: %{y}")  # fmt: skip
-    made.update_layout(hovermode="closest")
-    made.update_xaxes(showticklabels=False)
-    exhibits.show(made, "recommend.vector", "The predicted rating of every film, by genre, and the ratings given")
+    kinds = sorted(set(first))
+    number = [kinds.index(genre) for genre in first]
+    dots = [(place[i], float(out[i]), number[i], f"{ratings.titles[i]}: {out[i]:.3g}") for i in order]
+    rings = [(place[i], value, f"{ratings.titles[i]}: {value:g} given") for i, value in given.items()] if stars else []
+    reach = (low, high) if stars else (0.0, float(out.max()))
+    st.html(scatter(dots, rings, [kind or "films" for kind in kinds], unit, reach))
 
 st.header("Recommended, and why", anchor=False)
 best = [int(i) for i in np.argsort(-out) if i not in given][:SHOWN]
