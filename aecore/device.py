@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import ctypes
 import platform
+import threading
+from collections.abc import Callable, Hashable
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
+from torch import Tensor
 
 
 def best() -> torch.device:
@@ -63,3 +66,45 @@ def name(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return {"mps": "Apple GPU", "cpu": "CPU"}[device.type]
+
+
+class Replays:
+    """Work of a great many small kernels on a CUDA device, launched as one: captured as a graph, and replayed.
+
+    What is done may depend on nothing but the shapes of the tensors and what the `key` names: every branch taken
+    while it is captured is taken for good. The first call with a key computes as ever, the second captures, since
+    that takes about as long as computing. The last few are kept.
+    """
+
+    KEPT = 4
+
+    def __init__(self):
+        self._graphs: dict[Hashable, tuple[torch.cuda.CUDAGraph, tuple[Tensor, ...], Tensor] | None] = {}
+        self._lock = threading.Lock()
+
+    def __deepcopy__(self, memo) -> Replays:
+        return Replays()  # a graph works on the memory of its own model
+
+    def __reduce__(self):
+        return Replays, ()
+
+    def __call__(self, key: Hashable, work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        """work(*inputs), a tensor of its own."""
+        with self._lock:  # a graph has one set of inputs, and one result
+            if key not in self._graphs:
+                while len(self._graphs) >= self.KEPT:
+                    del self._graphs[next(iter(self._graphs))]
+                self._graphs[key] = None
+                return work(*inputs)
+            found = self._graphs.pop(key)
+            if found is None:
+                graph, own = torch.cuda.CUDAGraph(), tuple(x.clone() for x in inputs)
+                with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+                    result = work(*own)
+                found = graph, own, result
+            self._graphs[key] = found  # as the last one used
+            graph, own, result = found
+            for mine, x in zip(own, inputs, strict=True):
+                mine.copy_(x)
+            graph.replay()
+            return result.clone()

@@ -74,7 +74,7 @@ def expand(recipe: dict[str, Any], seeds: int | None = None) -> Iterator[tuple[V
     """(value, seed, recipe of that run) of a [[sweep]] in recipe.toml, seed by seed: the first is whole first.
 
     What varies is the parameter `vary`, or, where that is "model", what [[sweep.models]] says: model, data, params and
-    plan, each beside what is common; a value is then its title.
+    plan, each beside what is common; a value is then its title. Snapshots are of the first seed alone.
     """
     common = {name: recipe[name] for name in ("shown", "snapshots") if name in recipe}
     for seed in range(recipe["seeds"] if seeds is None else seeds):
@@ -82,12 +82,14 @@ def expand(recipe: dict[str, Any], seeds: int | None = None) -> Iterator[tuple[V
             kept = common
             if recipe["vary"] == "model":
                 single = recipe["models"][place]
-                kept = common | ({"snapshots": single["snapshots"]} if "snapshots" in single else {})
+                kept = common | {name: single[name] for name in ("snapshots", "published") if name in single}
                 title, model = f"{recipe['title']}: {value}", single.get("model", recipe.get("model"))
                 data, params, plan = (single.get(name, {}) for name in ("data", "params", "plan"))
             else:
                 title = f"{recipe['title']}, {recipe.get('symbol', recipe['vary'])} = {value}"
                 model, data, params, plan = recipe["model"], {}, {recipe["vary"]: value}, {}
+            if seed:
+                kept = {name: said for name, said in kept.items() if name != "snapshots"}
             yield value, seed, {
                 "id": run_id(recipe["id"], place) + (f"-seed-{seed}" if seed else ""), "title": title, "model": model,
                 "data": {**recipe["data"], **data}, "params": {**recipe["params"], **params},

@@ -172,6 +172,9 @@ class Training:
             players = self.model.players(progress)
             self._round(players)
             self.step += 1
+            if self.draws >= self.draws_total:
+                with torch.no_grad():
+                    self.model.refresh(self.data.train, 1.0)  # what is estimated is that of the weights as they ended
             evaluate_now = any(before < mark <= self.draws for mark in self.marks)
             if self.step % self.every == 0 or evaluate_now:
                 row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
@@ -229,6 +232,10 @@ class Training:
             if name in self._saved:
                 groups = self.optimisers[name].state_dict()["param_groups"]
                 self.optimisers[name].load_state_dict({"state": self._saved.pop(name), "param_groups": groups})
+                for parameter, slots in self.optimisers[name].state.items():
+                    for slot, value in slots.items():
+                        if value.shape == parameter.shape:  # laid out as it is: a GPU's fused Adam insists
+                            slots[slot] = torch.empty_like(parameter).copy_(value)
         return self.optimisers[name]
 
     def _draw(self) -> Batch:

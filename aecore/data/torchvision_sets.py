@@ -124,9 +124,9 @@ class Official:
 
 def _torchvision(name: str) -> Any:
     """One of torchvision's classes; imported late, because that takes more than a second."""
-    import torchvision.datasets
+    from torchvision import datasets  # by its one door: another thread may be importing it, too
 
-    return getattr(torchvision.datasets, name)
+    return getattr(datasets, name)
 
 
 def _idx(name: str, md5: dict[str, str]) -> dict[str, Any]:
@@ -159,13 +159,13 @@ def _read_cifar(folder: Path) -> tuple[Part, Part]:
 
 
 def _get_cifar(folder: Path, progress: Progress | None) -> None:
-    from torchvision.datasets.utils import extract_archive
+    from torchvision import datasets
 
     source = _torchvision("CIFAR10")
     archive = folder.parent / source.filename
     fetch([source.url], source.tgz_md5, archive, progress)
     try:
-        extract_archive(str(archive), str(folder.parent))
+        datasets.utils.extract_archive(str(archive), str(folder.parent))
     except OSError as e:
         raise DataError(
             f"CIFAR-10 could not be unpacked in {folder.parent}: {e.strerror or e}. Free some space."

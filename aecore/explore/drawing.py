@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,18 +43,26 @@ def able(model: nn.Module) -> PixelByPixel:
     return model
 
 
-def conditions(model: PixelByPixel, n: int, label: int | None, code: np.ndarray | None) -> Tensor | None:
-    """What the network is told beside the pixels: a label for all, the labels in turn, or a code (D,).
+def conditions(
+    model: PixelByPixel, n: int, label: int | Sequence[int] | None, code: np.ndarray | None
+) -> Tensor | None:
+    """What the network is told beside the pixels: a label for all or one for each, the labels in turn, or a code (D,).
 
     Raises DataError for a label or a code that the model does not know.
     """
     if isinstance(model, ImageDensity):
         if code is not None:
             raise DataError("This model has no code: it draws from noise alone. Leave the code out.")
-        if label is not None and not 0 <= label < model.classes:
+        if label is None:
+            return model.given(None, n)
+        y = np.broadcast_to(label, n) if np.ndim(label) == 0 else np.asarray(label)
+        if y.shape != (n,):
+            raise DataError(f"There are {len(y)} labels for {n} images: give one, or one for each.")
+        wrong = [c for c in y.tolist() if not 0 <= c < model.classes]
+        if wrong:
             there = f"labels from 0 to {model.classes - 1}" if model.classes else "no labels"
-            raise DataError(f"There is no label {label}: this model knows {there}.")
-        return model.given(None if label is None else torch.full((n,), label), n)
+            raise DataError(f"There is no label {wrong[0]}: this model knows {there}.")
+        return model.given(torch.from_numpy(y.copy()), n)
     if code is None:
         raise DataError("This model draws from a code: give that of an image.")
     if label is not None or np.shape(code) != (model.code,):
@@ -63,20 +73,23 @@ def conditions(model: PixelByPixel, n: int, label: int | None, code: np.ndarray 
 
 
 def draw(
-    model: nn.Module, n: int, seed: int = 0, temperature: float = 1.0, label: int | None = None,
+    model: nn.Module, n: int, seed: int = 0, temperature: float = 1.0, label: int | Sequence[int] | None = None,
     code: np.ndarray | None = None, image: np.ndarray | None = None, known: np.ndarray | None = None,
 ) -> Drawing:  # fmt: skip
     """n images drawn pixel by pixel; from one that is partly known, n completions of it.
 
-    temperature: log p of each value is divided by it.  label: of all images, for a model that was told labels.
-    code: (D,), for a decoder.  image: (C, H, W) of values that are modelled (`rounded`).  known: (H, W) bool, which of
-    its pixels stay.
+    temperature: log p of each value is divided by it; 0 for the likeliest value.
+    label: of all images or of each, for a model that was told labels; in turn without.
+    code: (D,), for a decoder.  image: (C, H, W) in [0, 1], rounded to values that are modelled.  known: (H, W) bool,
+    which of its pixels stay.
 
     A pixel that is known is not foreseen by those drawn before it: completions are draws of p(x | known) only where
     all known pixels come first in the model's order.
-    Raises DataError for a model of another kind, or an image of another size.
+    Raises DataError for a model of another kind, an image of another size or range, and a temperature below 0.
     """
     model = able(model)
+    if not 0 <= temperature < math.inf:
+        raise DataError(f"The temperature is {temperature}: it must be a number from 0 up.")
     if n < 1:
         raise DataError(f"{n} images cannot be drawn: ask for 1 or more.")
     if known is not None and image is None:
@@ -88,7 +101,9 @@ def draw(
         )
     with still(model, seed) as device:
         given = conditions(model, n, label, code)
-        forced = None if image is None else torch.as_tensor(image, device=device, dtype=torch.float32)
+        forced = None if image is None else torch.as_tensor(
+            rounded(model, fitting(model, np.asarray(image)[None])[0]), device=device
+        )
         noise = model.noise(n, generator(device, seed))
         x = model.draw(noise, given, temperature, forced, torch.as_tensor(keep, device=device))
         nats, chances = [], []
@@ -124,12 +139,31 @@ def surprise(model: nn.Module, x: np.ndarray, label: int | None = None, code: np
     return np.concatenate(found)
 
 
+def believed(model: nn.Module, image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What a model that is told labels makes of a part of an image: p(y | known) for each of C labels, (C,).
+
+    p(y | known) ∝ p(known | y) by Bayes, all labels being equally likely at first. All known pixels must come first in
+    the model's order. image: (C, H, W) in [0, 1].  known: (H, W) bool.
+    Raises DataError for a model without labels, and an image of another size.
+    """
+    model = able(model)
+    classes = model.classes if isinstance(model, ImageDensity) else 0
+    if not classes:
+        raise DataError("This model was told no labels: it believes in none.")
+    costs = [surprise(model, np.asarray(image)[None], c)[0][:, np.asarray(known, bool)].sum() for c in range(classes)]
+    odds = np.exp(min(costs) - np.array(costs, np.float64))
+    return odds / odds.sum()
+
+
 def fitting(model: PixelByPixel, x: np.ndarray) -> np.ndarray:
-    """Images (n, C, H, W), once they have the model's size."""
+    """Images (n, C, H, W), once they have the model's size and values in [0, 1]."""
     if np.ndim(x) != 4 or np.shape(x)[1:] != tuple(model.shape) or not len(x):
         size = " × ".join(map(str, model.shape))
         raise DataError(f"Images of this model are {size}, at least one of them; these have the shape {np.shape(x)}.")
-    return np.asarray(x)
+    x = np.asarray(x)
+    if not (x.min() >= 0 and x.max() <= 1):  # nor for NaN
+        raise DataError(f"Values must lie from 0 to 1; these go from {x.min()} to {x.max()}.")
+    return x
 
 
 def rounded(model: nn.Module, images: np.ndarray) -> np.ndarray:
@@ -160,16 +194,31 @@ def looked_at(model: nn.Module, row: int, column: int, x: np.ndarray, label: int
             laws = model.laws(values, conditions(model, len(values), label, code))
             total = torch.stack([model.values.centre(law)[:, row, column].sum() for law in laws]).sum()
             (slope,) = torch.autograd.grad(total, values)
-        # Of several channels a later one also looks at the pixel's own earlier ones, which is no matter of place.
         found = slope.abs().mean(0).sum(0)
-        found[row, column] = 0
+        if model.channels > 1:  # a later channel also looks at the pixel's own earlier ones: no matter of place
+            found[row, column] = 0
         return found.cpu().numpy()
     finally:
         model.train(was_training)
 
 
+def beside_masks(model: nn.Module, layers: int, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+    """What masked convolutions alone would see from a pixel in the model's own order, and what they miss: (H, W) bool.
+
+    The second is the blind spot: what lies in lines that such filters reach, before the pixel or after it, unseen.
+    Source: as `blind_spot`.
+    """
+    model = able(model)
+    places = torch.arange(math.prod(model.shape[1:])).view(model.shape[1:])
+    turned = model.turned(places)
+    at = (turned == places[row, column]).nonzero()[0].tolist()
+    seen = torch.from_numpy(blind_spot((1, *turned.shape), layers, *at))
+    missed = ~seen & seen.any(1, keepdim=True)  # further off no masked filter reaches at all
+    return model.restored(seen).numpy(), model.restored(missed).numpy()
+
+
 def blind_spot(shape: tuple[int, ...], layers: int, row: int, column: int) -> np.ndarray:
-    """What one pixel would see by masked convolutions alone: (H, W) bool.
+    """What one pixel would see by masked convolutions alone, in the order of rows: (H, W) bool.
 
     One 7×7 filter whose present pixel is masked, then 3×3 filters that see it (masks A and B), `layers` in all. Above
     to the right a wedge stays unseen however many layers there are: no path of allowed steps leads there.

@@ -17,13 +17,18 @@ from .judge import judge_of
 from .units import Units, collapse_warning, statistics
 
 __all__ = [
-    "Units", "baseline", "collapse_warning", "edits", "judge_of", "likelihood", "passing",
+    "Units", "baseline", "collapse_warning", "edits", "judge_of", "likelihood", "looked_at", "passing",
     "reconstruction", "report", "statistics", "units",
 ]  # fmt: skip
 
 VALUES = 2_000_000  # numbers in the held-out examples that are looked at: 2,000 digits, fewer images where larger
 LL_SAMPLES = 64
 LL_VALUES = 200 * 64 * 784  # numbers decoded for the log-likelihood: 200 digits, each 64 times
+
+
+def looked_at(shape: tuple[int, ...], limit: int = 2000) -> int:
+    """How many held-out examples of this shape `report` takes, where there are as many."""
+    return min(limit, max(100, VALUES // int(np.prod(shape))))
 
 
 def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[str, float]:
@@ -36,7 +41,7 @@ def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[st
     Of a model that is told attributes, those of `edits.evaluate`, where there is a judge of the data.
     Everything over the first `limit` held-out examples; fewer where images are large.
     """
-    ids = passing.first(data.test, min(limit, max(100, VALUES // int(np.prod(data.shape)))))
+    ids = passing.first(data.test, looked_at(data.shape, limit))
     terms = evaluate(model, data.test, len(ids))
     found = {f"test/{name}": value for name, value in {**terms, **losses(terms, model.players(1.0))}.items()}
     if {"encode", "decode"} <= entry.abilities:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from functools import partial
 
 import torch
 from torch import Generator, Tensor, nn
@@ -17,6 +18,7 @@ from torch.nn import functional as F
 from .. import nets
 from ..causal import GatedStacks, RowLSTM, affine, bias, with_one
 from ..data.base import Batch
+from ..device import Replays
 from ..distributions import sum_dims
 from ..entry import CLASSES, CODE, NET, WIDTH, Entry, FieldError, Param, Term
 from ..nets import Shape
@@ -48,6 +50,7 @@ class PixelByPixel(Model):
             raise FieldError("model", "this one draws pixels of images; these data are vectors: choose another model")
         self.channels, self.binary, self.order = self.shape[0], binary, order
         self.values: Values = VALUES[values](self.channels)
+        self._replays = Replays()
 
     def turned(self, x: Tensor) -> Tensor:
         """x (…, H, W) so that this model's order goes by rows from the top left; (…, 1, 1) as it is."""
@@ -118,22 +121,33 @@ class PixelByPixel(Model):
         temperature: log p of each value is divided by it.  image: (*shape).  known: (H, W) bool, which of its pixels
         are kept and not drawn.
 
-        Each activation is computed once (`causal.GatedCache`, `causal.RowCache`), not anew for every pixel.
+        Each activation is computed once (`causal.GatedCache`, `causal.RowCache`), not anew for every pixel. On a CUDA
+        device all of it becomes one graph when as many images are drawn for a second time in this way.
         No gradient leads back.
         """
         temperature = max(temperature, 1e-6)
         with torch.inference_mode():
             thresholds = self.turned(self.values.thresholds(noise.to(next(self.parameters())), temperature))
-            given = None if given is None else self.turned(given)
-            fixed = None
-            if image is not None and known is not None:
-                fixed = self.turned(image.to(thresholds)), self.turned(known).tolist()
-            x = self.restored(self._draw(thresholds, given, temperature, fixed))
-        return x.clone()  # what is made in inference mode could not be used in a gradient
+            given = thresholds.new_empty(0) if given is None else self.turned(given)
+            kept = [] if image is None or known is None else self.turned(known).tolist()
+            image = self.turned(image.to(thresholds)) if image is not None and kept else thresholds.new_empty(0)
+            inputs = (thresholds, given, image)
+            if thresholds.is_cuda:
+                shapes, which = tuple(x.shape for x in inputs), tuple(map(tuple, kept))
+                places = tuple(parameter.data_ptr() for parameter in self.parameters())
+                warmth = self.values.levels > 2 and temperature  # of two levels the thresholds have it
+                work = partial(self._draw, temperature=temperature, kept=kept)
+                x = self._replays((shapes, which, places, warmth), work, *inputs)
+            else:
+                x = self._draw(*inputs, temperature, kept)
+        return self.restored(x).clone()  # what is made in inference mode could not be used in a gradient
 
-    def _draw(self, thresholds: Tensor, given: Tensor | None, temperature: float, fixed) -> Tensor:
+    def _draw(
+        self, thresholds: Tensor, given: Tensor, image: Tensor, temperature: float, kept: list[list[bool]]
+    ) -> Tensor:
+        """As `draw`, of what is turned; `given` and `image` are empty where there is none."""
         n, _, height, width = thresholds.shape
-        cache = self.network.cache(n, width, given)
+        cache = self.network.cache(n, width, given if len(given) else None)
         into, out = self.head[1], self.head[3]
         assert isinstance(into, nn.Conv2d) and isinstance(out, nn.Conv2d)
         hidden, hidden_values = with_one(thresholds, n, into.out_channels)
@@ -145,8 +159,8 @@ class PixelByPixel(Model):
             cache.next_row()
             for j, (pixel, u) in enumerate(zip(row.unbind(), wanted.unbind(), strict=True)):
                 features = cache.features(j)  # also of a known pixel: later ones look back on it
-                if fixed is not None and fixed[1][i][j]:
-                    pixel.copy_(fixed[0][:, i, j])
+                if kept and kept[i][j]:
+                    pixel.copy_(image[:, i, j])
                 else:
                     torch.addmm(into_bias, features.relu_(), into_matrix, out=hidden_values).relu_()
                     torch.mm(hidden, out_matrix, out=told)

@@ -82,11 +82,13 @@ class Model(nn.Module):
         """Called after each step of a player: put its weights back where they must stay (WGAN's clipping)."""
 
     def refresh(self, split: Split, progress: float) -> None:
-        """Called before each epoch and each stage, under `no_grad`: what is estimated from all examples (centres).
+        """Called before each epoch and stage, and at the end, under `no_grad`: what is estimated from all examples.
 
         A stage begins where other players play, or for other terms.
 
-        split: the training examples.  What is found is kept in buffers, so that a run that is resumed has it too.
+        split: the training examples.  progress: 1 at the end.
+
+        What is found is kept in buffers, so that a run that is resumed has it too.
         """
 
     def told(self, n: int, y: Tensor | None = None) -> tuple[Tensor, ...]:

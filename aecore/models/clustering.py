@@ -381,7 +381,8 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        departures="pretrained as a whole (the paper: layer by layer); the first centres by k-means",
+        departures="pretrained as a whole, which Adam can (the paper: layer by layer); the first centres by k-means, "
+        "with which the outcome is compared",
         plan={"epochs": 30},
     ),
     Entry(
@@ -408,7 +409,8 @@ ENTRIES = (
             "distance": DISTANCE,
         },
         kinds=("image",),
-        departures="γ is 80 beside a sum over pixels (0.1 beside a mean); P follows Q, f is renewed every epoch",
+        departures="γ is 80 beside a sum over pixels (0.1 beside a mean); P follows Q and f is renewed every epoch, so "
+        "that no number of steps has to be chosen for each data set",
         plan={"epochs": 30},
     ),
     Entry(
@@ -440,7 +442,8 @@ ENTRIES = (
             "width": WIDTH,
         },
         abilities=frozenset({"encode", "decode", "sample"}),
-        departures="no batch normalisation; the components' means start apart",
+        departures="no batch normalisation, with which an image would depend on its neighbours; the components' means "
+        "start apart, since from one place they part late and by chance",
         plan={"epochs": 40, "batch": 64},
     ),
 )

@@ -170,7 +170,8 @@ class WGAN(GAN):
         terms = {"adv": -fake} if "generator" in players else {}
         if "critic" in players:
             terms["wasserstein"] = self.critic(x).float() - fake
-            with torch.set_grad_enabled(torch.is_grad_enabled() and self.lipschitz == "penalty"):
+            # Of a clipped critic, whose training it is no part of, only when it is looked at.
+            if self.lipschitz == "penalty" or not torch.is_grad_enabled():
                 terms["penalty"] = gradient_penalty(self.critic, x, x_tilde)
         return terms
 
@@ -228,7 +229,8 @@ ENTRIES = (
             "width": WIDTH,
         },
         abilities=frozenset({"decode", "sample"}),
-        departures="Adam with β = (0, 0.9) for both kinds; clipping was published with RMSProp",
+        departures="Adam with β = (0, 0.9) for both kinds, so that they differ in nothing else; clipping was published "
+        "with RMSProp",
         plan=PLAN | {"lr": 2e-4},
     ),
 )

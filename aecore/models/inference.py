@@ -197,7 +197,8 @@ class ALICE(ALI):
     lam: λ.  Other parameters as in `ALI`.
 
     Source: Li et al. (2017), arXiv:1709.01215: the unsupervised case, with an explicit cycle by an ℓ1 norm.
-    Departures: those of `ALI`. The norm is summed over pixels, so that λ is smaller than for the mean.
+    Departures: those of `ALI`. The norm is summed over pixels, so that λ is smaller than for the mean. Codes of images
+    and of the prior are decoded in one pass of batch norm.
     """
 
     def __init__(self, shape: Shape, code: int = 16, lam: float = 0.02, **keywords):
@@ -301,7 +302,15 @@ TERMS = {
 }
 GAMMA = Param(10.0, 1e-5, 100.0, 1e-5, "log", r"\gamma", "how strongly the critic's slope is held down")
 PLAN = {"lr": 1e-3, "epochs": 30, "batch": 64}
-DEPARTURES = "the critic's slope is bounded in place of dropout; leaky ReLUs in place of maxout; log σ² ends at 10"
+DEPARTURES = (
+    "the critic's slope is bounded in place of dropout, with which all codes came to be decoded to one digit; leaky "
+    "ReLUs in place of maxout, which needs twice the weights; log σ² ends at 10, since only the critic holds it; "
+    "p(x|z) is a point, as in the authors' networks"
+)
+LABELS = (
+    "; a tenth of the labels are withheld, so that it works without them too; a label enters each network once, not at "
+    "every layer"
+)
 
 
 def game(encoded: str, decoded: str, moved: str, more: str = "") -> str:
@@ -329,7 +338,7 @@ ENTRIES: tuple[Entry, ...] = (
         build=ALI,
         params={"code": CODE, "gamma": GAMMA, "net": NET, "width": WIDTH, "classes": CLASSES, "attributes": ATTRIBUTES},
         abilities=frozenset({"encode", "decode", "sample", "posterior"}),
-        departures=DEPARTURES + "; a tenth of the labels are withheld, so that it works without them too",
+        departures=DEPARTURES + LABELS,
         plan=PLAN,
     ),
     Entry(
@@ -351,7 +360,7 @@ ENTRIES: tuple[Entry, ...] = (
             "width": WIDTH,
         },
         abilities=frozenset({"encode", "decode", "sample"}),
-        departures=DEPARTURES + "; the lower code is a vector, not feature maps",
+        departures=DEPARTURES + "; the lower code is a vector, so that it can be looked at too, not maps; no labels",
         plan=PLAN,
     ),
     Entry(
@@ -374,7 +383,7 @@ ENTRIES: tuple[Entry, ...] = (
             "attributes": ATTRIBUTES,
         },
         abilities=frozenset({"encode", "decode", "sample", "posterior"}),
-        departures=DEPARTURES + "; a tenth of the labels are withheld, so that it works without them too",
+        departures=DEPARTURES + LABELS + "; codes of images and of the prior are decoded in one pass of batch norm",
         plan=PLAN,
     ),
 )

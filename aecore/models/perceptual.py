@@ -98,6 +98,7 @@ class Frozen(nn.Module):
     """A pretrained network that only looks: it moves with the model, but is neither trained nor saved with it.
 
     name: of `TAPS`.  last: the last block that is needed.
+    Its weights are read when it first looks: who opens a trained model to decode needs none of them.
     """
 
     mean: Tensor
@@ -105,23 +106,32 @@ class Frozen(nn.Module):
 
     def __init__(self, name: str, last: int = BLOCKS):
         super().__init__()
-        self.taps = TAPS[name][:last]
-        self.layers = torchvision_layers(name)[: self.taps[-1] + 1]
-        for module in self.layers.modules():
-            for key, weight in list(module._parameters.items()):
-                if weight is not None:  # a buffer that is not saved, in place of a parameter
-                    del module._parameters[key]
-                    module.register_buffer(key, weight.detach(), persistent=False)
-            module._non_persistent_buffers_set.update(module._buffers)
+        self.name, self.taps = name, TAPS[name][:last]
+        self.layers = nn.Sequential()
         self.register_buffer("mean", torch.tensor([0.485, 0.456, 0.406]).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor([0.229, 0.224, 0.225]).view(3, 1, 1), persistent=False)
         super().train(False)
+
+    def load(self) -> None:
+        """Read the weights, to where the model is; FieldError where they cannot be had."""
+        # torchvision draws weights before it reads them; who looks first may not be who trains
+        with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
+            layers = torchvision_layers(self.name)[: self.taps[-1] + 1].eval()
+            for module in layers.modules():
+                for key, weight in list(module._parameters.items()):
+                    if weight is not None:  # a buffer that is not saved, in place of a parameter
+                        del module._parameters[key]
+                        module.register_buffer(key, weight.detach(), persistent=False)
+                module._non_persistent_buffers_set.update(module._buffers)
+            self.layers = layers.to(self.mean)  # a copy on a GPU, which a training must be able to go back through
 
     def train(self, mode: bool = True) -> Frozen:
         return self  # its normalisation keeps ImageNet's statistics, whatever the model does
 
     def features(self, x: Tensor, first: int = 1, last: int = BLOCKS) -> list[Tensor]:
         """Φ_l(x), (B, C_l, H_l, W_l), for the blocks l = first … last; x (B, 1 or 3, H, W) in [0, 1]."""
+        if not len(self.layers):
+            self.load()
         h = (x.expand(-1, 3, -1, -1) - self.mean) / self.std
         seen = []
         for index, layer in enumerate(self.layers):
@@ -145,7 +155,8 @@ class DFCVAE(Stochastic):
     pretraining: share of the training given to the classifier; 0 leaves its first, random weights.
     alpha, beta: α, β.
 
-    FieldError where the data are vectors, where Φ cannot be had, or where images are too small for its last block.
+    FieldError where the data are vectors or images too small for Φ's last block; once Φ is to look, where its weights
+    cannot be had.
 
     Source: Hou et al. (2017), Eq. 2–4, arXiv:1610.00291 (VAE-123; VAE-345 is first = 3, last = 5); the turned images:
     Gidaris et al. (2018), arXiv:1803.07728, with one turn of each image in a minibatch in place of all four.
@@ -250,7 +261,7 @@ ENTRIES = (
             "width": WIDTH,
         },
         kinds=("image",),
-        abilities=frozenset({"encode", "decode", "sample"}),
+        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="by default Φ is a classifier of the same data (there VGG-19); blocks are scaled; β = 100 (0.5)",
     ),
 )

@@ -79,6 +79,8 @@ class VQVAE(Autoencoder):
         }
 
     def refresh(self, split: Split, progress: float) -> None:
+        if progress == 1:  # nothing would train a vector that is replaced at the end
+            return
         idle = self.usage < 0.01 / len(self.usage)
         h = self.parts(split.batch(torch.randint(len(split), (1000,))).x).flatten(0, 1)
         some = h[torch.randint(len(h), (len(idle),))]

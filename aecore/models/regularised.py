@@ -128,7 +128,9 @@ class Denoising(Autoencoder):
 
     noise: "gaussian" with `sigma` (Eq. 4), or "erasures" with `p`, the probability of keeping a value (Eq. 5).
 
-    Source: Vincent et al. (2008), doi:10.1145/1390156.1390294. Departures: none.
+    Source: Vincent et al. (2008), doi:10.1145/1390156.1390294; Gaussian noise: Vincent et al. (2010), JMLR 11.
+    Departures: each value is erased by its own lot, where the paper erases a fixed number of them; Adam, and the
+    squared error by default, where it has plain gradient descent and cross-entropy.
     """
 
     def __init__(
@@ -300,7 +302,8 @@ ENTRIES = (
             "distance": DISTANCE,
         },
         departures="the weight λ, which Eq. 3 does not have, since the reconstruction is a sum over pixels; no decay of"
-        " weights, so that a unit's mean is held and not its silence",
+        " weights, so that a unit's mean is held and not its silence; units begin at p, not at ½, from where the error "
+        "stays twice as large",
     ),
     Entry(
         key="denoising",
@@ -324,6 +327,9 @@ ENTRIES = (
             "distance": DISTANCE,
         },
         abilities=frozenset({"encode", "decode", "corrupt"}),
+        departures="each value is erased by its own lot, not a fixed number of them; Gaussian noise is of the later "
+        "paper, Vincent et al. (2010), JMLR 11; Adam and, by default, the squared error, not gradient descent on the "
+        "cross-entropy",
     ),
     Entry(
         key="contractive",

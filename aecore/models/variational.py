@@ -257,7 +257,8 @@ ENTRIES = (
             **{name: PARAMS[name] for name in ("likelihood", "c", "net", "width")},
         },
         abilities=VARIATIONAL,
-        departures="one layer of latent variables; the KL is taken from the draws: the terms add up to the bound",
+        departures="one layer of latent variables, so that the code can be looked at; the KL is taken from the draws: "
+        "the terms add up to the bound",
     ),
     Entry(
         key="info_vae",
@@ -276,7 +277,7 @@ ENTRIES = (
             **PARAMS,
         },
         abilities=VARIATIONAL,
-        departures="another kernel: inverse multiquadratic, summed over scales",
+        departures="another kernel: inverse multiquadratic, summed over scales, so that no scale has to be chosen",
     ),
     Entry(
         key="beta_tcvae",

@@ -259,8 +259,7 @@ def watch(key: str, begun: Model, data: Data, seed: int, rounds: int = ROUNDS, w
     model.refresh = watched
     for _ in Training(model, data, Plan(epochs=rounds, seed=seed, precision="fp32", held_out=1), "cpu"):
         pass
-    model.refresh = refresh
-    look()
+    model.refresh = refresh  # which was called at the end, too
     return Watched([one for one, _, _ in kept], *(np.stack(parts) for parts in list(zip(*kept, strict=True))[1:]))
 
 
