@@ -9,6 +9,8 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
+from app import ahead
+
 HERE = Path(__file__).resolve().parent
 
 
@@ -24,6 +26,7 @@ def free(port: int) -> bool:
 
 def warm() -> None:
     """Import and make what the first page needs while the server starts and the browser opens."""
+    ahead.imported(ahead.OURS)
     from aecore import CATALOG, jobs
     from app import first
 
@@ -32,10 +35,8 @@ def warm() -> None:
         run = first.choose([run for run in jobs.Queue().listing(pretrained=True) if run.info.model in CATALOG])
         if run:
             first.view(run)
-    # A second each, for which the pages on transport and on clusters would have to wait.
-    import ot  # noqa: F401
-    import sklearn.cluster
-    import sklearn.discriminant_analysis  # noqa: F401
+    ahead.imported(ahead.SKLEARN)
+    import ot  # noqa: F401  (a second, for which the page on transport would have to wait)
 
 
 def main() -> None:

@@ -28,7 +28,7 @@ remember = partial(st.cache_data, show_spinner=False, hash_funcs={Run: stamp})
 
 
 class Way(NamedTuple):
-    """One image's way: uint8 (H, W[, 3]) pictures; code (D,), std (D,) or None; figures by name; terms by name."""
+    """One image's way: uint8 (H, W[, 3]) pictures; code (D,), std (D,) or None; figures by name."""
 
     shown: np.ndarray
     seen: np.ndarray
@@ -37,7 +37,6 @@ class Way(NamedTuple):
     std: np.ndarray | None
     mse: float
     psnr: float
-    terms: dict[str, float]
 
 
 @remember(max_entries=16)
@@ -100,8 +99,13 @@ def way(run: Run, image: np.ndarray, damaged: bool = False, seed: int = 0) -> Wa
     return Way(
         shown, before, after, np.asarray(found["code"]).reshape(-1), found["std"],
         float(reconstruction.mse(*pair)[0]), float(reconstruction.psnr(*pair)[0]),
-        passage.terms(model, image, seed),
     )  # fmt: skip
+
+
+@remember(max_entries=256)
+def terms(run: Run, image: np.ndarray, seed: int = 0) -> dict[str, float]:
+    """What one image, uint8 (H, W[, 3]), adds to each term of the loss; FieldError where a network of it is missing."""
+    return passage.terms(shelf.model(run), image, seed)
 
 
 @remember(max_entries=64)

@@ -21,6 +21,7 @@ LINKS = (
     ("traverse", "Traverse", "tune", {"decode"}),
     ("map", "Map", "scatter_plot", {"encode", "decode"}),
     ("generate", "Generate", "casino", {"sample"}),
+    ("pixelcnn", "PixelCNN", "grid_on", {"density"}),
 )
 FIGURES = {
     "elbo": ("ELBO", "{:.1f} nats", "lower bound of log p(x) of a held-out image; higher is better"),

@@ -23,6 +23,7 @@ def result(task: str, settings: Mapping[str, Any], what: str, estimate: float = 
 
 
 @st.fragment(run_every=1.5)
+@shelf.plain_errors()
 def waiting(task: str, settings: dict[str, Any], what: str, estimate: float) -> None:
     """How a study stands; when it is ready the page shows it."""
     standing = shelf.queue().study(task, settings, estimate)

@@ -43,6 +43,7 @@ EXHIBITS = {  # page: a component or element that shows its picture, and a contr
 TASKS = {  # page: its first picture
     "classify": ".stHtml i", "cluster": "[data-ready] .map", "detect": ".threshold .hist",
     "recommend": "[aria-label^='The predicted rating']", "reduce": "[data-ready] .map",
+    "pixelcnn": "[data-ready] .drawer",
 }  # fmt: skip
 MOVE = """() => { window.spent = []; let at = 0;
     addEventListener('pointermove', () => { at = performance.now(); }, true);
@@ -133,6 +134,25 @@ def drags(tab, address: str) -> float:
     return statistics.median(spent)
 
 
+SCRUB = """range => new Promise(done => { const spent = [], frames = []; let last = 0, k = 0;
+    const step = now => { if (last) frames.push(now - last); last = now;
+        const start = performance.now();
+        range.value = Math.round(392 * (1 + Math.sin(k / 9))); range.dispatchEvent(new Event('input', {bubbles: true}));
+        spent.push(performance.now() - start);
+        if (++k < 180) requestAnimationFrame(step); else done([spent, frames]); };
+    requestAnimationFrame(step); })"""
+
+
+def scrubs(tab, address: str) -> tuple[float, float]:
+    """Milliseconds to paint 36 drawings anew, and between two frames, when they are scrubbed back and forth."""
+    tab.goto(f"{address}/pixelcnn?run=pixelcnn-classes&pixelcnn.n=36")
+    drawn(tab, "[data-ready] .drawer .many canvas")
+    tab.get_by_text("Why", exact=True).last.wait_for(timeout=120_000)
+    drawn(tab, "[data-ready] .drawer")
+    spent, frames = tab.get_by_label("Pixels drawn").evaluate(SCRUB)
+    return statistics.median(spent), statistics.median(frames)
+
+
 def main() -> None:
     if CHROMIUM is None:
         sys.exit("No Chromium found: the pages are not measured.")
@@ -167,6 +187,9 @@ def main() -> None:
                 first, again = opened(tab, address, page, picture)
                 print(f"task {page:12}: first picture {first:.2f} s, then {again:.2f} s (target 2)")
             print(f"drag → picture, traverse: {drags(tab, address):.1f} ms (target 16)")
+            painting, frame = scrubs(tab, address)
+            print(f"36 drawings scrubbed back and forth: painted in {painting:.1f} ms, a frame each {frame:.1f} ms "
+                  f"(target {1000 / 60:.1f})")  # fmt: skip
             calm = answers(tab, address)
             run = Run.create("vae", DataSpec(name="digits"), {"code": 2}, Plan(epochs=500), path=runs / "load")
             while run.refresh().info.status != "running" or not run.heartbeat().get("seconds"):

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from playwright.sync_api import expect
 from torch import Tensor
 
 from aecore.data.base import Batch, Data, DataSpec, Images
 from tests.chromium import PATIENCE, app, chromium
 
 torch.set_num_threads(1)
+expect.set_options(timeout=PATIENCE)
 
 
 @pytest.fixture(autouse=True)
@@ -74,10 +77,13 @@ class Table:
         return len(self.x)
 
     def batch(self, index: Tensor) -> Batch:
+        index = index.to(self.x.device)
         return Batch(self.x[index], None, None if self.mask is None else self.mask[index])
 
     def to(self, device: torch.device | str) -> Table:
-        return self
+        there = copy(self)
+        there.x, there.mask = self.x.to(device), None if self.mask is None else self.mask.to(device)
+        return there
 
 
 def images(shape: tuple[int, int, int] = (1, 8, 8), n: int = 32) -> Data:

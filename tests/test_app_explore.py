@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from aecore import DataSpec, Plan, Run, jobs, runs
+from aecore import DataSpec, FieldError, Plan, Run, jobs, runs
+from aecore.explore import passage
 from app import looks, seen
 
 VIEWS = ("reconstruct", "traverse", "map", "generate")
@@ -120,6 +121,18 @@ def test_the_terms_of_one_image_stand_below_it_with_their_values():
     at = sound(opened("reconstruct", run="beta"))
     shown = " ".join(html.proto.body for html in at.get("html"))
     assert all(word in shown for word in ("MSE", "PSNR", "recon", "kl", "loss", "nats"))
+
+
+def test_where_the_loss_cannot_be_taken_all_else_is_there_and_the_remedy(monkeypatch):
+    missing = FieldError("features", "vgg19 could not be downloaded; go online once")
+
+    def offline(*_):
+        raise missing
+
+    monkeypatch.setattr(passage, "terms", offline)
+    at = opened("reconstruct", run="vae-2", reconstruct__image="7")
+    assert not at.exception and [error.value for error in at.error] == [str(missing)]
+    assert any("PSNR" in html.proto.body for html in at.get("html"))
 
 
 def file(image: Image.Image, format: str, **more) -> bytes:

@@ -7,7 +7,6 @@ measured when the test was written.
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 from functools import cache
 
@@ -16,9 +15,10 @@ import torch
 from torch import Tensor
 
 import aecore
-from aecore import Data, DataSpec, Model, Plan, Training
+from aecore import Data, DataSpec, Model
 from aecore.data import load
 from aecore.data.base import Images
+from aecore.explore import drawing
 from aecore.measure.likelihood import bound
 from aecore.measure.sharpness import gradient_energy
 from aecore.models.autoregressive import ORDERS, PixelByPixel, PixelCNNDecoder
@@ -77,16 +77,24 @@ def touched(model: PixelByPixel, shape: tuple[int, int, int]) -> list[tuple[int,
     return list(zip(order.tolist(), found, strict=True))
 
 
+def triangle(number: int, height: int, width: int) -> set[int]:
+    """What one layer of row LSTM sees of an image from the pixel of this number, by rows."""
+    i, j = divmod(number, width)
+    rows = {(i - d, j + e) for d in range(1, height) for e in range(-4 - d, 3 + d)} | {(i, j - e) for e in range(1, 5)}
+    return {a * width + b for a, b in rows if 0 <= a < height and 0 <= b < width}
+
+
 @pytest.mark.parametrize("shape", [(1, 6, 4), (3, 5, 3)])
 @pytest.mark.parametrize("values", ["binary", *MANY])
 @pytest.mark.parametrize("order", ORDERS)
 @pytest.mark.parametrize("key", KEYS)
 def test_a_value_depends_on_all_earlier_ones_and_on_no_later_one(key, order, values, shape):
+    channels, *turned = shape[0], *(shape[:0:-1] if order.startswith("columns") else shape[1:])
     for number, earlier in touched(small(key, shape, order=order, values=values).double(), shape):
-        if key == "pixelrnn" and order.startswith(
-            "columns"
-        ):  # a row LSTM sees a triangle, which is not all of a wide one
-            assert earlier <= set(range(number)) and (not number or earlier)
+        if key == "pixelrnn" and order.startswith("columns"):  # row LSTMs see a triangle, not all of a wide image
+            place = number // channels
+            least = {channels * k + c for k in triangle(place, *turned) for c in range(channels)}
+            assert least | set(range(channels * place, number)) <= earlier <= set(range(number))
         else:
             assert earlier == set(range(number))
 
@@ -110,11 +118,7 @@ def test_two_stacks_leave_no_blind_spot():
 def test_a_row_lstm_sees_a_triangle_up_to_the_first_row():
     height, width = 9, 15
     for number, earlier in touched(small("pixelrnn", (1, height, width), layers=1).double(), (1, height, width)):
-        i, j = divmod(number, width)
-        rows = {(i - d, j + e) for d in range(1, height) for e in range(-4 - d, 3 + d)} | {
-            (i, j - e) for e in range(1, 5)
-        }
-        assert earlier == {a * width + b for a, b in rows if 0 <= a < height and 0 <= b < width}
+        assert earlier == triangle(number, height, width)
 
 
 # --- likelihood -----------------------------------------------------------------------------------------
@@ -288,15 +292,29 @@ def test_a_code_is_always_decoded_to_the_same_image_whatever_its_neighbours():
 # --- claims ---------------------------------------------------------------------------------------------
 
 
+def flags(n: int, seed: int) -> Images:
+    """One colour an image and a little noise: red of four levels, green what red is not, blue of four levels."""
+    generator = torch.Generator().manual_seed(seed)
+    level = torch.randint(4, (n, 3, 1, 1), generator=generator)
+    level[:, 1] = 3 - level[:, 0]
+    return Images((40 + 58 * level + torch.randint(-8, 9, (n, 3, 6, 6), generator=generator)).to(torch.uint8), None)
+
+
 @pytest.mark.parametrize("values", MANY)
-def test_grey_and_coloured_values_are_learnt(values):
-    """3 epochs of 800 small coloured sprites: far less than log 256 a value, that of equal chances; measured: 0.1."""
-    data = load(DataSpec(name="sprites", size=16, limit=800))
-    model = aecore.build("pixelcnn", data.shape, width=16, layers=3, values=values)
-    plan = Plan(epochs=3, batch=32, lr=5e-3, precision="fp32", held_out=100)
-    rows = [row for row in Training(model, data, plan, "cpu") if "test" in row]
-    share = rows[-1]["test"]["nll"] / (math.log(256) * math.prod(data.shape))
-    assert share < 0.3
+def test_coloured_values_are_foreseen_from_pixels_and_channels_before(values):
+    """In shares of log 256, equal chances: each value by itself has 0.77, its colour known it has 0.51.
+
+    Measured after 4 epochs: logistics 0.64, 256 levels 0.57. In the first pixel green follows from red alone, blue from
+    nothing: 0.73 against 1.11 and 0.73 against 0.85.
+    """
+    data = Data(DataSpec(name="digits"), "flags", (3, 6, 6), flags(1000, 0), flags(200, 1), "made")
+    x = data.test.batch(torch.arange(200)).x
+    counts = torch.stack([(data.train.pixels == value).sum(0) for value in range(256)]) + 1 / 256
+    alone = float(-(counts / counts.sum(0)).log().gather(0, data.test.pixels.long()).mean())
+    model = trained("pixelcnn", data, epochs=4, batch=32, lr=1e-2, width=16, layers=2, values=values)
+    cost = drawing.surprise(model, x.numpy()).mean(0)
+    assert cost.mean() < 0.88 * alone
+    assert cost[1, 0, 0] < 0.95 * cost[2, 0, 0]
 
 
 @cache

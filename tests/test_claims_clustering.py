@@ -5,6 +5,7 @@ Accuracy is that of the best naming of the clusters (Hungarian algorithm), on th
 
 from __future__ import annotations
 
+import copy
 import math
 from functools import cache
 from statistics import median
@@ -21,7 +22,8 @@ from aecore.data import load
 from aecore.distributions import Normal
 from aecore.divergences import kl_standard
 from aecore.measure.clustering import accuracy, ari, nmi, scores
-from aecore.models.clustering import GMVAE, k_means, kl_normals, means_of, sharpened, student_t
+from aecore.models.clustering import GMVAE, Centroid, k_means, kl_normals, means_of, sharpened, student_t
+from aecore.models.hybrid import GMMGAN
 from tests import conftest, naive
 from tests.claims import DIGITS, pixels, trained
 
@@ -67,10 +69,10 @@ def of_pixels(seed: int) -> Scores:
 
 def test_k_means_on_codes_beats_k_means_on_pixels():
     """Measured, medians of 5 seeds: accuracy 0.573 and 0.554, NMI 0.532 and 0.468."""
-    for score in ("accuracy", "nmi"):
+    for score, more in (("accuracy", 0.0), ("nmi", 0.03)):
         on_codes = [begun_and_ended("centroid", seed)[0][score] for seed in SEEDS]
         on_pixels = [of_pixels(seed)[score] for seed in SEEDS]
-        assert median(on_codes) > median(on_pixels), score
+        assert median(on_codes) > median(on_pixels) + more, score
 
 
 @pytest.mark.parametrize(("key", "more"), [("centroid", 0.01), ("dcec", 0.06)])
@@ -196,7 +198,7 @@ def test_clusters_begin_in_the_middle_of_an_epoch_if_that_is_where_the_pretraini
     refresh = model.refresh
     model.refresh = lambda split, progress: (refresh(split, progress), found.append((progress, bool(model.begun))))
     rows = list(Training(model, data, Plan(epochs=1, batch=16, precision="fp32"), "cpu"))
-    assert found == [(0.0, False), (0.5, True)]
+    assert found == [(0.0, False), (0.5, True), (1.0, True)]
     term = {"centroid": "centre", "dcec": "cluster"}[key]
     assert [term in row["train"] for row in rows] == [False, False, True, True]
 
@@ -217,6 +219,21 @@ def test_stopped_around_its_change_of_stage_it_goes_on_as_if_it_never_had(key, s
         pass
     then.restore(*first.state())
     assert [row | {"seconds": 0} for row in then] == whole[first.step :]
+
+
+@pytest.mark.parametrize(("kind", "buffer"), [(Centroid, "centres"), (GMMGAN, "prior.means")])
+def test_what_is_estimated_from_all_examples_is_that_of_the_final_weights(kind, buffer, monkeypatch):
+    key, refresh, found = {Centroid: "centroid", GMMGAN: "gmm_gan"}[kind], kind.refresh, []
+
+    def watched(self, split, progress):
+        refresh(self, split, progress)
+        found.append((progress, copy.deepcopy(self.state_dict())))
+
+    monkeypatch.setattr(kind, "refresh", watched)
+    model = trained(key, conftest.images(n=64), epochs=2, batch=16, width=16, code=3)
+    progress, last = found[-1]
+    assert progress == 1 and all(torch.equal(value, last[name]) for name, value in model.state_dict().items())
+    assert not torch.equal(last[buffer], found[-2][1][buffer])
 
 
 def test_centroids_term_is_the_distance_to_the_nearest_centre():

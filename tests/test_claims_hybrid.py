@@ -38,7 +38,7 @@ def test_a_vae_gans_draws_are_sharper_than_a_vaes():
         for key in ("vae_gan", "vae"):
             model = trained(key, seed=seed, epochs=15, batch=64, code=8, width=256)
             away[key] = abs(gradient_energy(model.sample(1000)) - target)
-        assert away["vae_gan"] < 0.5 * away["vae"]  # 0.0079 : 0.0204 and 0.0079 : 0.0195
+        assert away["vae_gan"] < 0.5 * away["vae"]  # 0.0024 : 0.0204 and 0.0039 : 0.0195
 
 
 def test_components_of_a_gmm_gans_mixture_line_up_with_classes():

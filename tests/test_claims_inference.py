@@ -14,10 +14,11 @@ import pytest
 import torch
 
 import aecore
-from aecore import Batch, Model
+from aecore import Batch, Model, Run
 from aecore.data.gaussians import STD, centres
 from aecore.measure.coverage import modes
 from aecore.models.inference import slope_penalty
+from aecore.sweeps import SWEEPS
 from tests import naive
 from tests.claims import DIGITS, classifier, error, gaussians, pixels, trained
 
@@ -130,13 +131,31 @@ def error_of(key: str, seed: int, **params) -> float:
 
 
 def test_ali_drops_no_more_than_3_of_25_modes_median_of_5_seeds():
-    """By the paper's count, after 500 steps; `make study` trains for longer and counts draws near a mode."""
+    """Of the five trainings that come with the program (500 epochs each, too long for a test), drawn from anew.
+
+    By the paper's count all of them keep 25. So do draws scattered all over the plane: those of ALI lie near modes, and
+    most modes have a fifth of their share there.
+    """
     found = []
-    for seed in range(5):
+    for folder in ("modes-1", *(f"modes-1-seed-{k}" for k in range(1, 5))):
+        run = Run.open(SWEEPS / "modes" / folder)
+        assert run.info.model == "ali" and run.info.data.name == "gaussians"
+        found.append(modes(run.model().sample(10_000, generator=torch.Generator().manual_seed(0)), centres(), STD))
+    covered, near, assigned = np.median(found, 0)
+    assert assigned >= 22, found  # 25 each
+    assert near > 0.6 and covered >= 18, found  # 0.79 to 0.85; 18, 20, 23, 15, 25
+    scattered = modes(torch.rand(10_000, 2) * 2 - 1, centres(), STD)
+    assert scattered.assigned == 25 and scattered.covered == 0 and scattered.near < 0.1
+
+
+def test_alis_draws_go_to_all_parts_of_the_plane_early_in_training():
+    """500 steps; untrained 8 to 11 modes are next to a draw, with a generator that helps the critic 1 to 7."""
+    found = []
+    for seed in range(2):
         model = trained("ali", gaussians(), epochs=5, batch=100, seed=seed, code=2, width=64, gamma=5e-4)
         draws = model.sample(10_000, generator=torch.Generator().manual_seed(0))
         found.append(modes(draws, centres(), STD).assigned)
-    assert np.median(found) >= 22, found  # 22 to 24; untrained 8 to 11; a generator that helps the critic 1 to 7
+    assert min(found) >= 20, found  # 22 to 24
 
 
 @pytest.mark.parametrize("seed", [0, 1])

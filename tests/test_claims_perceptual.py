@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from functools import cache
 
 import pytest
@@ -188,6 +189,7 @@ def test_a_lost_image_costs_half_a_unit_for_each_block():
 def test_a_frozen_net_moves_along_but_is_neither_trained_nor_saved():
     data = conftest.images()
     model = small(data.shape, features="mobilenet_v2")
+    model.eye.load()
     before = {name: value.clone() for name, value in model.eye.named_buffers()}
     found = rows(model, data, epochs=1, lr=0.1)
     assert all("label" not in row["train"] for row in found)  # nothing to learn first
@@ -205,6 +207,7 @@ SHAPES = {"mobilenet_v2": [(16, 32), (24, 16), (32, 8), (96, 4), (320, 2)], "vgg
 @pytest.mark.parametrize("name", list(TAPS))
 def test_a_torchvision_net_freezes_the_same_way(name):
     net = Frozen(name)
+    net.load()
     net.train()
     assert not any(module.training for module in net.modules())
     assert not net.state_dict() and not list(net.parameters())
@@ -221,20 +224,48 @@ def test_a_torchvision_net_freezes_the_same_way(name):
 
 def test_imagenets_normalisation_is_applied():
     net = Frozen("vgg19", 1)
+    net.load()
     grey = torch.tensor([0.485, 0.456, 0.406]).view(1, 3, 1, 1).expand(1, 3, 8, 8)
     bias = net.layers[0].bias.relu().view(1, 64, 1, 1).expand(1, 64, 8, 8)
     assert torch.allclose(net.features(grey)[0], bias, atol=1e-6)  # the mean colour is 0 to the net
+    one = grey + torch.tensor([0.229, 0.224, 0.225]).view(1, 3, 1, 1)  # and a standard deviation more is 1
+    expected = net.layers[0](torch.ones(1, 3, 8, 8)).relu()
+    assert torch.allclose(net.features(one)[0], expected, atol=1e-5)
 
 
-def test_a_net_that_cannot_be_had_is_refused_with_the_remedy(monkeypatch):
-    from torchvision import models
+def test_a_net_that_cannot_be_had_is_refused_with_the_remedy_and_needed_by_the_loss_alone(monkeypatch):
+    data = conftest.images()
+    params = {"features": "vgg19", "last": 2, "code": 3, "width": 16}
+    trained = small(data.shape, **params)
+    rows(trained, data, epochs=1)
 
     def offline(name, weights):
         raise OSError("no route to host")
 
+    from torchvision import models
+
     monkeypatch.setattr(models, "get_model", offline)
-    with pytest.raises(FieldError, match=r"features: vgg19 could not be downloaded.*choose classifier"):
-        small(features="vgg19")
+    run = Run.create("dfc_vae", DataSpec(name="digits", size=8, limit=100), params, Plan(epochs=1))
+    assert run.execute("cpu") == "failed"
+    assert re.search("features: vgg19 could not be downloaded.*choose classifier", run.info.reason)
+    run.save_model(trained)  # by another computer, which had it
+    loaded, z = run.model(), torch.zeros(2, 3)
+    assert torch.equal(loaded.decode(z), trained.eval().decode(z))
+    with pytest.raises(FieldError, match="features: vgg19 could not be downloaded"):
+        loaded.terms(Batch(torch.rand(2, 1, 8, 8)), ("autoencoder",))
+
+
+@pytest.mark.parametrize("looking", [torch.inference_mode, torch.no_grad])
+def test_who_looks_first_need_not_be_who_trains(looking):
+    torch.manual_seed(0)
+    model, x = small(features="mobilenet_v2").double(), torch.rand(2, 1, 8, 8).double()  # converted, as for a GPU
+    state = torch.get_rng_state()
+    with looking():
+        model.distance(x, x)
+    assert torch.equal(torch.get_rng_state(), state)
+    x.requires_grad_()
+    model.distance(torch.rand(2, 1, 8, 8).double(), x).sum().backward()
+    assert x.grad.abs().sum() > 0
 
 
 def test_images_too_small_for_a_block_are_refused_with_the_remedy():

@@ -79,6 +79,19 @@ def test_train_prints_a_folder_in_runs_and_shows_terms(capsys):
     assert run.info.status == "done" and "recon=" in err and "100%" in err
 
 
+@pytest.mark.parametrize("key", list(CATALOG))
+def test_every_model_trains_and_is_there_afterwards(key, capsys):
+    small = {"code": 3, "width": 16, "layers": 2, "critic_steps": 1}
+    given = [f"{name}={value}" for name, value in small.items() if name in CATALOG[key].params]
+    ratings = "ratings-items" if key == "i_autorec" else "ratings"
+    data = TINY if "image" in CATALOG[key].kinds else ["--data", ratings, "--batch", "200", "--held-out", "50"]
+    assert main(["train", key, *data, "--epochs", "1", *given]) == 0, capsys.readouterr().err
+    run = Run.open(capsys.readouterr().out.strip())
+    assert run.info.status == "done" and run.info.metrics and run.rows()[0]
+    assert main(["evaluate", str(run.path), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out).keys() == run.info.metrics.keys()
+
+
 def test_the_same_seed_gives_the_same_weights(trained, say, tmp_path):
     say("train", "vae", *TINY, "--epochs", 2, "--seed", 3, "--out", tmp_path / "again", "code=3", "width=32")
     assert (tmp_path / "again/weights.safetensors").read_bytes() == (trained / "weights.safetensors").read_bytes()

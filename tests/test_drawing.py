@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
+import math
 import re
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from playwright.sync_api import expect
 
 import aecore
-from aecore import DataError, runs
+from aecore import DataError, DataSpec, Plan, Run, runs
 from aecore.explore import drawing
 from aecore.models.autoregressive import ORDERS
 from tests.chromium import CHROMIUM, pixels, settled
@@ -126,6 +128,22 @@ def test_masked_filters_have_a_blind_spot_that_two_stacks_have_not(layers):
         assert (gated & ~by_masks)[7, 11]  # above to the right
 
 
+@pytest.mark.parametrize("order", ORDERS)
+def test_masks_are_blind_in_every_order(order):
+    """By columns what they see and miss is that by rows of the transposed image; from the end, of the turned one."""
+    model = small("pixelcnn", (1, 13, 16), layers=4, order=order)
+    seen, missed = drawing.beside_masks(model, 4, 6, 7)
+    gated = drawing.looked_at(model, 6, 7, coins(6, 1, 13, 16).numpy()) > 0
+    assert not (seen & missed).any() and (seen & gated).any()
+    shape, at = (13, 16), (6, 8 if "end" in order else 7)
+    if "columns" in order:
+        shape, at = shape[::-1], at[::-1]
+    by_rows = drawing.blind_spot((1, *shape), 4, *at)
+    back = by_rows.T if "columns" in order else by_rows
+    assert np.array_equal(seen, back[::-1, ::-1] if "end" in order else back)
+    assert (missed & gated).any()  # which two stacks see
+
+
 @pytest.mark.parametrize("values", ["256 levels", "logistics"])
 def test_slopes_are_of_what_the_law_depends_on(values):
     model = small("pixelcnn", (1, 5, 5), values=values)
@@ -155,6 +173,22 @@ def test_many_images_of_many_levels_are_looked_at_a_few_at_a_time(monkeypatch):
     np.testing.assert_allclose(drawing.draw(model, 7, 1).chances, drawn.chances, atol=1e-5)
 
 
+def test_what_is_known_says_what_the_label_may_be():
+    """p(y | known) by Bayes, against a sum over all images that agree with what is known."""
+    model = small("pixelcnn", (1, 2, 3), std=0.8, classes=3)
+    image, known = coins(1, 2, 3).numpy(), np.array([[True, True, False], [False, False, False]])
+    every = np.array([[k >> i & 1 for i in range(6)] for k in range(64)], np.float32).reshape(64, 1, 2, 3)
+    agreeing = every[(every[:, :, known] == image[:, known]).all((1, 2))]
+    joint = [np.exp(-drawing.surprise(model, agreeing, c).sum((1, 2, 3))).sum() for c in range(3)]
+    found = drawing.believed(model, image, known)
+    np.testing.assert_allclose(found, np.array(joint) / sum(joint), atol=1e-5)
+    assert found.max() > 1.1 * found.min()
+    np.testing.assert_allclose(drawing.believed(model, image, ~np.ones((2, 3), bool)), 1 / 3)
+    each = drawing.draw(model, 4, 1, label=[2, 0, 2, 1])
+    for c, k in ((2, 0), (0, 1), (1, 3)):
+        assert np.array_equal(drawing.draw(model, 4, 1, label=c).images[k], each.images[k])
+
+
 def test_what_cannot_be_drawn_is_said_in_words():
     told, decoder = small("pixelcnn", (1, 6, 5), classes=3), small("pixelcnn_decoder", (1, 6, 5))
     for words, wrong in {
@@ -162,6 +196,13 @@ def test_what_cannot_be_drawn_is_said_in_words():
         "no label 0: this model knows no labels": lambda: drawing.draw(small("pixelcnn", (1, 6, 5)), 2, label=0),
         "Leave the code out": lambda: drawing.draw(told, 2, code=np.zeros(3)),
         "a code of": lambda: drawing.draw(decoder, 2, code=np.zeros(99)),
+        "no label 5": lambda: drawing.draw(told, 2, label=[0, 5]),
+        "3 labels for 2 images": lambda: drawing.draw(told, 2, label=[0, 1, 2]),
+        "temperature is nan": lambda: drawing.draw(told, 2, temperature=math.nan),
+        "temperature is -1": lambda: drawing.draw(told, 2, temperature=-1),
+        "from 0 to 1": lambda: drawing.surprise(told, np.full((1, 1, 6, 5), 255), 0),
+        "must lie from 0 to 1": lambda: drawing.draw(told, 1, image=np.full((1, 6, 5), np.nan)),
+        "told no labels": lambda: drawing.believed(decoder, np.zeros((1, 6, 5)), np.ones((6, 5), bool)),
         "ask for 1 or more": lambda: drawing.draw(told, 0),
         "need an image": lambda: drawing.draw(told, 2, known=np.ones((6, 5), bool)),
         "say which": lambda: drawing.surprise(told, np.zeros((1, 1, 6, 5))),
@@ -224,6 +265,27 @@ def test_an_upload_is_completed_or_refused_in_a_sentence(content):
     assert ("drawn anew" in numbers(at)) == (content is None)
 
 
+@pytest.mark.parametrize(
+    ("data", "params"),
+    [
+        (DataSpec(name="digits8", limit=60), {"classes": 10, "order": "columns from the end", "binary": "threshold"}),
+        (DataSpec(name="faces", size=16, limit=60), {"values": "logistics", "order": "columns"}),
+        (DataSpec(name="sprites", size=16, limit=60), {"values": "256 levels"}),
+    ],
+)
+def test_the_page_shows_every_law_order_and_number_of_channels(data, params):
+    run = Run.create("pixelcnn", data, {"width": 8, "layers": 2, **params}, Plan(epochs=1, batch=20, held_out=20),
+                     path=runs.root() / "tiny")  # fmt: skip
+    run.execute("cpu")
+    at = opened("pixelcnn", run="tiny", pixelcnn__n="1", pixelcnn__heat="3", pixelcnn__keep="30")
+    assert "nats" in numbers(at) and "drawn anew" in numbers(at)
+    words = " ".join(caption.value for caption in at.caption)
+    assert ("p(label | what is kept)" in words) == ("classes" in params)
+    if "classes" in params:
+        at.selectbox(key="pixelcnn.as").set_value("each label in turn").run()
+        assert not at.exception and "another label" in " ".join(caption.value for caption in at.caption)
+
+
 @browser_only
 def test_play_pause_scrub_click_and_complete(address, tab):
     tab.goto(f"{address}/pixelcnn?run=pixelcnn-classes")
@@ -252,6 +314,26 @@ def test_play_pause_scrub_click_and_complete(address, tab):
     canvases(tab, ".drawer .many canvas", 16).nth(3).click()
     tab.wait_for_url("**pixelcnn.image=3**")
     settled(tab)
+    chosen = tab.get_by_role("button", name="Image 4", exact=True)
+    assert chosen.get_attribute("aria-pressed") == "true"
+    big.focus()
+    tab.keyboard.press("ArrowDown")  # the pixel below, whatever the order
+    assert big.get_attribute("data-pixel") == str(6 * 28 + 10)
+
+    # What is shown and what is counted stay the same thing, also where the server draws other images meanwhile.
+    tab.get_by_role("button", name="Play", exact=True).first.click()
+    seed = tab.get_by_role("spinbutton", name="Seed", exact=True)
+    seed.fill("7")
+    seed.press("Enter")
+    tab.wait_for_url("**pixelcnn.seed=7**")
+    settled(tab)
+    tab.get_by_role("button", name="Play", exact=True).first.wait_for()
+    tab.wait_for_url(f"**pixelcnn.at={big.get_attribute('data-pixel')}&**")
+    settled(tab)
+    tab.get_by_text(f"of {int(big.get_attribute('data-pixel')):,} pixels").wait_for()
+    tab.get_by_role("radio", name="1", exact=True).click()
+    expect(tab.locator(".drawer .many button")).to_have_count(0)
+    expect(tab).not_to_have_url(re.compile("pixelcnn.image="))
     sheet = tab.locator(".contact").first.locator("canvas")
     first = seen(sheet)
     tab.get_by_role("spinbutton", name="Seed of the completions").fill("5")
@@ -260,5 +342,7 @@ def test_play_pause_scrub_click_and_complete(address, tab):
         tab.wait_for_timeout(100)
         now = seen(sheet)
         if len(now) == len(first) and np.mean([np.abs(a - b).mean() for a, b in zip(first, now, strict=True)]) > 3:
+            for image in now:  # the given half is that of the first one
+                assert np.abs(image[: len(image) // 3] - now[0][: len(image) // 3]).mean() < 3
             return
     raise AssertionError("another seed gave the same completions")

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from playwright.sync_api import expect
 
 from aecore import DataSpec, Plan, Run, jobs
 from aecore.runs import pretrained
@@ -168,11 +169,14 @@ def test_the_gallery_shows_a_live_picture_and_every_trained_example(tab, address
         seen.append(pixels(decoded))
     assert (seen[0] != seen[1]).any()
     settled(tab)
+    cards, more = tab.locator(".st-key-cards h3, .st-key-cards h4"), tab.get_by_role("button", name="Show more of")
     examples = list(pretrained())
-    while tab.get_by_role("heading", name=examples[-1].info.title).count() == 0:
-        there = tab.locator(".st-key-cards h3, .st-key-cards h4").count()
-        tab.get_by_role("button", name="Show more").click()
-        wait(lambda n=there: tab.locator(".st-key-cards h3, .st-key-cards h4").count() > n, "more cards")
+    while more.count():
+        total = int(more.inner_text().split()[-1])
+        wanted = min(total, cards.count() + 12)
+        more.click()
+        expect(cards).to_have_count(wanted)
+        expect(more).to_have_count(int(wanted < total))
     for run in examples:
         tab.get_by_role("heading", name=run.info.title, exact=False).first.wait_for()
 

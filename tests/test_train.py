@@ -271,6 +271,18 @@ def test_resumed_from_a_folder_the_weights_are_bitwise_the_same():
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), again.model.parameters(), strict=True))
 
 
+def test_resumed_what_adam_remembers_lies_in_memory_as_the_weights_do():
+    """A fused Adam on a GPU refuses it otherwise, once weights of convolutions lie channels last."""
+    data, plan = conftest.images((3, 16, 16)), Plan(epochs=2, batch=8, precision="fp32")
+    begun, again = (Training(aecore.build("deep", data.shape, width=64, net="conv"), data, plan, "cpu") for _ in "ab")
+    next(iter(begun))
+    again.restore(*begun.state())
+    next(iter(again))
+    states = [(p, slots) for adam in again.optimisers.values() for p, slots in adam.state.items()]
+    assert any(not p.is_contiguous() for p, _ in states)
+    assert all(slots[name].stride() == p.stride() for p, slots in states for name in ("exp_avg", "exp_avg_sq"))
+
+
 # --- numbers that run away ------------------------------------------------------------------------------
 
 

@@ -47,6 +47,7 @@ looks.numbers([
 
 
 @st.fragment
+@shelf.plain_errors()
 def draws_of_priors() -> None:
     """Draws from each prior, decoded."""
     seed = looks.number("Seed of the draws", 9999, "adversarial.seed", width=200)
@@ -83,6 +84,7 @@ def energy(run: Run, draws: bool) -> float:
 
 
 @st.fragment
+@shelf.plain_errors()
 def beside(key: str, found: dict[str, Run]) -> None:
     """Reconstructions and draws of several runs, of the same images."""
     seed = looks.number("Seed of choice and draws", 9999, f"{key}.seed", width=220)
@@ -158,6 +160,7 @@ def running() -> list[Run]:
 
 
 @st.fragment(run_every=2.0 if group else None)
+@shelf.plain_errors()
 def watched() -> None:
     """Those in training, as they are now."""
     now = running()
@@ -172,6 +175,7 @@ if group:
 
 
 @st.fragment
+@shelf.plain_errors()
 def through_training() -> None:
     """The trained examples from the first moment of their training to the last."""
     taken = {name: run.steps("snapshots") for name, run in live.items()}
@@ -185,6 +189,11 @@ def through_training() -> None:
     exhibits.keep_step("adversarial.moment", step, moments - 1)
     st.caption("A place counts as covered when a fifth of its fair share of 2,000 draws lies within three standard "
                "deviations: the rings. One seed each.")  # fmt: skip
+    by_seed = {name: [row["modes covered"] for row in modes.figures if row["value"] == name and "modes covered" in row]
+               for name in live}  # fmt: skip
+    counts = "; ".join(f"{name} {', '.join(map(str, each))}" for name, each in by_seed.items() if len(each) > 1)
+    if counts:
+        st.caption(f"How many places are covered in trainings of other seeds, too (of 10,000 draws): {counts}.")
 
 
 through_training()

@@ -47,6 +47,7 @@ def another() -> None:
 
 
 @st.fragment
+@shelf.plain_errors()
 def grid() -> None:
     """Rows hold attributes, columns switch others; one code throughout."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -174,6 +175,7 @@ def face() -> tuple[np.ndarray | None, np.ndarray, np.ndarray] | None:
 
 
 @st.fragment
+@shelf.plain_errors()
 def bench() -> None:
     """A face, its attributes as switches, what they do."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -280,6 +282,7 @@ st.header("From one face to another", anchor=False)
 
 
 @st.fragment
+@shelf.plain_errors()
 def between() -> None:
     """Frames in which code and attributes go from one held-out face to another."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):

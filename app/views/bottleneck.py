@@ -155,6 +155,7 @@ identity = exhibits.trained("identity")
 
 
 @st.fragment
+@shelf.plain_errors()
 def copied() -> None:
     """Digits and noise through the four nets."""
     seed = looks.number("Seed of the noise", 999, "bottleneck.noise", width=200)

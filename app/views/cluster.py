@@ -292,6 +292,7 @@ def assignments() -> str:
 
 
 @st.fragment
+@shelf.plain_errors()
 def shown() -> None:
     """The map, its clusters, the one that was chosen."""
     with st.container(key="halves-cluster"):
@@ -342,6 +343,7 @@ st.markdown(
 
 
 @st.fragment
+@shelf.plain_errors()
 def comparison() -> None:
     """The stored study as dots and as a table."""
     found = studies.result("cluster", {"seeds": SEEDS}, "k-means on pixels, PCA and codes", 40)
@@ -412,6 +414,7 @@ WORDS = {"centroids": "centroid", "soft assignments (DCEC)": "dcec"}
 
 
 @st.fragment
+@shelf.plain_errors()
 def by_rounds() -> None:
     """The embedding as it moves, and its scores beside those of the same training without clusters."""
     from aecore.catalog import entry

@@ -180,6 +180,7 @@ captions = [f"{result['kinds'][result['kind'][i]]} · {dense[i]:.3g}" for i in i
 
 
 @st.fragment
+@shelf.plain_errors()
 def where_images() -> None:
     """Originals, what comes back, and the squared error of each pixel in red."""
     error = np.square(x - x_hat).mean(1)
@@ -192,6 +193,7 @@ def where_images() -> None:
 
 
 @st.fragment
+@shelf.plain_errors()
 def where_traces() -> None:
     """One vector with what comes back, and the error between them."""
     number = st.segmented_control("One of them", range(len(ids)), default=0, required=True, key="detect.one",

@@ -93,6 +93,7 @@ st.header("What the loss compares", anchor=False)
 
 
 @st.fragment
+@shelf.plain_errors()
 def compared() -> None:
     """Feature maps of an image and of its reconstruction."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):

@@ -172,6 +172,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
 
 
 @st.fragment(run_every=PACE[pace][1] if playing else None)
+@shelf.plain_errors()
 def algorithm() -> None:
     own = machine()
     if playing:

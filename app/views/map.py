@@ -50,6 +50,7 @@ if first == second:
 
 
 @st.fragment(run_every=1.5)
+@shelf.plain_errors()
 def wait() -> None:
     """How a slow map stands; when it is ready the page shows it."""
     standing = shelf.queue().analyse(run, method, n, half)
@@ -72,6 +73,7 @@ view = seen.latent_map(run, n, method if ready else "pca", (first - 1, second - 
 
 
 @st.fragment
+@shelf.plain_errors()
 def show() -> None:
     """The map, and what was pointed at or chosen on it."""
     state: dict[str, Any] = dict(

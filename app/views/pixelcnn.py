@@ -12,7 +12,7 @@ from aecore import DataError, Run, runs
 from aecore.data import image as read_picture
 from aecore.explore import codes, drawing
 from aecore.measure import passing, sharpness
-from aecore.models.autoregressive import ORDERS, PixelCNN
+from aecore.models.autoregressive import PixelByPixel, PixelCNN
 from aecore.pixels import bits
 from app import exhibits, looks, plots, seen, shelf
 from app.browser import drawer, pad
@@ -45,8 +45,8 @@ def some(run: Run) -> np.ndarray:
 
 
 @seen.remember(max_entries=256)
-def looked_at(run: Run, row: int, column: int) -> np.ndarray:
-    return drawing.looked_at(shelf.model(run), row, column, some(run), 0 if shelf.model(run).classes else None)
+def looked_at(run: Run, row: int, column: int, n: int = 8) -> np.ndarray:
+    return drawing.looked_at(shelf.model(run), row, column, some(run)[:n], 0 if shelf.model(run).classes else None)
 
 
 @seen.remember(max_entries=8)
@@ -57,7 +57,7 @@ def field(run: Run) -> np.ndarray:
     for row in (0, height // 2, height - 1):
         for column in (0, width // 2, width - 1):
             there = found[height - 1 - row : 2 * height - 1 - row, width - 1 - column : 2 * width - 1 - column]
-            np.maximum(there, looked_at(run, row, column), out=there)
+            np.maximum(there, looked_at(run, row, column, 4), out=there)
     strength = np.where(found > 0, np.log10(found / found.max() + 1e-9), -9)
     return np.where(found > 0, np.clip(1 + strength / 4, 0.15, 1), 0).astype(np.float32)
 
@@ -132,16 +132,31 @@ print(found.images.shape, found.nats.sum((1, 2, 3)))
 
 st.header("Finish my drawing", anchor=False)
 MADE = 16
+BELIEVED, IN_TURN = "as it believes", "each label in turn"
 
 
-@seen.remember(max_entries=64)
-def completed(run: Run, image: np.ndarray, first: int, seed: int, label: int | None) -> drawing.Drawing:
-    """Completions of an image (C, H, W) of which the first pixels of the order are known."""
-    model = shelf.model(run)
+def first_pixels(model: PixelByPixel, first: int) -> np.ndarray:
+    """(H, W) bool: those that come first in the model's order."""
     known = np.zeros(model.shape[1:], bool)
     rows, columns = model.sequence().numpy()[:first].T
     known[rows, columns] = True
-    return drawing.draw(model, MADE, seed, label=label, image=image, known=known)
+    return known
+
+
+@seen.remember(max_entries=64)
+def completed(
+    run: Run, image: np.ndarray, first: int, seed: int, label: int | tuple[int, ...] | None
+) -> drawing.Drawing:
+    """Completions of an image (C, H, W) of which the first pixels of the order are known."""
+    model = shelf.model(run)
+    return drawing.draw(model, MADE, seed, label=label, image=image, known=first_pixels(model, first))
+
+
+@seen.remember(max_entries=64)
+def believed(run: Run, image: np.ndarray, first: int) -> np.ndarray:
+    """p(y | known) of each label."""
+    model = shelf.model(run)
+    return drawing.believed(model, image, first_pixels(model, first))
 
 
 def own_picture(source: str) -> np.ndarray | None:
@@ -156,7 +171,9 @@ def own_picture(source: str) -> np.ndarray | None:
             return None
         return drawing.rounded(model, np.repeat(drawn[None] / 255, channels, 0))
     file = st.file_uploader("PNG, JPEG or WebP", key="pixelcnn.upload", max_upload_size=64)
-    flip = st.toggle("Invert", key="pixelcnn.invert", help="Digits here are white on black", **looks.LINKED)
+    digits = run.info.data.name in ("digits", "mnist")
+    flip = st.toggle("Invert", key="pixelcnn.invert", help="Digits here are white on black" if digits else None,
+                     **looks.LINKED)  # fmt: skip
     if file is None:
         return None
     try:
@@ -168,6 +185,7 @@ def own_picture(source: str) -> np.ndarray | None:
 
 
 @st.fragment
+@shelf.plain_errors()
 def finish() -> None:
     """The first part of an image is kept, the rest drawn sixteen times."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -175,14 +193,25 @@ def finish() -> None:
         share = st.slider("Keep the first … of its pixels", 0, 100, 50, 5, format="%d %%", key="pixelcnn.keep",
                           width=260, **looks.LINKED)  # fmt: skip
         again = looks.number("Seed of the completions", 9999, "pixelcnn.again", width=200)
-        as_label = None
+        said = BELIEVED
         if labels:
-            said = st.selectbox("Completed as", ["in turn", *labels], key="pixelcnn.as", width=150, **looks.LINKED)
-            as_label = labels.index(said) if said in labels else None
+            said = st.selectbox("Completed as", [BELIEVED, IN_TURN, *labels], key="pixelcnn.as", width=190,
+                                **looks.LINKED)  # fmt: skip
     image = own_picture(source)
     if image is None:
         return
     first = round(share / 100 * height * width)
+    as_label = labels.index(said) if said in labels else None
+    if model.classes and said == BELIEVED:
+        odds = believed(run, image, first)
+        as_label = tuple(np.random.default_rng(again).choice(len(odds), MADE, p=odds).tolist())
+        likeliest = [c for c in np.argsort(-odds)[:4] if odds[c] >= 0.005]
+        st.caption("p(label | what is kept): " + ", ".join(
+            f"{looks.plain(str((labels or range(len(odds)))[c]))} {100 * odds[c]:.0f} %" for c in likeliest)
+            + ". The completions are drawn with these chances.")  # fmt: skip
+    elif model.classes and said == IN_TURN:
+        st.caption("Each completion is told another label, likely or not: what they disagree on is not the model’s "
+                   "own doubt.")  # fmt: skip
     made = completed(run, image, first, again, as_label)
     kept = np.where(made.known, codes.to_uint8(image[None])[0] if channels == 1 else 0, 128).astype(np.uint8)
     if channels == 3:
@@ -233,6 +262,7 @@ def tinted(strength: np.ndarray, row: int, column: int) -> np.ndarray:
 
 
 @st.fragment
+@shelf.plain_errors()
 def back() -> None:
     """The receptive field of one pixel by gradients, beside that of masks alone."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -246,23 +276,17 @@ def back() -> None:
     slopes = looked_at(run, row, column)
     shown = np.where(slopes > 0, np.clip(1 + np.log10(slopes / max(slopes.max(), 1e-12) + 1e-9) / 4, 0.12, 1), 0)
     layers = int(run.info.params["layers"])
-    by_rows = model.order == ORDERS[0] and filters
-    columns = st.columns(3 if by_rows else 2, gap="large")
+    columns = st.columns(3 if filters else 2, gap="large")
     with columns[0]:
         looks.picture(tinted(shown, row, column), "how much each pixel moves this one: gradients, darker is more",
                       "Receptive field by gradients")  # fmt: skip
     with columns[1]:
         looks.picture(tinted((slopes > 0).astype(float), row, column),
                       f"all that it sees: {int((slopes > 0).sum())} pixels", "All pixels that it sees")  # fmt: skip
-    if by_rows:
-        by_masks = drawing.blind_spot(run.info.shape, layers, row, column)
-        order = model.sequence().numpy()
-        rows, places = order[: int(np.flatnonzero((order == (row, column)).all(1))[0])].T
-        before = np.zeros((height, width), bool)
-        before[rows, places] = True
-        before[: max(0, row - layers - 2)] = False  # further up no filter reaches, masked or not
+    if filters:
+        by_masks, blind = drawing.beside_masks(model, layers, row, column)
         picture = tinted(by_masks.astype(float), row, column)
-        picture[before & ~by_masks & (slopes > 0)] = (225, 90, 60)
+        picture[blind & (slopes > 0)] = (225, 90, 60)
         with columns[2]:
             looks.picture(picture, f"{layers} masked layers alone: red is their blind spot", "The blind spot")
     st.caption(
@@ -313,6 +337,7 @@ def one_code(run: Run, others: tuple[str, ...]) -> bool:
 
 
 @st.fragment
+@shelf.plain_errors()
 def beside() -> None:
     """Codes of the same images decoded by a VAE, by a feature loss and by a PixelCNN."""
     there = {name: found for name, key in DECODERS.items() if (found := exhibits.example(key))}
@@ -354,19 +379,37 @@ beside()
 st.header("Likely and unlikely", anchor=False)
 
 
+MANY = 200  # images that are ranked
+
+
+@seen.remember(max_entries=8, show_spinner="Computing likelihoods …")
+def ranked(run: Run) -> np.ndarray:
+    """−log p(x) of the first held-out images, or −log p(x|y) where the model is told labels, (n,) nats."""
+    model, test = shelf.model(run), shelf.data(run).test
+    if not model.classes or test.labels is None:
+        return nats(run, "own")
+    ids = passing.first(test, MANY // 2)  # models that are told labels are the larger ones
+    x = drawing.rounded(model, passing.examples(test, ids).numpy())
+    y = np.asarray(test.labels)[ids]
+    each = np.empty(len(x))
+    for c in np.unique(y):
+        each[y == c] = drawing.surprise(model, x[y == c], int(c)).sum((1, 2, 3))
+    return each
+
+
 @seen.remember(max_entries=8, show_spinner="Computing likelihoods …")
 def nats(run: Run, kind: str) -> np.ndarray | None:
     """−log p(x) of images of a kind, (n,) nats; None where they are not on this computer."""
     model, test = shelf.model(run), shelf.data(run).test
-    n = 100 if model.classes else 400
+    n = 30 if model.classes else MANY  # each is looked at under every label
     x = drawing.rounded(model, passing.examples(test, passing.first(test, n)).numpy())
     if kind == "inverted":
-        x = 1 - x
+        x = 1 - x[: n // 2]
     elif kind == "empty":
         x = np.zeros_like(x[:1])
     elif kind == "noise":
-        x = drawing.rounded(model, np.random.default_rng(0).random(x[:30].shape))
-    elif kind in ("fashion", "mnist"):
+        x = drawing.rounded(model, np.random.default_rng(0).random(x[:15].shape))
+    elif kind in ("fashion", "mnist", "digits"):
         other = shelf.load(run.info.data.model_copy(update={"name": kind, "limit": None})).test
         if tuple(other.batch(torch.tensor([0])).x.shape[1:]) != tuple(model.shape):
             return None
@@ -378,28 +421,30 @@ def nats(run: Run, kind: str) -> np.ndarray | None:
 
 
 @st.fragment
+@shelf.plain_errors()
 def likely() -> None:
     """The likeliest and least likely held-out images; and images of other kinds."""
     own = nats(run, "own")
     assert own is not None
-    order = np.argsort(own)
+    ranks = ranked(run)
+    order = np.argsort(ranks)
     some = min(10, len(order) // 2)
     ids = np.concatenate([order[:some], order[len(order) - some :][::-1]])
     contact([("", seen.images(run, tuple(int(i) for i in ids)))], key="pixelcnn.likely", tile=64,
-            captions=[f"{own[i]:.0f}" for i in ids], ids=ids.tolist(), pick="Where is it unlikely?",
+            captions=[f"{ranks[i]:.0f}" for i in ids], ids=ids.tolist(), pick="Where is it unlikely?",
             chosen=st.session_state.get("pixelcnn.heat"), alt="The likeliest and the least likely images",
             on_change=lambda: st.session_state.update(
                 {"pixelcnn.heat": int(st.session_state["pixelcnn.likely"]["pick"])}))  # fmt: skip
     split_at = ", in black and white split at one half" if binary else ""
-    over = ", the mean over all labels" if model.classes else ""
-    st.caption(f"The {some} likeliest of {len(own)} held-out images, then the {some} least likely; below each −log p(x)"
-               f"{over}, in nats{split_at}. Click one to see where.")  # fmt: skip
+    of_what = "−log p(x|y), given its label" if model.classes and split.labels is not None else "−log p(x)"
+    st.caption(f"The {some} likeliest of {len(ranks)} held-out images, then the {some} least likely; below each "
+               f"{of_what}, in nats{split_at}. Click one to see where.")  # fmt: skip
     number = min(looks.number("Image", len(split) - 1, "pixelcnn.heat", width=150), len(split) - 1)
     x = drawing.rounded(model, passing.examples(split, [number]).numpy())
     known = None
     if model.classes:
         known = 0 if split.labels is None else int(split.labels[number])
-    as_what = "" if known is None else f", given the label “{labels[known] if labels else known}”"
+    as_what = "" if known is None else f", given the label “{looks.plain(labels[known]) if labels else known}”"
     cost = drawing.surprise(model, x, known)[0].sum(0)
     heat = np.clip(cost / max(3, np.quantile(cost, 0.98)), 0, 1)[..., None]
     left, right = st.columns([2, 3], gap="large")
@@ -413,10 +458,12 @@ def likely() -> None:
         looks.numbers([("bits per dimension", f"{bits(float(cost.sum()), x[0].size):.3f}", words,
                         plots.term_colour("nll"))])  # fmt: skip
     with right:
-        kinds = {"own": "held-out images", "inverted": "the same, inverted",
+        kinds = {"own": "held-out images", "inverted": "half of them, inverted",
                  "noise": "coin tosses" if binary else "noise", "empty": "an empty image"}  # fmt: skip
         others = {"fashion": "garments (Fashion-MNIST)", "mnist": "digits (MNIST)"}
         others.pop("mnist" if run.info.data.name in ("mnist", "digits") else run.info.data.name, None)
+        if "mnist" in others and not shelf.sets()["mnist"].here:
+            others = {key: name for key, name in others.items() if key != "mnist"} | {"digits": "digits"}
         absent = [name for key, name in others.items() if not shelf.sets()[key].here]
         kinds |= {key: name for key, name in others.items() if name not in absent}
         rows = []

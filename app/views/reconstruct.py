@@ -7,7 +7,7 @@ import streamlit as st
 
 from aecore import DataError
 from aecore.data import image as read_picture
-from app import looks, plots, seen, standing
+from app import looks, plots, seen, shelf, standing
 from app.browser import pad
 from app.browser.contact import contact
 
@@ -85,6 +85,7 @@ standing.equation(run.entry, run.info.params)
 
 
 @st.fragment
+@shelf.plain_errors()
 def passes_through() -> None:
     """Fig. 1: input → encoder → code → decoder → output."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -109,11 +110,13 @@ def passes_through() -> None:
         st.caption(f"Each bar is one unit of the code{spread}.", text_alignment="center")
     with after:
         looks.picture(way.output, r"$\hat x$, the output", f"Reconstruction of {alt}")
-    errors = [
+    figures = [
         ("MSE", f"{way.mse:.5f}", "squared error per value", ""),
         ("PSNR", f"{way.psnr:.1f} dB", "higher is closer", ""),
     ]
-    looks.numbers([*errors, *looks.terms(run.entry, way.terms)])
+    with shelf.plain_errors():
+        figures += looks.terms(run.entry, seen.terms(run, image, seed))
+    looks.numbers(figures)
     looks.download("Code as CSV", looks.table(["unit", "code", *(["std"] if way.std is not None else [])],
                    range(1, len(way.code) + 1), way.code, *([way.std] if way.std is not None else [])),
                    f"{run.info.id}-code.csv", "text/csv", "reconstruct.csv")  # fmt: skip

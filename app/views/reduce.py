@@ -24,6 +24,8 @@ from app.browser.mount import live
 SHOWN = 36  # selected images
 FIRST = ["VAE, 60,000 images", "PCA", "Isomap", "t-SNE"]
 COMMON = "_reduce"  # what all planes show, of this visitor
+HEARD = "_reduce.heard"  # when that last changed, by the browser's clock
+DRAWN = "_reduce.drawn"  # the planes that know it: what changes on one, they hear of in the browser
 
 exhibits.heading(
     "Reduce",
@@ -110,23 +112,19 @@ def keep(of: str, now: dict[str, Any], ids: list[int]) -> None:
 
 
 def hear(of: str, keys: Iterable[str], ids: list[int]) -> None:
-    """What was clicked, chosen or hidden on one plane becomes what all show.
+    """What was clicked, chosen or hidden last, on whichever plane, is what all show.
 
-    Before any of them is drawn: one that has heard of it in the browser already would be told the old state again.
+    The planes tell each other in the browser, and then all of them tell us, one after another.
     """
-    for key in keys:
-        view = live(key, "view")
-        if view is None:
-            continue
-        before, now = st.session_state.get(f"_{key}"), {name: view[name] for name in ("point", "selected", "hidden")}
-        st.session_state[f"_{key}"] = now
-        kept = common(of, ids)
-        new = {**now, "point": kept["point"] if now["point"] is None else now["point"]}
-        if now != before and new != kept:
-            keep(of, new, ids)
+    views = [view for key in keys if (view := live(key, "view"))]
+    newest = max(views, key=lambda view: view["changed"], default=None)
+    if newest and newest["changed"] > st.session_state.get(HEARD, 0):
+        st.session_state[HEARD] = newest["changed"]
+        keep(of, {name: newest[name] for name in ("point", "selected", "hidden")}, ids)
 
 
 @st.fragment
+@shelf.plain_errors()
 def shown() -> None:
     """The planes side by side, and what was chosen on any of them."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
@@ -140,6 +138,7 @@ def shown() -> None:
     hear(of, [f"reduce.{name}.{half}" for name in names], ids)
     marked = common(of, ids)
     keep(of, marked, ids)
+    drawn = st.session_state[DRAWN] = st.session_state.get(DRAWN, set()) & {(of, name) for name in names}
     images = pictures(half, tuple(ids))
     columns = st.container(key="halves-reduce").columns(2, gap="medium")
     for place, name in enumerate(names):
@@ -151,13 +150,14 @@ def shown() -> None:
                 st.info(f"{name} places the images that it was given. It has no way to project new ones.")
                 continue
             points, key = np.array(where, np.float32).T, f"reduce.{name}.{half}"
-            state = {**(live(key, "view") or {}), "selected": marked["selected"], "hidden": marked["hidden"]}
-            state.pop("point", None)
-            if marked["point"] is not None:
-                state["cursor"] = [float(v) for v in points[places[marked["point"]]]]
+            state = None
+            if (of, name) not in drawn:
+                at = None if marked["point"] is None else [float(v) for v in points[places[marked["point"]]]]
+                state = {**(live(key, "view") or {}), **marked, "cursor": at, "changed": 0}
             latent_map(points, np.array(ids), labels, images=images, class_names=data.classes, height=420,
                        reconstructions=restored(said_by, name, new), key=key, axes=("1", "2"), caption=figures,
-                       state=state, group="reduce", alt=f"{len(ids):,} digits placed by {name}")  # fmt: skip
+                       state=state, group=f"reduce.{of}", alt=f"{len(ids):,} digits placed by {name}")  # fmt: skip
+            drawn.add((of, name))
     some = marked["selected"] or ([marked["point"]] if marked["point"] is not None else [])
     if some:
         st.markdown(f"**{len(some):,} chosen**" + (f"; the first {SHOWN}" if len(some) > SHOWN else ""))

@@ -144,6 +144,7 @@ st.caption("Values of all units around their medians, in standard deviations of 
 
 
 @st.fragment
+@shelf.plain_errors()
 def one_image() -> None:
     """Singular values at one image, and the image pushed."""
     st.header("One image", anchor=False)

@@ -146,6 +146,7 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
 
 
 @st.fragment(run_every=0.5 if playing else None)
+@shelf.plain_errors()
 def dual() -> None:
     own = judge()
     if playing and own.now.step < MOST:
@@ -193,6 +194,7 @@ def bump(at: float, width: float) -> np.ndarray:
 
 
 @st.fragment
+@shelf.plain_errors()
 def on_a_line() -> None:
     """Two samples of numbers, sorted."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
@@ -219,6 +221,7 @@ st.header("Where Jensen–Shannon says nothing", anchor=False)
 
 
 @st.fragment
+@shelf.plain_errors()
 def two_bumps() -> None:
     """Jensen–Shannon and W₁ of two bumps."""
     width = st.slider("Width of both bumps", 0.02, 0.6, 0.1, 0.02, key="transport.width", width=280, **looks.LINKED)

@@ -8,7 +8,7 @@ import numpy as np
 import streamlit as st
 
 from aecore.explore.traverse import MOST_UNITS, has_prior, path, shrunk
-from app import looks, plots, seen
+from app import looks, plots, seen, shelf
 from app.browser import film, scrubber
 
 WAYS = {
@@ -62,6 +62,7 @@ def let_go() -> None:
 
 
 @st.fragment
+@shelf.plain_errors()
 def scrub() -> None:
     """The scrubber; letting go makes a new sheet around the new code."""
     moved = looks.read_code(looks.recall("z", run), size)

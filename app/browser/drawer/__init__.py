@@ -79,4 +79,6 @@ def drawer(
         on_view_change=on_change or nothing,
     )
     view = {"pixel": first, "image": 0} | {k: v for k, v in (sent["state"] or {}).items() if k in ("pixel", "image")}
-    return Stage(**(view | dict(result.get("view") or {})))
+    view |= dict(result.get("view") or {})
+    # The browser tells a moment later that it has fewer pixels or images now.
+    return Stage(pixel=min(view["pixel"], height * width), image=min(view["image"], n - 1))

@@ -6,9 +6,9 @@ const NEXT = [245, 200, 40], BLANK = [128, 135, 144];
 
 function makeDrawer() {
   let meta = null, digest = null, nonce = 0, parts = {}, style = null, report = () => {};
-  let view = { pixel: 0, image: 0 }, speed = "medium", owed = 0, rank = null, minis = [];
+  let view = { pixel: 0, image: 0 }, told = "", speed = "medium", owed = 0, rank = null, minis = [];
 
-  const big = el("canvas", { class: "big", role: "img", tabindex: 0 });
+  const big = el("canvas", { class: "big", role: "application", "aria-roledescription": "drawing", tabindex: 0 });
   const chances = el("div", { class: "next" }), many = el("div", { class: "many" });
   const legend = el("p", { class: "legend quiet" });
   const play = el("button", { type: "button", onclick: () => (clock.on() ? stop() : start()) }, "Play");
@@ -20,7 +20,10 @@ function makeDrawer() {
   const side = el("div", { class: "side" }, chances, legend, many);
   const frame = el("div", { class: "drawer" }, big, side, el("div", { class: "controls" }, play, one, row, pace, range, place));
   const root = el("div", { class: "ae" }, frame);
-  const tell = settled(() => meta.report && report({ ...view }), 180);
+  const tell = settled(() => {
+    told = JSON.stringify(view);
+    if (meta.report) report({ ...view });
+  }, 180);
   const clock = ticker((ms) => {
     owed += (ms / 1000) * SPEEDS[speed];
     const whole = Math.floor(owed);
@@ -60,7 +63,7 @@ function makeDrawer() {
   function draw() {
     const n = total(), done = view.pixel >= n;
     paint(big, view.image, true);
-    minis.forEach((canvas, image) => paint(canvas, image, false));
+    minis.forEach((button, image) => paint(button.firstChild, image, false));
     const next = done ? -1 : parts.order[view.pixel];
     chances.querySelectorAll(".chance").forEach((line, k) => {
       const share = done ? 0 : meta.channels > 1 ? chance(view.image, k, 1, next) : chance(view.image, 0, k, next);
@@ -100,27 +103,37 @@ function makeDrawer() {
     play.textContent = "Play";
     tell();
   }
+  const showChosen = () => minis.forEach((button, k) => button.setAttribute("aria-pressed", String(k === view.image)));
   function choose(image) {
     view.image = image;
-    minis.forEach((canvas, k) => canvas.classList.toggle("chosen", k === image));
+    showChosen();
     draw();
     tell();
   }
   big.addEventListener("keydown", (event) => {
     if (!meta || event.altKey || event.metaKey || event.ctrlKey) return;
-    const to = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: meta.line, ArrowUp: -meta.line, Home: -total(), End: total() }[event.key];
+    const steps = { ArrowRight: [0, 1], ArrowLeft: [0, -1], ArrowDown: [1, 0], ArrowUp: [-1, 0] }[event.key];
     if (event.key === " ") clock.on() ? stop() : start();
-    else if (to !== undefined) by(to);
+    else if (event.key === "Home") by(-total());
+    else if (event.key === "End") by(total());
+    else if (steps) beside(...steps);
     else return;
     event.preventDefault();
   });
+  /** To the pixel beside the next one, whatever the order is. */
+  function beside(down, right) {
+    const at = parts.order[Math.min(view.pixel, total() - 1)];
+    goTo(Math.floor(at / meta.width) + down, (at % meta.width) + right);
+  }
+  /** To the moment before a pixel is drawn. */
+  function goTo(row, column) {
+    const r = clamp(row, 0, meta.height - 1), c = clamp(column, 0, meta.width - 1);
+    by(rank[r * meta.width + c] - view.pixel);
+  }
   big.addEventListener("click", (event) => {
     const box = big.getBoundingClientRect();
-    const r = clamp(Math.floor(((event.clientY - box.top) / box.height) * meta.height), 0, meta.height - 1);
-    const c = clamp(Math.floor(((event.clientX - box.left) / box.width) * meta.width), 0, meta.width - 1);
-    if (clock.on()) stop();
-    to(rank[r * meta.width + c]);
-    tell();
+    goTo(Math.floor(((event.clientY - box.top) / box.height) * meta.height),
+      Math.floor(((event.clientX - box.left) / box.width) * meta.width));
   });
 
   function feed(bytes) {
@@ -133,11 +146,10 @@ function makeDrawer() {
       play.textContent = "Play";
       rank = new Int32Array(total());
       parts.order.forEach((at, k) => { rank[at] = k; });
-      for (const canvas of [big]) { canvas.width = meta.width; canvas.height = meta.height; canvas.style.aspectRatio = `${meta.width} / ${meta.height}`; }
-      minis = [...Array(meta.images).keys()].map((image) => {
-        const canvas = el("canvas", { width: meta.width, height: meta.height, role: "img", "aria-label": `Image ${image + 1}`, onclick: () => choose(image) });
-        return canvas;
-      });
+      Object.assign(big, { width: meta.width, height: meta.height }).style.aspectRatio = `${meta.width} / ${meta.height}`;
+      minis = Array.from({ length: meta.images }, (_, image) =>
+        el("button", { type: "button", "aria-label": `Image ${image + 1}`, onclick: () => choose(image) },
+          el("canvas", { width: meta.width, height: meta.height })));
       many.replaceChildren(...(meta.images > 1 ? minis : []));
       const colours = meta.channels > 1 ? ["red", "green", "blue"] : ["grey"];
       const names = meta.channels > 1 ? colours.map((name) => `p(${name} = 1)`) : ["p(black)", "p(white)"];
@@ -153,10 +165,12 @@ function makeDrawer() {
     if (found.meta.nonce > nonce) {
       ({ nonce } = found.meta);
       view = { pixel: meta.start, image: 0, ...found.meta.state };
+      told = JSON.stringify(view);
     }
     view.image = clamp(view.image, 0, meta.images - 1);
-    minis.forEach((canvas, k) => canvas.classList.toggle("chosen", k === view.image));
+    showChosen();
     to(view.pixel);
+    if (JSON.stringify(view) !== told) tell(); // fewer images or pixels than before, or it was playing until now
     root.dataset.ready = digest;
   }
   return {

@@ -24,6 +24,7 @@ class MapView(TypedDict, total=False):
     mosaic: bool  # the decoded plane drawn behind the points (False)
     selected: list[int]  # ids chosen with the lasso ([])
     zoom: list[float] | None  # [x, y, factor]: centre of the view and magnification (None: everything)
+    changed: float  # when `point`, `hidden` or `selected` last changed in its group, ms since the page was opened (0)
 
 
 def latent_map(
@@ -69,7 +70,8 @@ def latent_map(
         axes: names of the two coordinates.
         state: where to start, for instance from the link; see MapView. Later it counts only when it is news.
         compact: only the map and the decoded picture, no tools (the gallery's hero).
-        group: maps of one group mark the same examples, by id: under the pointer, chosen, and hidden by class.
+        group: maps of one group mark the same examples, by id: under the pointer, clicked, chosen, and hidden by class.
+            They tell each other in the browser; of what they report, the latest `changed` counts.
         report: tell Python about changes (each starts a rerun); by default unless compact.
         on_change: called before the rerun, like any widget's callback.
 
@@ -152,6 +154,7 @@ def latent_map(
         "mosaic": False,
         "selected": [],
         "zoom": None,
+        "changed": 0,
     }
     return MapView(**(view | {k: v for k, v in sent["state"].items() if k in view} | dict(result.get("view") or {})))
 

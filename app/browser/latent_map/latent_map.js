@@ -52,19 +52,27 @@ function makeMap() {
   const root = el("div", { class: "ae" }, frame, live);
 
   function start() {
-    return { cursor: null, point: null, hidden: [], thumbnails: false, mosaic: false, selected: [], zoom: null };
+    return { cursor: null, point: null, hidden: [], thumbnails: false, mosaic: false, selected: [], zoom: null, changed: 0 };
   }
 
   // ---- state ------------------------------------------------------------------------------------------------------
 
-  // Maps of one group: the point under the pointer of one is marked in all, and so are chosen points and hidden
-  // classes. They tell each other here in the page, so that it is as fast as in one map.
+  // Maps of one group: the point under the pointer of one is marked in all; what was clicked or chosen and which classes
+  // are hidden is the same in all. They tell each other here in the page, so that it is as fast as in one map. Each
+  // change carries its time: what Python sends, and what a map that is just being drawn knows, may be older.
   let pointed = null; // the id that the others were told of
-  const share = (news) =>
+  const tellMaps = (news) =>
     meta?.group && document.dispatchEvent(new CustomEvent("ae-maps", { detail: { from: root, group: meta.group, news } }));
+  const share = () =>
+    tellMaps({ changed: view.changed, point: view.point, selected: view.selected, hidden: view.hidden });
+  const mark = () => { view.changed = Math.max(performance.now(), view.changed + 1); };
   function listen({ detail: { from, group, news } }) {
     if (from === root || !meta?.group || group !== meta.group) return;
-    if (!("pointed" in news)) {
+    if ("asked" in news) { if (view.changed > news.asked) share(); return; }
+    if ("changed" in news) {
+      if (news.changed <= view.changed) return;
+      const row = news.point === view.point ? undefined : idRow.get(news.point);
+      if (row !== undefined) view.cursor = [parts.points[2 * row], parts.points[2 * row + 1]];
       Object.assign(view, structuredClone(news));
       adopt();
       redraw();
@@ -80,11 +88,11 @@ function makeMap() {
   }
   document.addEventListener("ae-maps", listen);
 
-  const tell = settled(() => meta.report && report({ ...view, point: pointAt(view.cursor) }), 180);
+  const tell = settled(() => meta.report && report({ ...view, point: meta.group ? view.point : pointAt(view.cursor) }), 180);
   function change(part) {
     Object.assign(view, part);
     if ("zoom" in part) limitZoom();
-    if ("selected" in part || "hidden" in part) share(part);
+    if ("selected" in part || "hidden" in part) { mark(); share(); }
     adopt();
     redraw();
     follow();
@@ -396,7 +404,7 @@ function makeMap() {
     if (hovered >= 0) showPoint(hovered);
     drawOver();
     const now = hover && hovered >= 0 ? parts.ids[hovered] : null;
-    if (now !== pointed) share({ pointed: (pointed = now) });
+    if (now !== pointed) tellMaps({ pointed: (pointed = now) });
   }
   function showPoint(row) {
     if (!atlases.images) return;
@@ -513,6 +521,9 @@ function makeMap() {
   function pin(at) {
     const [x0, x1, y0, y1] = bounds;
     view.cursor = [clamp(at[0], x0, x1), clamp(at[1], y0, y1)];
+    const point = pointAt(view.cursor);
+    if (!meta.group || point !== null) view.point = point; // in a group a click beside all points moves this cursor alone
+    if (meta.group && point !== null) { mark(); share(); }
     follow();
     speak();
     tell();
@@ -620,6 +631,7 @@ function makeMap() {
     adopt();
     resize();
     follow();
+    if (meta.group) tellMaps({ asked: view.changed });
     root.dataset.ready = digest;
   }
 
