@@ -11,6 +11,9 @@ if ROOT not in sys.path:  # Streamlit puts the script's own folder there, not th
 
 import streamlit as st  # noqa: E402
 
+from app import ahead  # noqa: E402
+
+ahead.imported(ahead.OURS)
 from app import shelf  # noqa: E402
 
 st.set_page_config(page_title="Autoencoder Explorer", page_icon=":material/blur_on:", layout="wide")
@@ -79,6 +82,9 @@ page = st.navigation(
 )
 shelf.look()
 shelf.greet()
+if page.url_path:  # the gallery, which most see first, needs none of it
+    ahead.imported(ahead.SKLEARN)
 with shelf.plain_errors():
     page.run()
+shelf.mend_link()
 shelf.sign_link()

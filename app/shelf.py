@@ -6,12 +6,13 @@ Cached models and data belong to all visitors: nothing here or in a page may cha
 from __future__ import annotations
 
 import atexit
+import contextlib
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import streamlit as st
+from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from aecore import CATALOG, DataError, Diverged, FieldError, Run, RunError, jobs, runs
 from aecore import data as datasets
@@ -23,7 +24,7 @@ from app.browser import copy_link, identity
 VERSION = "1"  # of our links: a later version of the pages can tell what an old one meant
 
 
-@contextmanager
+@contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
     """An error that a visitor can mend is a sentence on the page; anything else fails loudly."""
     try:
@@ -45,6 +46,28 @@ def greet() -> None:
 def visitor() -> str:
     """Digest of this browser's token: the owner of the runs started here. Empty until the browser has answered."""
     return st.session_state.get("visitor", "")
+
+
+def mend_link() -> None:
+    """Put back the choices that the link has lost.
+
+    Streamlit sends the browser the whole link as a run of the script knew it when it began. What a visitor chooses
+    meanwhile is swept away, and no later run brings it back. So each run ends by comparing: what a linked widget says
+    stands in the link, unless it is the default.
+    """
+    context = get_script_run_ctx()
+    if context is None:
+        return
+    with contextlib.suppress(AttributeError), context.session_state.query_params() as params:
+        # There is no public door to what a linked widget writes. Where a newer Streamlit has moved it, links are only
+        # as whole as Streamlit leaves them.
+        state, there = context.session_state._state, context.shared.widget_ids_this_run
+        for binding in list(params._bindings_by_widget.values()):
+            if binding.widget_id not in there or params.has_param(binding.param_key):
+                continue
+            widget, value = state.get_widget_metadata(binding.widget_id), state[binding.param_key]
+            if value != widget.deserializer(None):
+                params.set_corrected_value(binding.param_key, widget.serializer(value), binding.value_type)
 
 
 def sign_link() -> None:

@@ -30,6 +30,32 @@ def idle(monkeypatch):
     monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
 
 
+# --- the link ---------------------------------------------------------------------------------------------------
+
+
+def test_what_a_link_loses_on_the_way_is_put_back():
+    """Streamlit overwrites the link with what an earlier run knew; no widget's choice may stay lost."""
+    chosen = {"reconstruct.class": "3", "reconstruct.n": "18", "reconstruct.seed": "7", "reconstruct.from": "draw"}
+
+    def picked(at: AppTest) -> list:
+        boxes = at.selectbox, at.select_slider, at.number_input
+        return [kind(key=f"reconstruct.{name}").value for kind, name in zip(boxes, ("class", "n", "seed"), strict=True)]
+
+    at = opened("reconstruct", run="vae-2d")
+    assert not set(chosen) & set(at.query_params)  # defaults need not be said
+    at.selectbox(key="reconstruct.class").set_value("3")
+    at.select_slider(key="reconstruct.n").set_value(18)
+    at.number_input(key="reconstruct.seed").set_value(7)
+    at.segmented_control(key="reconstruct.from").set_value("draw").run()
+    for _ in range(2):
+        assert not at.exception and {key: at.query_params.get(key) for key in chosen} == chosen
+        for key in chosen:
+            del at.query_params[key]
+        at.run()
+    again = opened("reconstruct", **{key.replace(".", "__"): value for key, value in at.query_params.items()})
+    assert picked(again) == picked(at) == ["3", 18, 7]
+
+
 # --- VAE against WAE ------------------------------------------------------------------------------------------
 
 
