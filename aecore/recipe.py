@@ -179,8 +179,7 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
 
 
 def measured(run: Run) -> dict[str, float]:
-    """A trained run's held-out figures, with disentanglement scores or modes covered where those are known of the data.
-    """
+    """A trained run's held-out figures, with disentanglement scores or modes covered where the data know of them."""
     found = dict(run.info.metrics)
     data = datasets.load(run.info.data)
     if data.factors and "encode" in run.entry.abilities:
@@ -196,8 +195,7 @@ def measured(run: Run) -> dict[str, float]:
 
 
 def train_sweep(recipe: dict[str, Any], place: int, work: Path) -> None:
-    """Train what a sweep lacks: runs of the first `published` seeds are published, of all others the figures are kept.
-    """
+    """Train what a sweep lacks: runs of the first `published` seeds are published, of others the figures are kept."""
     known = {(row["value"], row["seed"]): row for row in sweeps.figures(recipe["id"])}
     for value, seed, single in sweeps.expand(recipe):
         target = sweeps.SWEEPS / recipe["id"] / single["id"]

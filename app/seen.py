@@ -9,6 +9,7 @@ import numpy as np
 import streamlit as st
 
 from aecore import Run
+from aecore.data.base import DataSpec, Split
 from aecore.explore import codes, generate, maps, passage, traverse
 from aecore.measure import passing, reconstruction, statistics
 from aecore.measure.units import Units
@@ -174,10 +175,20 @@ def generated(
     return passing.decode(model, z), z.astype(np.float32)
 
 
+@st.cache_resource(max_entries=3, show_spinner=False)
+def _compared(spec: str) -> Split:
+    return generate.kept(shelf.load(DataSpec.model_validate_json(spec)).train, COMPARED)
+
+
+def compared(run: Run) -> Split:
+    """The training images that are searched for the nearest, as pixels."""
+    return _compared((run.info.shown or run.info.data).model_dump_json())
+
+
 @remember(max_entries=32, show_spinner="Looking for the nearest training images …")
 def nearest(run: Run, n: int, temperature: float, seed: int, label: int | None = None) -> tuple[np.ndarray, np.ndarray]:
     """(ids, squared distances) of the training images that are closest to the generated ones."""
-    return generate.nearest(generated(run, n, temperature, seed, label)[0], shelf.data(run).train, COMPARED)
+    return generate.nearest(generated(run, n, temperature, seed, label)[0], compared(run), COMPARED)
 
 
 @remember(max_entries=32)
@@ -186,7 +197,7 @@ def typical(run: Run) -> float:
     ids = codes.choose(shelf.data(run).test, 100)
     real = codes.images(shelf.data(run).test, ids).astype(np.float32) / 255
     real = real[:, None] if real.ndim == 3 else real.transpose(0, 3, 1, 2)
-    return float(np.median(generate.nearest(real, shelf.data(run).train, COMPARED)[1]))
+    return float(np.median(generate.nearest(real, compared(run), COMPARED)[1]))
 
 
 def small(images: np.ndarray) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import shutil
 import socket
@@ -69,16 +70,32 @@ def chromium() -> Iterator:
             browser.close()
 
 
+READ = """canvas => {
+  const { width, height } = canvas, { data } = canvas.getContext("2d").getImageData(0, 0, width, height);
+  let text = "";
+  for (let at = 0; at < data.length; at += 32768) text += String.fromCharCode(...data.subarray(at, at + 32768));
+  return [width, height, btoa(text)];
+}"""
+
+
 def pixels(canvas) -> np.ndarray:
     """What a canvas shows: (H, W, 4) uint8."""
-    data = canvas.evaluate("c => [c.width, c.height, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]")
-    return np.array(data[2:], np.uint8).reshape(data[1], data[0], 4)
+    width, height, text = canvas.evaluate(READ)  # as numbers, one by one, a large canvas takes half a minute
+    return np.frombuffer(base64.b64decode(text), np.uint8).reshape(height, width, 4)
+
+
+WHOLE = """() => {
+  const all = (name) => [...document.querySelectorAll(`[data-testid=${name}]`)];
+  const mounted = (element) => element.shadowRoot?.querySelector(".ae");
+  return all("stSkeleton").length === 0 && all("stBidiComponentIsolated").every(mounted);
+}"""
 
 
 def settled(tab) -> None:
-    """No script runs any more, and no traceback stands on the page."""
+    """No script runs any more, all that it wrote is there, and no traceback stands on the page."""
     tab.wait_for_selector("h1, h2")
     tab.wait_for_selector("[data-testid=stApp][data-test-script-state=notRunning]")  # the widget comes a while later
     tab.wait_for_selector("[data-testid=stStatusWidget]", state="detached")
+    tab.wait_for_function(WHOLE)  # kinds of elements are fetched when first met, after the script's end
     trouble = tab.locator("[data-testid=stException]")
     assert trouble.count() == 0, trouble.first.inner_text()

@@ -7,8 +7,6 @@ import itertools
 import math
 import os
 import re
-import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -27,6 +25,7 @@ from aecore import CATALOG
 from app import plots
 from app.browser import atlas, pack, rasterise, unpack
 from app.browser.pack import DTYPES, LARGEST_SIDE, Memo, digest, fit_atlas
+from tests.chromium import CHROMIUM, free_port, pixels
 
 ROOT = Path(__file__).parent.parent
 
@@ -250,9 +249,6 @@ def test_an_echo_is_not_an_order_and_news_is(monkeypatch):
 
 # ---- in the browser ----------------------------------------------------------------------------------------
 
-CHROMIUM = next(
-    (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
-)
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
 
 APP = """
@@ -324,9 +320,7 @@ if page == "rest":
 def address(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     (folder / "demo.py").write_text(APP.replace("ROOT", repr(str(ROOT)), 1))
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     command = [sys.executable, "-m", "streamlit", "run", str(folder / "demo.py"), "--server.port", str(port)]
     command += ["--server.headless", "true", "--server.address", "127.0.0.1", "--browser.gatherUsageStats", "false"]
     server = subprocess.Popen(
@@ -351,18 +345,6 @@ def address(tmp_path_factory):
         server.wait(10)
 
 
-@pytest.fixture(scope="module")
-def browser():
-    from playwright.sync_api import sync_playwright
-
-    flags = """--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking
-        --disable-component-update --disable-sync"""
-    with sync_playwright() as play:
-        chromium = play.chromium.launch(executable_path=CHROMIUM, args=flags.split())
-        yield chromium
-        chromium.close()
-
-
 @pytest.fixture
 def page(browser):
     context = browser.new_context(viewport={"width": 1200, "height": 900})
@@ -381,8 +363,7 @@ def open_page(page, address, name, more=""):
 
 def pixels_of(canvas) -> np.ndarray:
     """The first channel of what a canvas holds."""
-    data = canvas.evaluate("c => [c.width, c.height, ...c.getContext('2d').getImageData(0, 0, c.width, c.height).data]")
-    return np.array(data[2:], np.uint8).reshape(data[1], data[0], 4)[..., 0]
+    return pixels(canvas)[..., 0]
 
 
 def place(page, x, y):

@@ -79,6 +79,43 @@ def test_surprise_is_the_likelihood_pixel_by_pixel():
     np.testing.assert_allclose(cost.sum((1, 2, 3)), -model.log_prob(x, torch.ones(5, dtype=torch.long)), rtol=1e-4)
 
 
+def test_images_are_counted_given_their_labels_and_over_all_of_them():
+    model, x = small("pixelcnn", (1, 4, 4), std=0.6, classes=3), coins(7, 1, 4, 4)
+    y = torch.tensor([0, 2, 1, 1, 0, 2, 2])
+    np.testing.assert_allclose(drawing.surprise(model, x.numpy(), y.numpy()).sum((1, 2, 3)),
+                               -model.log_prob(x, y).detach(), rtol=1e-4)  # fmt: skip
+    each = np.stack([-drawing.surprise(model, x.numpy(), c).sum((1, 2, 3)) for c in range(3)])
+    np.testing.assert_allclose(drawing.unlikely(model, x.numpy()), -np.log(np.exp(each).mean(0)), rtol=1e-4)
+    plain = small("pixelcnn", (1, 4, 4), std=0.6)
+    np.testing.assert_allclose(drawing.unlikely(plain, x.numpy()), -plain.log_prob(x).detach(), rtol=1e-4)
+    with pytest.raises(DataError, match="one for each"):
+        drawing.surprise(model, x.numpy(), [0, 1])
+
+
+def test_codes_come_back_as_images_of_their_own():
+    decoder = small("pixelcnn_decoder", (1, 4, 4), std=0.6)
+    z = np.repeat(np.random.default_rng(0).standard_normal((1, decoder.code)), 5, 0)
+    drawn = drawing.variations(decoder, z, 1)
+    assert drawn.shape == (5, 1, 4, 4) and np.ptp(drawn, axis=0).any()  # one code, many images
+    assert np.array_equal(drawn, drawing.variations(decoder, z, 1))
+    assert not np.array_equal(drawn, drawing.variations(decoder, z, 2))
+    with pytest.raises(DataError, match="PixelCNN decoder"):
+        drawing.variations(small("pixelcnn", (1, 4, 4)), z)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_where_pixels_look_is_the_same_from_anywhere_and_never_ahead(order):
+    model = small("pixelcnn", (1, 5, 7), std=0.4, layers=2, order=order)
+    x = coins(3, 1, 5, 7).numpy()
+    field = drawing.field(model, x)
+    assert field.shape == (9, 13) and field[4, 6] == 0
+    middle = drawing.looked_at(model, 2, 3, x)
+    assert (field[2:7, 3:10] >= middle).all()
+    assert not np.any((field > 0) & (field[::-1, ::-1] > 0))  # of two pixels only one comes before the other
+    first = drawing.first_pixels(model, 9)
+    assert first.sum() == 9 and all(first[tuple(place)] for place in model.sequence()[:9].tolist())
+
+
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("values", MANY)
 def test_images_of_256_levels_are_drawn_completed_and_counted(values, channels):

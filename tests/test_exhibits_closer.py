@@ -287,7 +287,7 @@ def test_adversarial_one_pointer_for_four_priors_and_modes_by_moment(address, ta
 def test_layers_an_earlier_moment_restores_less(address, tab):
     at_page(tab, address, "layers")
     said = tab.get_by_text(re.compile("learnt here"))
-    first, before = said.inner_text(), seen(tab.locator(".contact canvas"))
+    first, before = said.inner_text(), seen(canvases(tab, ".contact canvas", 60))
     slide(tab, "After epoch", -400)
     assert "layer 1 alone" in changed(tab, said, first)
     settled(tab)

@@ -18,6 +18,7 @@ from aecore.data.base import Data, DataSpec, Images
 from aecore.explore import codes, generate, importance, maps, passage, pictures, planes, traverse
 from aecore.explore.preview import preview_png
 from aecore.measure import likelihood, passing, statistics
+from tests import conftest
 
 torch.set_num_threads(1)
 
@@ -405,6 +406,25 @@ def test_nearest_finds_planted_copies_and_agrees_with_all_pairs():
     assert (generate.nearest(queries, data.train, limit=100)[0] < 100).all()
     with pytest.raises(aecore.DataError, match="same run"):
         generate.nearest(queries[:, :1], data.train)
+
+
+def test_painted_images_are_kept_as_pixels_to_be_searched_again(digits):
+    painted = load(DataSpec(name="faces", size=16, limit=60)).train
+    pixels = generate.kept(painted, 40)
+    assert isinstance(pixels, Images) and len(pixels) == 40
+    x = painted.batch(torch.arange(60)).x
+    torch.testing.assert_close(pixels.batch(torch.arange(40)).x, x[:40], atol=1 / 255, rtol=0)
+    ids, distances = generate.nearest(x[[3, 39, 55]].numpy(), pixels)
+    assert ids[:2].tolist() == [3, 39] and distances[:2].max() < 0.02 < distances[2]
+    assert generate.kept(digits.train) is digits.train  # they are pixels
+    vectors = conftest.vectors().train
+    assert generate.kept(vectors) is vectors
+
+
+def test_a_map_of_what_is_drawn_pixel_by_pixel_stays_small():
+    model = aecore.build("pixelcnn_decoder", (1, 8, 8), width=16, layers=1, code=3)
+    view = maps.latent_map(model, load(DataSpec(name="digits8", limit=80)), 20)
+    assert view.plane.shape[:2] == (maps.DRAWN_GRID, maps.DRAWN_GRID)
 
 
 def test_the_passage_shows_input_code_and_output_of_one_image(digits):

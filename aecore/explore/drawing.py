@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..data.base import DataError
 from ..measure.passing import device_of, generator, still
-from ..models.autoregressive import ImageDensity, PixelByPixel
+from ..models.autoregressive import ImageDensity, PixelByPixel, PixelCNNDecoder
 
 BARS = 32  # in which the chances of 256 levels are shown
 NUMBERS = 4_000_000  # chances that are computed at once
@@ -101,8 +101,10 @@ def draw(
         )
     with still(model, seed) as device:
         given = conditions(model, n, label, code)
-        forced = None if image is None else torch.as_tensor(
-            rounded(model, fitting(model, np.asarray(image)[None])[0]), device=device
+        forced = (
+            None
+            if image is None
+            else torch.as_tensor(rounded(model, fitting(model, np.asarray(image)[None])[0]), device=device)
         )
         noise = model.noise(n, generator(device, seed))
         x = model.draw(noise, given, temperature, forced, torch.as_tensor(keep, device=device))
@@ -120,23 +122,40 @@ def draw(
     return Drawing(x.cpu().numpy(), torch.cat(nats).cpu().numpy(), torch.cat(chances).cpu().numpy(), order, keep)
 
 
-def surprise(model: nn.Module, x: np.ndarray, label: int | None = None, code: np.ndarray | None = None) -> np.ndarray:
+def surprise(
+    model: nn.Module, x: np.ndarray, label: int | Sequence[int] | None = None, code: np.ndarray | None = None
+) -> np.ndarray:
     """−log p of each value of images (n, C, H, W), rounded to what is modelled, given those before it, in nats: as x.
 
     Summed over an image it is −log p(x), or −log p(x|y) of a model that is told labels, or −log p(x|h) of a decoder.
+    label: of all images or of each.
     Raises DataError for images of another size, and where such a model is told no label.
     """
     model = able(model)
     x = fitting(model, x)
     if isinstance(model, ImageDensity) and model.classes and label is None:
-        raise DataError("This model's likelihoods are given a label: say which. `log_prob` has log p(x) over all.")
+        raise DataError("This model's likelihoods are given a label: say which. `unlikely` has log p(x) over all.")
     at_once = max(1, 8 * NUMBERS // model.numbers)
     with still(model) as device:
-        found = []
-        for part in np.split(x, range(at_once, len(x), at_once)):
-            values = model.rounded(torch.as_tensor(part, dtype=torch.float32, device=device))
-            found.append(-model.log_probs(values, conditions(model, len(values), label, code)).cpu().numpy())
+        given, found = conditions(model, len(x), label, code), []
+        for start in range(0, len(x), at_once):
+            these = slice(start, start + at_once)
+            values = model.rounded(torch.as_tensor(x[these], dtype=torch.float32, device=device))
+            told = given if given is None or len(given) == 1 else given[these]
+            found.append(-model.log_probs(values, told).cpu().numpy())
     return np.concatenate(found)
+
+
+def unlikely(model: nn.Module, x: np.ndarray) -> np.ndarray:
+    """−log p(x) of images (n, C, H, W), (n,) in nats.
+
+    Of a model that is told one of C labels −log (1/C) Σ_y p(x|y), all labels being equally likely.
+    Raises DataError for images of another size.
+    """
+    model = able(model)
+    labels = range(model.classes) if isinstance(model, ImageDensity) else ()
+    costs = np.stack([surprise(model, x, label).sum((1, 2, 3)) for label in labels or (None,)])
+    return math.log(len(costs)) - np.logaddexp.reduce(-costs.astype(np.float64), 0)
 
 
 def believed(model: nn.Module, image: np.ndarray, known: np.ndarray) -> np.ndarray:
@@ -153,6 +172,27 @@ def believed(model: nn.Module, image: np.ndarray, known: np.ndarray) -> np.ndarr
     costs = [surprise(model, np.asarray(image)[None], c)[0][:, np.asarray(known, bool)].sum() for c in range(classes)]
     odds = np.exp(min(costs) - np.array(costs, np.float64))
     return odds / odds.sum()
+
+
+def first_pixels(model: nn.Module, n: int) -> np.ndarray:
+    """Which pixels are drawn among the first n, in the model's order: (H, W) bool."""
+    model = able(model)
+    first = np.zeros(model.shape[1:], bool)
+    rows, columns = model.sequence().numpy()[:n].T
+    first[rows, columns] = True
+    return first
+
+
+def variations(model: nn.Module, z: np.ndarray, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+    """What a decoder that draws pixel by pixel makes of codes (n, D), with noise of `seed`: (n, C, H, W) in [0, 1].
+
+    Raises DataError for a model that draws from no code.
+    """
+    if not isinstance(model, PixelCNNDecoder):
+        raise DataError(f"{type(model).__name__} does not draw from a code. Choose a PixelCNN decoder.")
+    with still(model, seed) as device:
+        codes = torch.as_tensor(z, dtype=torch.float32, device=device)
+        return model.variations(codes, temperature, generator(device, seed)).cpu().numpy()
 
 
 def fitting(model: PixelByPixel, x: np.ndarray) -> np.ndarray:
@@ -200,6 +240,20 @@ def looked_at(model: nn.Module, row: int, column: int, x: np.ndarray, label: int
         return found.cpu().numpy()
     finally:
         model.train(was_training)
+
+
+def field(model: nn.Module, x: np.ndarray, label: int | None = None) -> np.ndarray:
+    """How much a pixel looks at another that lies so far away: (2H − 1, 2W − 1) slopes, the pixel itself in the middle.
+
+    The most of `looked_at` over nine pixels from corner to corner, each beside what lies around it.
+    """
+    height, width = able(model).shape[1:]
+    found = np.zeros((2 * height - 1, 2 * width - 1), np.float32)
+    for row in (0, height // 2, height - 1):
+        for column in (0, width // 2, width - 1):
+            there = found[height - 1 - row : 2 * height - 1 - row, width - 1 - column : 2 * width - 1 - column]
+            np.maximum(there, looked_at(model, row, column, x, label), out=there)
+    return found
 
 
 def beside_masks(model: nn.Module, layers: int, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:

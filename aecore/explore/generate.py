@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 
-from ..data.base import DataError, Split
+from ..data.base import DataError, Images, Split
 from ..measure.passing import decode, first, generator, inputs, require, still
 from ..models.base import Decoding, Model
 
@@ -31,6 +33,22 @@ def generate(
             return able.sample(n, temperature, draws, *labels).float().clamp(0, 1).cpu().numpy(), None
         codes = model.prior.sample(n, next(model.parameters()), temperature, draws).float().cpu().numpy()
     return decode(model, codes, *labels).clip(0, 1), codes
+
+
+KEPT = 64_000_000  # bytes
+
+
+def kept(split: Split, limit: int = 10_000) -> Split:
+    """The first `limit` examples of a split as pixels, for searching them more than once.
+
+    The split itself where its images are pixels anyway, or too many for 64 MB, or no images.
+    """
+    ids = first(split, limit)
+    shape = tuple(split.batch(torch.zeros(1, dtype=torch.int64)).x.shape[1:])
+    if isinstance(split, Images) or len(shape) != 3 or len(ids) * math.prod(shape) > KEPT:
+        return split
+    parts = [x.mul(255).round().to(torch.uint8).cpu() for x in inputs(split, ids, shape)]
+    return Images(torch.cat(parts))
 
 
 def nearest(images: np.ndarray, split: Split, limit: int = 10_000) -> tuple[np.ndarray, np.ndarray]:

@@ -29,6 +29,7 @@ NAMES = {"units": "units of the code", "pca": "PCA", "umap": "UMAP", "tsne": "t-
 NEIGHBOURS = 5
 THUMBNAIL = 32
 PLANE_BYTES, MOST_GRID, LEAST_GRID, MOST_TILE = 4_000_000, 64, 24, 64
+DRAWN_GRID = 16  # where each tile is drawn pixel by pixel, which takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -229,20 +230,20 @@ def _extent(points: np.ndarray) -> tuple[float, float, float, float]:
     return float(low[0]), float(high[0]), float(low[1]), float(high[1])
 
 
-def grid_of(shape: tuple[int, ...]) -> tuple[int, int]:
-    """(tiles along one side of the plane, longest side of a tile) that keep the plane under 4 MB."""
+def grid_of(shape: tuple[int, ...], most: int = MOST_GRID) -> tuple[int, int]:
+    """(tiles along one side of the plane, at most so many; longest side of a tile) that keep the plane under 4 MB."""
 
     def largest(tile: int) -> int:
-        return min(MOST_GRID, int((PLANE_BYTES / (shape[0] * np.prod(fit(shape, tile)))) ** 0.5))
+        return min(most, int((PLANE_BYTES / (shape[0] * np.prod(fit(shape, tile)))) ** 0.5))
 
     tile = min(MOST_TILE, max(shape[-2:]))
-    while largest(tile) < LEAST_GRID and tile > THUMBNAIL:
+    while largest(tile) < min(most, LEAST_GRID) and tile > THUMBNAIL:
         tile -= 4
     return largest(tile), tile
 
 
 def _plane(model: Model, projection: Projection, extent: tuple[float, float, float, float]) -> np.ndarray:
-    g, tile = grid_of(model.shape)
+    g, tile = grid_of(model.shape, DRAWN_GRID if model.loops else MOST_GRID)
     x0, x1, y0, y1 = extent
     y, x = np.meshgrid(np.linspace(y0, y1, g), np.linspace(x0, x1, g), indexing="ij")
     codes = projection.inverse(np.stack([x.ravel(), y.ravel()], 1))

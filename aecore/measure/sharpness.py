@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
-def gradient_energy(images: Tensor) -> float:
+def gradient_energy(images: Tensor | np.ndarray) -> float:
     """Mean squared difference of neighbouring pixels, over images (N, C, H, W) in [0, 1]: a number in [0, 1].
 
     ½ [mean (x_{i+1,j} − x_{i,j})² + mean (x_{i,j+1} − x_{i,j})²]. A blur lowers it and noise raises it, so that the
@@ -18,12 +19,12 @@ def gradient_energy(images: Tensor) -> float:
         raise ValueError(
             f"gradient_energy looks at images (N, C, H, W) of 2×2 pixels or more, not {tuple(images.shape)}"
         )
-    images = images.float()
+    images = torch.as_tensor(images).float()
     down, across = images.diff(dim=2).square().mean(), images.diff(dim=3).square().mean()
     return float((down + across) / 2)
 
 
-def spectrum(images: Tensor) -> Tensor:
+def spectrum(images: Tensor | np.ndarray) -> Tensor:
     """Power of images (N, C, H, W) by frequency: (min(H, W) // 2 + 1,), from 0 (the mean) to half a cycle a pixel.
 
     Each image's |FFT|² over its number of pixels, averaged over images, channels, and all directions of one frequency.
@@ -32,7 +33,7 @@ def spectrum(images: Tensor) -> Tensor:
     if images.ndim != 4 or min(images.shape[2:]) < 2:
         raise ValueError(f"spectrum looks at images (N, C, H, W) of 2×2 pixels or more, not {tuple(images.shape)}")
     height, width = images.shape[2:]
-    power = torch.fft.fft2(images.float()).abs().square().mean((0, 1)) / (height * width)
+    power = torch.fft.fft2(torch.as_tensor(images).float()).abs().square().mean((0, 1)) / (height * width)
     down, across = torch.fft.fftfreq(height), torch.fft.fftfreq(width)
     count = min(height, width) // 2
     ring = (2 * count * (down[:, None] ** 2 + across[None] ** 2).sqrt()).round().long()

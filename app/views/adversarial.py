@@ -78,7 +78,7 @@ comparison.train("aae-priors")
 def energy(run: Run, draws: bool) -> float:
     """Gradient energy of held-out images, or of draws."""
     if draws:
-        return sharpness.gradient_energy(torch.from_numpy(seen.generated(run, 500, 1.0, 0)[0]))
+        return sharpness.gradient_energy(seen.generated(run, 500, 1.0, 0)[0])
     test = shelf.data(run).test
     return sharpness.gradient_energy(passing.examples(test, passing.first(test, 500)))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
-import torch
 
 from aecore import Run
 from aecore.explore import features
@@ -58,13 +57,13 @@ def pictures(run: Run, original: bool = False) -> np.ndarray:
 
 
 x = pictures(some, True)
-energy = {"images": sharpness.gradient_energy(torch.from_numpy(x))}
-spectra = {"images": sharpness.spectrum(torch.from_numpy(x)).numpy()}
+energy = {"images": sharpness.gradient_energy(x)}
+spectra = {"images": sharpness.spectrum(x).numpy()}
 errors = {}
 for name in names:
     x_hat = pictures(runs[name])
-    energy[name] = sharpness.gradient_energy(torch.from_numpy(x_hat))
-    spectra[name] = sharpness.spectrum(torch.from_numpy(x_hat)).numpy()
+    energy[name] = sharpness.gradient_energy(x_hat)
+    spectra[name] = sharpness.spectrum(x_hat).numpy()
     errors[name] = float(np.square(x - x_hat).mean())
 looks.numbers([
     ("images", f"{energy['images']:.4f}", "gradient energy: how much neighbouring pixels differ", ""),
@@ -131,14 +130,13 @@ table = {"compared by": ["images", *names], "gradient energy": [energy[name] for
 exhibits.take_home(
     "feature-loss", table,
     """
-import torch
 from aecore import sweeps
 from aecore.measure import passing, sharpness
 
 found = sweeps.sweep("features")
 for value, run in zip(found.values, found.runs):
     x_hat = passing.autoencode(run.model(), run.data().test, passing.first(run.data().test, 500))
-    print(value, sharpness.gradient_energy(torch.from_numpy(x_hat)))
+    print(value, sharpness.gradient_energy(x_hat))
 """,
     "features", lambda: plots.png(looks.sheet(np.concatenate([images for _, images in sheets]), 12)),
 )  # fmt: skip

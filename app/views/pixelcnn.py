@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import streamlit as st
-import torch
 
 from aecore import DataError, Run, runs
 from aecore.data import image as read_picture
 from aecore.explore import codes, drawing
 from aecore.measure import passing, sharpness
-from aecore.models.autoregressive import PixelByPixel, PixelCNN
+from aecore.models.autoregressive import PixelCNN
 from aecore.pixels import bits
 from app import exhibits, looks, plots, seen, shelf
 from app.browser import drawer, pad
@@ -52,14 +49,14 @@ def looked_at(run: Run, row: int, column: int, n: int = 8) -> np.ndarray:
 @seen.remember(max_entries=8)
 def field(run: Run) -> np.ndarray:
     """(2H − 1, 2W − 1) from 0 to 1: how much a pixel looks at another that lies so far away, in steps that show."""
-    _, height, width = run.info.shape
-    found = np.zeros((2 * height - 1, 2 * width - 1), np.float32)
-    for row in (0, height // 2, height - 1):
-        for column in (0, width // 2, width - 1):
-            there = found[height - 1 - row : 2 * height - 1 - row, width - 1 - column : 2 * width - 1 - column]
-            np.maximum(there, looked_at(run, row, column, 4), out=there)
-    strength = np.where(found > 0, np.log10(found / found.max() + 1e-9), -9)
-    return np.where(found > 0, np.clip(1 + strength / 4, 0.15, 1), 0).astype(np.float32)
+    found = drawing.field(shelf.model(run), some(run)[:4], 0 if shelf.model(run).classes else None)
+    return shades(found, 0.15).astype(np.float32)
+
+
+def shades(slopes: np.ndarray, least: float) -> np.ndarray:
+    """Slopes from 1, the largest, over four powers of ten down to `least`; 0 where there are none."""
+    strength = 1 + np.log10(slopes / max(slopes.max(), 1e-12) + 1e-9) / 4
+    return np.where(slopes > 0, np.clip(strength, least, 1), 0)
 
 
 # --- watch it draw --------------------------------------------------------------------------------------------------
@@ -135,28 +132,20 @@ MADE = 16
 BELIEVED, IN_TURN = "as it believes", "each label in turn"
 
 
-def first_pixels(model: PixelByPixel, first: int) -> np.ndarray:
-    """(H, W) bool: those that come first in the model's order."""
-    known = np.zeros(model.shape[1:], bool)
-    rows, columns = model.sequence().numpy()[:first].T
-    known[rows, columns] = True
-    return known
-
-
 @seen.remember(max_entries=64)
 def completed(
     run: Run, image: np.ndarray, first: int, seed: int, label: int | tuple[int, ...] | None
 ) -> drawing.Drawing:
     """Completions of an image (C, H, W) of which the first pixels of the order are known."""
     model = shelf.model(run)
-    return drawing.draw(model, MADE, seed, label=label, image=image, known=first_pixels(model, first))
+    return drawing.draw(model, MADE, seed, label=label, image=image, known=drawing.first_pixels(model, first))
 
 
 @seen.remember(max_entries=64)
 def believed(run: Run, image: np.ndarray, first: int) -> np.ndarray:
     """p(y | known) of each label."""
     model = shelf.model(run)
-    return drawing.believed(model, image, first_pixels(model, first))
+    return drawing.believed(model, image, drawing.first_pixels(model, first))
 
 
 def own_picture(source: str) -> np.ndarray | None:
@@ -274,11 +263,11 @@ def back() -> None:
         else:
             st.caption(f"Row {row}, column {column}: click any pixel of the large image above to ask about it.")
     slopes = looked_at(run, row, column)
-    shown = np.where(slopes > 0, np.clip(1 + np.log10(slopes / max(slopes.max(), 1e-12) + 1e-9) / 4, 0.12, 1), 0)
     layers = int(run.info.params["layers"])
     columns = st.columns(3 if filters else 2, gap="large")
     with columns[0]:
-        looks.picture(tinted(shown, row, column), "how much each pixel moves this one: gradients, darker is more",
+        looks.picture(tinted(shades(slopes, 0.12), row, column),
+                      "how much each pixel moves this one: gradients, darker is more",
                       "Receptive field by gradients")  # fmt: skip
     with columns[1]:
         looks.picture(tinted((slopes > 0).astype(float), row, column),
@@ -312,19 +301,14 @@ DECODERS = {"VAE": "vae-16", "feature loss": "dfc-vae-held-16", "PixelCNN decode
 def variations(run: Run, ids: tuple[int, ...], seed: int) -> np.ndarray:
     """uint8 (n, H, W), each code drawn with noise of its own."""
     z = codes.codes(shelf.model(run), shelf.data(run).test, np.array(ids))
-    model = shelf.model(run)
-    with torch.inference_mode():
-        drawn = model.variations(torch.from_numpy(z), 1.0, torch.Generator().manual_seed(seed))
-    return codes.to_uint8(drawn.numpy())
+    return codes.to_uint8(drawing.variations(shelf.model(run), z, seed))
 
 
 @seen.remember(max_entries=16)
 def blur(run: Run) -> float:
     """Gradient energy of 200 reconstructions."""
     test = shelf.data(run).test
-    return sharpness.gradient_energy(
-        torch.from_numpy(passing.autoencode(shelf.model(run), test, passing.first(test, 200)))
-    )
+    return sharpness.gradient_energy(passing.autoencode(shelf.model(run), test, passing.first(test, 200)))
 
 
 @seen.remember(max_entries=4)
@@ -391,10 +375,7 @@ def ranked(run: Run) -> np.ndarray:
     ids = passing.first(test, MANY // 2)  # models that are told labels are the larger ones
     x = drawing.rounded(model, passing.examples(test, ids).numpy())
     y = np.asarray(test.labels)[ids]
-    each = np.empty(len(x))
-    for c in np.unique(y):
-        each[y == c] = drawing.surprise(model, x[y == c], int(c)).sum((1, 2, 3))
-    return each
+    return drawing.surprise(model, x, y).sum((1, 2, 3))
 
 
 @seen.remember(max_entries=8, show_spinner="Computing likelihoods …")
@@ -411,13 +392,10 @@ def nats(run: Run, kind: str) -> np.ndarray | None:
         x = drawing.rounded(model, np.random.default_rng(0).random(x[:15].shape))
     elif kind in ("fashion", "mnist", "digits"):
         other = shelf.load(run.info.data.model_copy(update={"name": kind, "limit": None})).test
-        if tuple(other.batch(torch.tensor([0])).x.shape[1:]) != tuple(model.shape):
+        if passing.examples(other, [0]).shape[1:] != model.shape:
             return None
         x = drawing.rounded(model, passing.examples(other, passing.first(other, n)).numpy())
-    parts = [drawing.surprise(model, part, c).sum((1, 2, 3)) for c in (range(model.classes) or [None])
-             for part in np.array_split(x, max(1, len(x) // 100))]  # fmt: skip
-    each = np.concatenate(parts).reshape(max(1, model.classes), len(x))
-    return -(np.logaddexp.reduce(-each, 0) - math.log(len(each)))
+    return drawing.unlikely(model, x)
 
 
 @st.fragment
