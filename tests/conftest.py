@@ -13,6 +13,7 @@ import torch
 from playwright.sync_api import expect
 from torch import Tensor
 
+from aecore import jobs
 from aecore.data.base import Batch, Data, DataSpec, Images
 from tests.chromium import PATIENCE, app, chromium
 
@@ -26,6 +27,12 @@ def alone(monkeypatch, tmp_path):
     monkeypatch.setenv("AECORE_RUNS", str(tmp_path / "runs"))
     torch.set_num_threads(1)
     torch.manual_seed(0)
+
+
+@pytest.fixture(autouse=True)
+def idle(monkeypatch):
+    """Pages that are opened in a test's own process start no workers: each would live as long as that process."""
+    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
 
 
 @pytest.fixture

@@ -60,9 +60,8 @@ def trained(tmp_path_factory) -> Path:
 
 @pytest.fixture(autouse=True)
 def shown(trained, monkeypatch) -> None:
-    """The pages see these runs; nothing is computed in workers."""
+    """The pages see these runs."""
     monkeypatch.setenv("AECORE_RUNS", str(trained))
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
 
 
 def opened(view: str, /, **link: str) -> AppTest:

@@ -8,7 +8,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from aecore import CATALOG, DataError, DataSpec, Plan, Run, jobs, runs, stopwatch
+from aecore import CATALOG, DataError, DataSpec, Plan, Run, runs, stopwatch
 from aecore.data import ingest, load
 from app import controls, estimate, material, presets
 
@@ -18,9 +18,8 @@ ENTRIES = list(CATALOG)
 
 
 @pytest.fixture(autouse=True)
-def idle(monkeypatch):
-    """A queue that hands out no work, and estimates that are known at once."""
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
+def known(monkeypatch):
+    """Estimates that are known at once, and no examples."""
     speed = estimate.Speed(0.01, 0.1, "CPU, 1 thread")
     monkeypatch.setattr(estimate, "ask", lambda *_: speed)
     monkeypatch.setattr(runs, "PRETRAINED", runs.root() / "no pretrained")

@@ -10,17 +10,12 @@ import pytest
 import torch
 
 import aecore
-from aecore import DataError, DataSpec, FieldError, jobs, tasks
+from aecore import DataError, DataSpec, FieldError, tasks
 from aecore.data import load
 from aecore.tasks import classify
 from tests.test_exhibits import opened
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(autouse=True)
-def idle(monkeypatch):
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
 
 
 # --- layers in closed form ----------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import aecore
-from aecore import DataError, DataSpec, FieldError, jobs, tasks
+from aecore import DataError, DataSpec, FieldError, tasks
 from aecore.data import load
 from aecore.measure import passing
 from aecore.models.clustering import student_t
@@ -20,11 +20,6 @@ from tests.test_exhibits import opened
 
 pytestmark = pytest.mark.timeout(300)
 TINY = DataSpec(name="digits8", limit=400)
-
-
-@pytest.fixture(autouse=True)
-def idle(monkeypatch):
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
 
 
 def heaps(n: int = 40, size: int = 3, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

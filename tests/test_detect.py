@@ -17,11 +17,6 @@ from tests.test_exhibits import opened
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
 
 
-@pytest.fixture(autouse=True)
-def idle(monkeypatch):
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
-
-
 def csv(rows, header="a,b,c") -> bytes:
     return "\n".join([header, *(",".join(map(str, row)) for row in rows)]).encode()
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from aecore import CATALOG, jobs, runs
+from aecore import CATALOG, runs
 from app import exhibits, standing
 from tests.chromium import CHROMIUM, ROOT, pixels, settled
 
@@ -23,11 +23,6 @@ def opened(view: str, /, **link: str | list[str]) -> AppTest:
     at.switch_page(f"views/{view}.py").run()
     assert not at.exception and not at.error and not at.warning
     return at
-
-
-@pytest.fixture(autouse=True)
-def idle(monkeypatch):
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
 
 
 # --- the link ---------------------------------------------------------------------------------------------------

@@ -332,7 +332,6 @@ def test_a_training_can_be_scrubbed_on_its_own_page(tmp_path, code):
 
 
 def test_a_comparison_is_queued_at_once_and_read_as_far_as_it_is_trained(tmp_path, monkeypatch):
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
     recipe = {
         "id": "tiny", "title": "Tiny", "model": "beta_vae", "data": {"name": "mnist"}, "shown": {"name": "digits8"},
         "vary": "beta", "values": [1.0, 4.0], "seeds": 3, "params": {"code": 2, "width": 16}, "plan": {"batch": 50},

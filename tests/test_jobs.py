@@ -30,6 +30,11 @@ ENDLESS = Plan(epochs=10_000, batch=20, held_out=20)
 ANN, BOB = digest("ann's secret"), digest("bob's secret")
 
 
+@pytest.fixture(autouse=True)
+def idle():
+    """Here they do start."""
+
+
 @pytest.fixture(scope="module", autouse=True)
 def frequent_checkpoints():
     with pytest.MonkeyPatch.context() as patch:

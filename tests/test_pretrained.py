@@ -8,7 +8,7 @@ import pytest
 import torch
 from streamlit.testing.v1 import AppTest
 
-from aecore import CATALOG, Run, jobs
+from aecore import CATALOG, Run
 from aecore.measure import passing, statistics
 from aecore.measure.reconstruction import mse
 from aecore.recipe import card, recipes, same
@@ -82,8 +82,7 @@ def test_no_example_has_collapsed(run):
 
 
 @pytest.mark.parametrize(("identity", "view"), OPENINGS)
-def test_every_page_shows_every_example(identity, view, monkeypatch):
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
+def test_every_page_shows_every_example(identity, view):
     run = Run.open(PRETRAINED / identity)
     app = AppTest.from_file(str(ROOT / "app/main.py"), default_timeout=60)
     app.query_params["run"] = run.info.id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aecore import DataError, FieldError, jobs, tasks
+from aecore import DataError, FieldError, tasks
 from aecore.data import load
 from aecore.data.base import DataSpec
 from aecore.measure import passing
@@ -13,11 +13,6 @@ from aecore.tasks import reduce
 from tests.test_exhibits import opened
 
 pytestmark = pytest.mark.timeout(300)
-
-
-@pytest.fixture(autouse=True)
-def idle(monkeypatch):
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
 
 
 def heaps(n: int = 30, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
