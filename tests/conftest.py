@@ -21,6 +21,20 @@ torch.set_num_threads(1)
 expect.set_options(timeout=PATIENCE)
 
 
+SLOWEST = (
+    "journey_tasks", "claims_autoregressive", "exhibits_closer", "claims_clustering", "pretrained",
+    "claims_adversarial", "journey", "claims_variational", "drawing", "claims_inference", "claims_gan",
+    "claims_hybrid", "claims_perceptual", "attributes_page", "claims_wasserstein", "browser_components", "faces",
+    "jobs", "claims_plain", "stability",
+)  # fmt: skip
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The slowest files first, those with a browser beside those that train, so that workers end together."""
+    place = {f"test_{name}": k for k, name in enumerate(SLOWEST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+
+
 @pytest.fixture(autouse=True)
 def alone(monkeypatch, tmp_path):
     """What a test draws, and the runs it makes, are its own."""
