@@ -25,7 +25,7 @@ from . import sweeps, tasks
 from .data import gaussians
 from .data.base import DataSpec
 from .measure import coverage, disentanglement, judge, looked_at
-from .measure.passing import autoencode, encode, first
+from .measure.passing import autoencode, encode, factors_of, first
 from .models.base import Model
 from .pixels import bits
 from .runs import PRETRAINED, Run, write_text
@@ -184,7 +184,7 @@ def measured(run: Run) -> dict[str, float]:
     data = datasets.load(run.info.data)
     if data.factors and "encode" in run.entry.abilities:
         ids = first(data.test, FACTORED)
-        factors = data.test.factors(torch.from_numpy(ids)).numpy()
+        factors = factors_of(data.test, ids)
         named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, data.test.labels[ids]))
         found |= disentanglement.scores(encode(run.model(), data.test, ids), factors, named).numbers()
     if run.info.data.name == "gaussians" and "sample" in run.entry.abilities:

@@ -14,6 +14,7 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from copy import copy
@@ -130,9 +131,7 @@ def spread(x: Tensor) -> float:
 def train(key: str, data: Data, seed: int, plan: dict[str, Any], params: dict[str, Any]) -> tuple[Model, dict]:
     """A model trained on the best device there is, on one thread of a CPU, and the last row."""
     model = seeded_build(CATALOG[key], data.shape, CATALOG[key].check(params), seed)
-    row: dict = {}
-    for row in Training(model, data, Plan(**{**CATALOG[key].plan, **plan, "seed": seed})):  # noqa: B007
-        pass
+    (row,) = deque(Training(model, data, Plan(**{**CATALOG[key].plan, **plan, "seed": seed})), maxlen=1)
     return model.eval().requires_grad_(False), row
 
 

@@ -323,6 +323,12 @@ def test_the_page_shows_every_law_order_and_number_of_channels(data, params):
         assert not at.exception and "another label" in " ".join(caption.value for caption in at.caption)
 
 
+def test_the_map_of_a_model_that_draws_pixel_by_pixel_begins_small():
+    at = opened("map", run="pixelcnn-decoder-16")
+    assert at.segmented_control(key="map.n").value == 250
+    assert opened("map", run="vae-2d").segmented_control(key="map.n").value > 1000
+
+
 @browser_only
 def test_play_pause_scrub_click_and_complete(address, tab):
     tab.goto(f"{address}/pixelcnn?run=pixelcnn-classes")

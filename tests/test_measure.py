@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 import aecore
 from aecore.data import load
-from aecore.data.base import Data, DataSpec, Images
+from aecore.data.base import Data, DataError, DataSpec, Images
 from aecore.distributions import LOG_2PI, Normal, sum_dims
 from aecore.measure import baseline, likelihood, passing, reconstruction, report, statistics, units
 from aecore.models.base import Autoencoder
@@ -268,3 +268,10 @@ def test_batches_join_in_the_order_of_the_ids():
     ids = np.random.default_rng(0).permutation(1024)
     codes = passing.encode(model, Images(pixels), ids)[:, 0]
     np.testing.assert_allclose(codes, ids % 256, atol=1e-2)
+
+
+def test_known_factors_are_told_or_it_is_said_that_there_are_none():
+    sprites = load(DataSpec(name="sprites", limit=50)).test
+    assert passing.factors_of(sprites, [3, 1]).tolist() == sprites.factors(torch.tensor([3, 1])).tolist()
+    with pytest.raises(DataError, match="Choose sprites"):
+        passing.factors_of(load(DataSpec(name="digits8")).test, [0])

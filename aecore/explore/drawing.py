@@ -150,7 +150,7 @@ def unlikely(model: nn.Module, x: np.ndarray) -> np.ndarray:
     """−log p(x) of images (n, C, H, W), (n,) in nats.
 
     Of a model that is told one of C labels −log (1/C) Σ_y p(x|y), all labels being equally likely.
-    Raises DataError for images of another size.
+    Raises DataError for images of another size, and for a decoder, which needs a code.
     """
     model = able(model)
     labels = range(model.classes) if isinstance(model, ImageDensity) else ()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -19,7 +20,7 @@ class Modes(NamedTuple):
     assigned: int
 
 
-def modes(samples: Tensor, centres: Tensor, std: float) -> Modes:
+def modes(samples: Tensor | np.ndarray, centres: Tensor, std: float) -> Modes:
     """Modes that draws cover, and the share of draws within 3 σ of a mode.
 
     A draw belongs to the centre next to it if it lies within 3 σ of it; a mode is covered when at least n / 5M of the n
@@ -34,7 +35,7 @@ def modes(samples: Tensor, centres: Tensor, std: float) -> Modes:
     """
     if samples.ndim != 2 or centres.ndim != 2 or samples.shape[1:] != centres.shape[1:] or not len(samples):
         raise ValueError(f"samples {tuple(samples.shape)} and centres {tuple(centres.shape)} must be (n, D) and (M, D)")
-    distance, nearest = torch.cdist(samples.double(), centres.double()).min(1)
+    distance, nearest = torch.cdist(torch.as_tensor(samples).double(), centres.double()).min(1)
     near = distance <= NEAR * std
     counts = torch.bincount(nearest[near], minlength=len(centres))
     covered = int((counts >= SHARE * len(samples) / len(centres)).sum())

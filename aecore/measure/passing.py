@@ -95,6 +95,14 @@ def attributes_of(split: Split, ids) -> np.ndarray:
     return found.cpu().numpy()
 
 
+def factors_of(split: Split, ids) -> np.ndarray:
+    """(n, K) of each example's known factors; DataError for examples that know of none."""
+    known = getattr(split, "factors", None)
+    if known is None:
+        raise DataError("These data know of no factors. Choose sprites.")
+    return known(torch.from_numpy(checked(split, ids))).cpu().numpy()
+
+
 def batches(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Batch]:
     """The examples on the split's device, batch after batch, in the order of `ids`."""
     size = batch_size(shape)

@@ -38,7 +38,8 @@ class Model(nn.Module):
     classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
     attributes: how many attributes condition it (`batch.attributes`); 0 where none do.
     spare: beginnings of names of weights that only training needs; published examples come without them.
-    loops: whether it draws pixel after pixel, which no graph of fixed operations (ONNX) can hold.
+    loops: whether it draws pixel after pixel, which takes milliseconds an image, and which no graph of fixed operations
+    (ONNX) can hold.
     """
 
     classes: int = 0

@@ -145,7 +145,7 @@ def draws(run: Run, step: int) -> np.ndarray:
 def field(name: str, run: Run, steps: list[int]) -> Field:
     """Draws of a run at some steps of its training, among the 25 places."""
     moves = [draws(run, step) for step in steps]
-    found = [coverage.modes(torch.from_numpy(xy), gaussians.centres(), gaussians.STD) for xy in moves]
+    found = [coverage.modes(xy, gaussians.centres(), gaussians.STD) for xy in moves]
     centres = gaussians.centres().numpy()
     rings = np.column_stack([centres, np.full(len(centres), 3 * gaussians.STD)])
     notes = [f"step {at:,}: {one.covered} of 25 covered, {100 * one.near:.0f} % of draws lie near one"

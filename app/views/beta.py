@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
-import torch
 
 from aecore import Run
 from aecore.measure import disentanglement, passing
@@ -67,7 +66,7 @@ def code(run: Run) -> np.ndarray:
 
 def factors_of(run: Run) -> np.ndarray:
     test = shelf.data(run).test
-    return test.factors(torch.from_numpy(passing.first(test, SCORED))).numpy()
+    return passing.factors_of(test, passing.first(test, SCORED))
 
 
 @seen.remember(max_entries=64)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import streamlit as st
-import torch
 
 from aecore import DataError, Run
 from aecore.explore import traverse
@@ -130,7 +129,7 @@ def errors() -> str:
     for identity in chosen:
         test = looks.split(able[identity])
         ids = passing.first(test, 100)
-        x = test.batch(torch.from_numpy(ids)).x.numpy()
+        x = passing.examples(test, ids).numpy()
         found.append(float(np.square(x - passing.autoencode(looks.model(able[identity]), test, ids)).mean()))
     return looks.table(["run", "squared error per pixel"], chosen, found)
 

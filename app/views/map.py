@@ -15,8 +15,7 @@ from app.browser.contact import contact
 METHODS: dict[str, Method] = {"PCA": "pca", "UMAP": "umap", "t-SNE": "tsne", "two units": "units"}
 HALVES: dict[str, Literal["test", "train"]] = {"held-out": "test", "training": "train"}
 SIZES = (1000, 2000, 5000, 10_000)
-FIRST = {False: 5000, True: 2000}  # at first, of images without and with colours
-DRAWN = 250  # at first, where each reconstruction is drawn pixel by pixel
+GREY, COLOURED, DRAWN = 5000, 2000, 250  # how many at first; drawn: where reconstructions are, pixel by pixel
 SHOWN = 48  # selected images on the contact sheet
 
 run = looks.opening(
@@ -44,8 +43,8 @@ with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
             second = st.selectbox("Upwards", order, 1, key="map.y", **common)
     half = HALVES[looks.option("Images", list(HALVES), "map.half", on_change=forget)]
     there = len(getattr(shelf.data(run), half))
-    sizes, usual = ((DRAWN, *SIZES), DRAWN) if looks.model(run).loops else (SIZES, FIRST[run.info.shape[0] > 1])
-    n = looks.option("How many", sorted({min(most, there) for most in sizes}), "map.n", min(usual, there))
+    usual = DRAWN if looks.model(run).loops else GREY if run.info.shape[0] == 1 else COLOURED
+    n = looks.option("How many", sorted({min(most, there) for most in {usual, *SIZES}}), "map.n", min(usual, there))
 
 if first == second:
     st.info("Choose two different units.", icon=":material/info:")
