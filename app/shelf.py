@@ -66,7 +66,7 @@ def mend_link() -> None:
             if binding.widget_id not in there or params.has_param(binding.param_key):
                 continue
             widget, value = state.get_widget_metadata(binding.widget_id), state[binding.param_key]
-            if value != widget.deserializer(None):
+            if widget is not None and value != widget.deserializer(None):
                 params.set_corrected_value(binding.param_key, widget.serializer(value), binding.value_type)
 
 

@@ -375,7 +375,7 @@ def ranked(run: Run) -> np.ndarray:
     ids = passing.first(test, MANY // 2)  # models that are told labels are the larger ones
     x = drawing.rounded(model, passing.examples(test, ids).numpy())
     y = np.asarray(test.labels)[ids]
-    return drawing.surprise(model, x, y).sum((1, 2, 3))
+    return drawing.surprise(model, x, y.tolist()).sum((1, 2, 3))
 
 
 @seen.remember(max_entries=8, show_spinner="Computing likelihoods …")
