@@ -20,8 +20,14 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from aecore import DataSpec, FieldError, Plan, Run, RunError, jobs, runs
-from aecore.jobs import Forbidden, Queue, digest, turns
+from aecore import DataSpec, FieldError, Plan, Run, RunError, paths
+from aecore.errors import Forbidden
+from aecore.jobs.queue import Queue, digest, fair_order
+from aecore.jobs.supervisor import POLL_SECONDS
+from aecore.runs import folder
+from aecore.runs.files import read_tensors
+from aecore.runs.library import create
+from aecore.runs.maps import stored
 
 KILLS = int(os.environ.get("AECORE_KILLS", 4))
 DATA = DataSpec(name="digits", size=8, limit=200)
@@ -50,7 +56,7 @@ def queue(tmp_path_factory) -> Iterator[Queue]:
 
 
 def new(queue: Queue, name: str, who: str = ANN, plan: Plan = SHORT, **more) -> Run:
-    return Run.create("vae", DATA, {"code": 2, "width": 16}, plan, path=queue.folder / name, owner=who, **more)
+    return create("vae", DATA, {"code": 2, "width": 16}, plan, path=queue.folder / name, owner=who, **more)
 
 
 def until(condition: Callable[[], object], seconds: float = 90.0):
@@ -77,7 +83,7 @@ def alive(pid: int) -> bool:
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return runs.read_tensors(run.path / "weights.safetensors")[0]
+    return read_tensors(run.path / "weights.safetensors")[0]
 
 
 # --- turns ----------------------------------------------------------------------------------------------------
@@ -90,7 +96,7 @@ def run_of(owner: str, order: float, taken: float | None = None):
 def test_owners_take_turns_however_many_runs_one_submits():
     greedy = [run_of("a", order) for order in range(5)]
     modest = [run_of("b", 10), run_of("b", 11), run_of("c", 12)]
-    order = turns([*modest, *greedy], [])
+    order = fair_order([*modest, *greedy], [])
     assert "".join(run.info.owner for run in order) == "abcabaaa"
     assert [run.info.order for run in order if run.info.owner == "a"] == [0, 1, 2, 3, 4]
 
@@ -98,7 +104,7 @@ def test_owners_take_turns_however_many_runs_one_submits():
 def test_whoever_was_served_longest_ago_is_next():
     waiting = [run_of("a", 0), run_of("b", 1), run_of("c", 2)]
     served = [run_of("a", -1, taken=100.0), run_of("c", -2, taken=50.0)]
-    assert [run.info.owner for run in turns(waiting, waiting + served)] == ["b", "c", "a"]
+    assert [run.info.owner for run in fair_order(waiting, waiting + served)] == ["b", "c", "a"]
 
 
 def test_a_waiting_run_knows_its_place_and_moves_up_in_its_own_line(tmp_path):
@@ -138,8 +144,8 @@ def test_others_may_look_and_duplicate_but_not_change(tmp_path):
 
 
 def test_a_pretrained_example_can_be_duplicated_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "PRETRAINED", tmp_path / "pretrained")
-    Run.create("vae", DATA, {"code": 2}, path=tmp_path / "pretrained/example", owner=ANN)
+    monkeypatch.setattr(paths, "PRETRAINED", tmp_path / "pretrained")
+    create("vae", DATA, {"code": 2}, path=tmp_path / "pretrained/example", owner=ANN)
     queue = Queue(tmp_path / "runs")
     for action in (queue.pause, queue.stop, queue.resume, queue.move_up, queue.delete):
         with pytest.raises(Forbidden, match="pretrained"):
@@ -168,7 +174,7 @@ def test_deleting_can_be_undone_by_its_owner(tmp_path):
 
 def test_an_id_from_a_link_does_not_walk_through_the_disk(tmp_path):
     queue = Queue(tmp_path / "runs")
-    Run.create("vae", DATA, path=tmp_path / "outside", owner=ANN)
+    create("vae", DATA, path=tmp_path / "outside", owner=ANN)
     for bad in ("../outside", str(tmp_path / "outside"), "", ".bin"):
         with pytest.raises(RunError, match="no run"):
             queue.delete(bad, ANN)
@@ -188,15 +194,15 @@ def test_a_listing_reads_only_what_has_changed(tmp_path, monkeypatch):
     (tmp_path / "broken/run.json").write_text("{")
     opened = []
     open_ = Run.open
-    monkeypatch.setattr(jobs.Run, "open", lambda path: opened.append(path) or open_(path))
+    monkeypatch.setattr(folder.Run, "open", lambda path: opened.append(path) or open_(path))
     assert len(queue.listing()) == 200 and len(opened) == 201 and list(queue.broken()) == ["broken"]
     for _ in range(30):
-        queue._shelf.forget()
+        queue.forget()
         queue.listing()
     assert len(opened) == 201
     first.save(title="changed")
     opened.clear()
-    queue._shelf.forget()
+    queue.forget()
     assert "changed" in [run.info.title for run in queue.listing()] and len(opened) == 1
 
 
@@ -240,8 +246,9 @@ def test_pause_resume_stop_and_delete_while_it_trains(queue):
 
 
 def test_settings_that_only_training_can_refuse_fail_with_a_sentence(queue):
-    run = Run.create("vae", DataSpec(name="images", path=str(queue.folder / "no-such-folder")),
-                     path=queue.folder / "lost", owner=ANN)  # fmt: skip
+    run = create(
+        "vae", DataSpec(name="images", path=str(queue.folder / "no-such-folder")), path=queue.folder / "lost", owner=ANN
+    )
     queue.submit(run)
     until(is_now(run, "failed"))
     assert "no-such-folder" in run.info.reason
@@ -251,15 +258,14 @@ def test_a_map_is_computed_by_the_analyst_and_kept(queue):
     run = new(queue, "mapped")
     queue.submit(run)
     with pytest.raises(RunError, match="no weights yet"):
-        queue.analyse(Run.create("vae", DATA, path=queue.folder / "untrained", status="paused"))
+        queue.analyse(create("vae", DATA, path=queue.folder / "untrained", status="paused"))
     until(is_now(run, "done"))
     first = queue.analyse(run, "tsne", 60)
     assert first.state == "waiting" and first.position == 1 and first.estimate > 0
     done = until(lambda: (found := queue.analyse(run, "tsne", 60)).state not in ("waiting", "running") and found, 60)
     assert done.state == "done" and done.progress == 1 and done.elapsed > 0
-    from aecore.explore import maps
 
-    assert maps.stored(run, "tsne", 60).shape == (60, 2)
+    assert stored(run, "tsne", 60).shape == (60, 2)
     assert Queue(queue.folder).analyse(run, "tsne", 60).state == "done"
 
 
@@ -312,7 +318,7 @@ def test_an_app_that_dies_takes_its_worker_along_and_another_goes_on(tmp_path):
         reader.submit(run)
         until(lambda: run.heartbeat().get("progress", 0) > 0)
         reader.start()
-        time.sleep(3 * jobs.POLL_SECONDS)
+        time.sleep(3 * POLL_SECONDS)
         assert not reader.leads and reader._workers == []  # one hands out work, the other looks on
     finally:
         app.kill()
