@@ -10,7 +10,7 @@ import pytest
 from aecore import DataError, FieldError, tasks
 from aecore.data.base import DataSpec
 from aecore.data.sets.beats import KINDS, draw
-from aecore.jobs.queue import Queue
+from aecore.jobs.analyses import Analyses
 from aecore.tasks import detect
 from tests.chromium import CHROMIUM, settled
 from tests.test_exhibits import opened
@@ -193,13 +193,13 @@ def test_the_worker_computes_a_study_and_says_how_far_it_is(tmp_path, monkeypatc
 
 
 def test_the_queue_hands_out_a_study_once(tmp_path):
-    queue = Queue(tmp_path)
+    analyses = Analyses(tmp_path)
     settings = {"data": "cancer", "steps": 10, "seeds": 1}
-    assert queue.study("detect", settings, 30).state == "waiting"
-    assert queue.study("detect", settings, 30).position == 1
+    assert analyses.study("detect", settings, 30).state == "waiting"
+    assert analyses.study("detect", settings, 30).position == 1
     assert len(list((tmp_path / ".analyses").glob("detect-*.json"))) == 1
-    tasks.store("detect", settings, {"methods": {}}, queue.studies)
-    assert queue.study("detect", settings).state == "done"
+    tasks.store("detect", settings, {"methods": {}}, analyses.studies)
+    assert analyses.study("detect", settings).state == "done"
 
 
 def test_the_command_line_prints_a_table_an_object_or_a_sentence(capsys):

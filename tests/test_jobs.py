@@ -5,6 +5,9 @@ AECORE_KILLS=20 kills a training twenty times instead of four.
 
 from __future__ import annotations
 
+from aecore.jobs.supervisor import Supervisor
+from aecore.jobs.analyses import Analyses
+
 import json
 import os
 import random
@@ -48,11 +51,20 @@ def frequent_checkpoints():
         yield
 
 
+def one_worker(folder: Path) -> Supervisor:
+    return Supervisor(Queue(folder), threads=1, devices=["cpu"])
+
+
 @pytest.fixture(scope="module")
-def queue(tmp_path_factory) -> Iterator[Queue]:
-    """One queue with its worker for all tests that leave it as they found it."""
-    with Queue(tmp_path_factory.mktemp("runs"), threads=1, devices=["cpu"]) as queue:
-        yield queue
+def supervisor(tmp_path_factory) -> Iterator[Supervisor]:
+    """One supervisor with its worker for all tests that leave it as they found it."""
+    with one_worker(tmp_path_factory.mktemp("runs")) as supervisor:
+        yield supervisor
+
+
+@pytest.fixture
+def queue(supervisor) -> Queue:
+    return supervisor.queue
 
 
 def new(queue: Queue, name: str, who: str = ANN, plan: Plan = SHORT, **more) -> Run:
@@ -71,8 +83,8 @@ def is_now(run: Run, *statuses: str) -> Callable[[], bool]:
     return lambda: run.refresh().info.status in statuses
 
 
-def pid(queue: Queue) -> int:
-    return until(lambda: queue._workers and queue._workers[0]).process.pid
+def pid(supervisor: Supervisor) -> int:
+    return until(lambda: supervisor._workers and supervisor._workers[0]).process.pid
 
 
 def alive(pid: int) -> bool:
@@ -254,19 +266,20 @@ def test_settings_that_only_training_can_refuse_fail_with_a_sentence(queue):
     assert "no-such-folder" in run.info.reason
 
 
-def test_a_map_is_computed_by_the_analyst_and_kept(queue):
+def test_a_map_is_computed_by_the_analyst_and_kept(supervisor):
+    queue, analyses = supervisor.queue, supervisor.analyses
     run = new(queue, "mapped")
     queue.submit(run)
     with pytest.raises(RunError, match="no weights yet"):
-        queue.analyse(create("vae", DATA, path=queue.folder / "untrained", status="paused"))
+        analyses.map(create("vae", DATA, path=queue.folder / "untrained", status="paused"))
     until(is_now(run, "done"))
-    first = queue.analyse(run, "tsne", 60)
+    first = analyses.map(run, "tsne", 60)
     assert first.state == "waiting" and first.position == 1 and first.estimate > 0
-    done = until(lambda: (found := queue.analyse(run, "tsne", 60)).state not in ("waiting", "running") and found, 60)
+    done = until(lambda: (found := analyses.map(run, "tsne", 60)).state not in ("waiting", "running") and found, 60)
     assert done.state == "done" and done.progress == 1 and done.elapsed > 0
 
     assert stored(run, "tsne", 60).shape == (60, 2)
-    assert Queue(queue.folder).analyse(run, "tsne", 60).state == "done"
+    assert Analyses(queue.folder).map(run, "tsne", 60).state == "done"
 
 
 # --- crashes --------------------------------------------------------------------------------------------------
@@ -276,13 +289,14 @@ def test_killed_again_and_again_it_ends_with_the_weights_of_an_uninterrupted_run
     plan = Plan(epochs=12 * (KILLS + 1), batch=20, held_out=20)
     dice = random.Random(1)
     moments = sorted(dice.random() * 0.9 for _ in range(KILLS))
-    with Queue(tmp_path, threads=1, devices=["cpu"]) as queue:
+    with one_worker(tmp_path) as supervisor:
+        queue = supervisor.queue
         killed = new(queue, "killed", plan=plan)
         queue.submit(killed)
         for moment in moments:
             until(lambda: is_now(killed, "running")() and killed.heartbeat().get("progress", 0) >= moment)  # noqa: B023
             time.sleep(dice.random() * 0.05)
-            victim = pid(queue)
+            victim = pid(supervisor)
             os.kill(victim, signal.SIGKILL)
             Run.open(killed.path).rows()
             until(is_now(killed, "failed"), 15)
@@ -302,8 +316,9 @@ def test_killed_again_and_again_it_ends_with_the_weights_of_an_uninterrupted_run
 
 APP = """
 import sys, time
-from aecore.jobs import Queue
-queue = Queue(sys.argv[1], threads=1, devices=["cpu"]).start()
+from aecore.jobs.queue import Queue
+from aecore.jobs.supervisor import Supervisor
+supervisor = Supervisor(Queue(sys.argv[1]), threads=1, devices=["cpu"]).start()
 while True:
     time.sleep(0.05)
 """
@@ -313,9 +328,9 @@ def test_an_app_that_dies_takes_its_worker_along_and_another_goes_on(tmp_path):
     here = Path(__file__).resolve().parent.parent
     app = subprocess.Popen([sys.executable, "-c", APP, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(here)})
     try:
-        reader = Queue(tmp_path, threads=1, devices=["cpu"])
-        run = new(reader, "run", plan=ENDLESS)
-        reader.submit(run)
+        reader = one_worker(tmp_path)
+        run = new(reader.queue, "run", plan=ENDLESS)
+        reader.queue.submit(run)
         until(lambda: run.heartbeat().get("progress", 0) > 0)
         reader.start()
         time.sleep(3 * POLL_SECONDS)
@@ -328,7 +343,7 @@ def test_an_app_that_dies_takes_its_worker_along_and_another_goes_on(tmp_path):
     assert run.info.reason.startswith("Cut off")
     until(lambda: not run.busy())
     step = run.rows()[0][-1]["step"]
-    reader.resume("run", ANN)
+    reader.queue.resume("run", ANN)
     until(lambda: is_now(run, "running")() and run.rows()[0][-1]["step"] > step)
     worker = pid(reader)
     reader.close()

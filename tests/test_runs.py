@@ -171,7 +171,7 @@ def test_only_one_process_trains_a_run(tmp_path):
     def again(row, training):
         other = Run.open(run.path)
         assert other.busy() and not other.cut_off()
-        with pytest.raises(RunError, match="in use"), other._locked("busy", 0.0):
+        with pytest.raises(RunError, match="in use"), other.locked("busy", 0.0):
             pass
 
     assert not run.busy()

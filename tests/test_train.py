@@ -339,7 +339,7 @@ def test_an_encoder_of_another_model_is_held_and_what_follows_it_is_trained():
     x = data.test.batch(torch.arange(5)).x
     for key, more in (("pixelcnn_decoder", {"maps": 8, "layers": 1}), ("deep", {}), ("vae", {})):
         model = aecore.build(key, (1, 8, 8), 5, code=3, net="dense", width=16, **more)
-        aecore.take_encoder(model, vae)
+        aecore.freeze_encoder_from(model, vae)
         assert torch.allclose(model.eval().encode(x), vae.encode(x), atol=1e-6), key
         before = [p.clone() for p in model.parameters()]
         for _ in Training(model, data, Plan(epochs=1, batch=32, precision="fp32"), "cpu"):
@@ -353,7 +353,7 @@ def test_an_encoder_of_another_model_is_held_and_what_follows_it_is_trained():
         aecore.build("pixelcnn", (1, 8, 8), width=8, layers=1),
     ):
         with pytest.raises(FieldError, match="encoder"):
-            aecore.take_encoder(aecore.build("deep", (1, 8, 8), code=3, net="dense", width=16), other)
+            aecore.freeze_encoder_from(aecore.build("deep", (1, 8, 8), code=3, net="dense", width=16), other)
 
 
 def test_a_run_with_the_encoder_of_another_says_so_and_keeps_it(tmp_path, monkeypatch):
@@ -366,7 +366,7 @@ def test_a_run_with_the_encoder_of_another_says_so_and_keeps_it(tmp_path, monkey
     assert Session(second).train("cpu") == "done"
     x = second.data().test.batch(torch.arange(5)).x
     assert torch.allclose(Run.open(tmp_path / "second").model().encode(x), first.model().encode(x), atol=1e-6)
-    assert 'runs.find("first")' in export.snippet(second) and "take_encoder" not in export.snippet(first)
+    assert 'find("first")' in export.snippet(second) and "freeze_encoder_from" not in export.snippet(first)
     with pytest.raises(RunError, match="no run 'nobody'"):
         create("deep", spec, params, plan, path=tmp_path / "third", encoder="nobody")
     assert not (tmp_path / "third").exists()

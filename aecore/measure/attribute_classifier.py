@@ -154,6 +154,6 @@ def judge_of(data: Data) -> Judge:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DataError(
             f"There is no judge of {data.title} at {data.shape[1]} × {data.shape[2]} pixels. "
-            "Train one with aecore.measure.judge.fit and keep it with aecore.measure.judge.save: some minutes."
+            "Train one with aecore.measure.attribute_classifier.fit and keep it with aecore.measure.attribute_classifier.save: some minutes."
         ) from error
     return judge.eval().requires_grad_(False)

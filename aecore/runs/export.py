@@ -230,11 +230,15 @@ def tensorboard(run: Run, folder: str | Path) -> Path:
     return folder
 
 
+def _library(identity: str) -> str:
+    return "from aecore.runs import library\n" if identity else ""
+
+
 def _encoder(identity: str) -> str:
     """The lines that take the encoder of another run."""
     if not identity:
         return ""
-    return f"""aecore.take_encoder(model, aecore.runs.find("{identity}").model())  # held: what follows it is trained
+    return f"""aecore.freeze_encoder_from(model, library.find("{identity}").model())  # only the decoder is trained
 """
 
 
@@ -253,7 +257,7 @@ Made by Autoencoder Explorer."""
 import aecore
 from aecore.explore.preview import preview_png
 from aecore.measure import report
-
+{_library(info.encoder)}
 data = aecore.data.load(aecore.DataSpec({_arguments(spec)}))
 model = aecore.build(
     "{info.model}",

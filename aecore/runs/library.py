@@ -101,13 +101,17 @@ def broken(folder: Path) -> Iterator[tuple[Path, str]]:
             yield path, str(error)
 
 
-def find(identity: str) -> Run:
-    """A run by its id, among the user's and the pretrained."""
+def find(identity: str, folder: Path | None = None) -> Run:
+    """The run of this id among the user's runs and the trained examples.
+
+    folder: of the user's runs; by default `paths.root()`.  Raises RunError where there is no such run.
+    """
     if re.fullmatch(r"[\w-]+", identity):  # an id may come from a link: it must not walk through the disk
-        for path in (root() / identity, paths.PRETRAINED / identity, *paths.PRETRAINED.glob(f"sweeps/*/{identity}")):
+        examples = paths.PRETRAINED
+        for path in ((folder or root()) / identity, examples / identity, *examples.glob(f"sweeps/*/{identity}")):
             if (path / "run.json").exists():
                 return Run.open(path)
-    raise RunError(f"There is no run {identity!r} here. It may have been deleted, or lie elsewhere.")
+    raise RunError(f"There is no run {identity!r} here. It may have been deleted; the gallery lists all there are.")
 
 
 def create(

@@ -1,11 +1,11 @@
 """Clusters without labels (§4.3): k-means on pixels, on PCA and on codes, and models whose codes form clusters.
 
->>> from aecore import runs
->>> from aecore.measure import passing
+>>> from aecore import inference
+>>> from aecore.runs import library
 >>> from aecore.tasks import cluster
->>> run = runs.find("deep-16")
+>>> run = library.find("deep-16")
 >>> test = run.data().test
->>> h = passing.encode(run.model(), test, passing.first(test))
+>>> h = inference.encode(run.model(), test, inference.first(test))
 >>> found = cluster.fit(h, 10)
 >>> cluster.scores(h, found.assigned, test.labels)
 """

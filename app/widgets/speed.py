@@ -6,6 +6,8 @@ training worker, one configuration at a time; those that nobody asks for any mor
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import json
 import os
 import subprocess
@@ -68,7 +70,7 @@ def ask(entry: Entry, params: dict[str, Any], plan: Plan, shape: tuple[int, ...]
 @st.cache_resource(show_spinner=False)
 def _stopwatch() -> Stopwatch:
     queue = session.queue()
-    return Stopwatch(queue.threads, lambda: any(run.info.status == "running" for run in queue.listing()))
+    return Stopwatch(session.server().supervisor.threads, lambda: any(run.info.status == "running" for run in queue.listing()))
 
 
 class Stopwatch:
@@ -122,7 +124,7 @@ class Stopwatch:
                 child.stdin.close()
 
     def _start(self) -> subprocess.Popen[str]:
-        here = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+        here = str(Path(__file__).resolve().parents[2])
         paths = os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")]))
         passive = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"}
         return subprocess.Popen(

@@ -1,6 +1,6 @@
 """A table of the user's: a CSV with a line of names, then one example a line.
 
->>> from aecore.data import table
+>>> from aecore.data.files import table
 >>> table.read(b"a,b,what\\n1,2,cat\\n3,4,dog\\n", "what").said
 ['cat', 'dog']
 """

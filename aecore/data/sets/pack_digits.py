@@ -1,4 +1,4 @@
-"""Choose and pack the bundled digits: `python -m aecore.data.pack_digits --root ROOT`.
+"""Choose and pack the bundled digits: `python -m aecore.data.sets.pack_digits --root ROOT`.
 
 ROOT holds MNIST in torchvision's layout (ROOT/MNIST/raw). The choice is seeded and balanced:
 1,000 images of each class from MNIST's training part, 200 of each from its test part, kept in MNIST's

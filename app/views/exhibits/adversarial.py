@@ -133,8 +133,8 @@ def page() -> None:
         "adversarial-priors",
         table,
         """
-from aecore import sweeps
-from aecore.measure.aggregate import aggregate
+from aecore.runs import sweeps
+from aecore.measure.aggregate_posterior import aggregate
 
 found = sweeps.sweep("aae-priors")
 for prior, run in zip(found.values, found.runs):

@@ -146,12 +146,12 @@ def page() -> None:
         "bottleneck",
         {"d": sizes, "deep": deep, "PCA": errors},
         """
-from aecore import sweeps
-from aecore.measure import baseline
+from aecore.runs import sweeps
+from aecore.measure import pca
 
 found = sweeps.sweep("bottleneck")
 for size, run in zip(found.values, found.runs):
-    print(size, run.info.metrics["mse"], baseline.pca_mse(run.data(), size))
+    print(size, run.info.metrics["mse"], pca.pca_mse(run.data(), size))
 """,
         "bottleneck",
         lambda: plots.png(contact_sheet(np.concatenate([images for _, images in rows]), len(sizes))),

@@ -176,14 +176,14 @@ def page() -> None:
         {"strength": strengths, **lines},
         f"""
 import torch
-from aecore import sweeps
+from aecore.runs import sweeps
 from aecore.explore import denoise
 from aecore.measure.reconstruction import psnr
 
 found = sweeps.sweep("{"denoising" if noise == "gaussian" else "erasures"}")
 run = found.runs[{values.index(value)}]
 test = run.data().test
-x = passing.examples(test, passing.first(test, {MANY}))
+x = inference.examples(test, inference.first(test, {MANY}))
 for strength in {[round(s, 2) for s in strengths]}:
     print(strength, psnr(x, denoise.restored(run.model(), denoise.damaged(x, "{noise}", strength))).mean())
 """,

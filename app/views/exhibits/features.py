@@ -170,12 +170,13 @@ def page() -> None:
         "feature-loss",
         table,
         """
-from aecore import sweeps
-from aecore.measure import passing, sharpness
+from aecore.runs import sweeps
+from aecore import inference
+from aecore.measure import sharpness
 
 found = sweeps.sweep("features")
 for value, run in zip(found.values, found.runs):
-    x_hat = passing.autoencode(run.model(), run.data().test, passing.first(run.data().test, 500))
+    x_hat = inference.autoencode(run.model(), run.data().test, inference.first(run.data().test, 500))
     print(value, sharpness.gradient_energy(x_hat))
 """,
         "features",

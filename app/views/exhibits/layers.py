@@ -122,15 +122,15 @@ def page() -> None:
         "layer-by-layer",
         table,
         """
-from aecore import sweeps
-from aecore.explore.stages import through
-from aecore.measure import passing
+from aecore.runs import sweeps
+from aecore.explore.layerwise import through
+from aecore import inference
 
 run = sweeps.sweep("layers").runs[0]
 test = run.data().test
 for step in run.steps("snapshots"):
     model = run.model(step)
-    print(step, [through(model, test, passing.first(test, 500), k).shape for k in range(1, model.layers + 1)])
+    print(step, [through(model, test, inference.first(test, 500), k).shape for k in range(1, model.layers + 1)])
 """,
         "layers",
         lambda: plots.png(contact_sheet(np.concatenate([images for _, images in sheets]), 12)),

@@ -302,9 +302,9 @@ def page() -> None:
         python_button(
             run,
             f"""
-from aecore.explore import drawing
+from aecore.explore import autoregressive
 
-found = drawing.draw(run.model(), {n}, seed={seed}, temperature={temperature}, label={label})
+found = autoregressive.draw(run.model(), {n}, seed={seed}, temperature={temperature}, label={label})
 print(found.images.shape, found.nats.sum((1, 2, 3)))
 """,
             "pixelcnn.python",

@@ -125,15 +125,15 @@ def page() -> None:
         "regularizers",
         table,
         """
-from aecore import sweeps
-from aecore.measure import passing
-from aecore.measure.units import activity
+from aecore.runs import sweeps
+from aecore import inference
+from aecore.measure.latents import activity
 
 for name in ("sparse-l1", "sparse-kl", "denoising", "contractive"):
     found = sweeps.sweep(name)
     for value, run in zip(found.values, found.runs):
         test = run.data().test
-        codes = passing.encode(run.model(), test, passing.first(test, 1000))
+        codes = inference.encode(run.model(), test, inference.first(test, 1000))
         print(name, value, run.info.metrics["mse"], activity(codes).sum())
 """,
         "regularizers",

@@ -163,8 +163,8 @@ def page() -> None:
         python_button(
             some,
             f"""
-from aecore import sweeps
-from aecore.measure.aggregate import aggregate, clouds
+from aecore.runs import sweeps
+from aecore.measure.aggregate_posterior import aggregate, clouds
 
 found = sweeps.sweep("{SWEEP}")
 for value, run in zip(found.values, found.runs):

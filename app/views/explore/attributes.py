@@ -161,7 +161,7 @@ own = np.array({own.astype(int).tolist()}, np.float32)"""
                 run,
                 f"""
 from aecore.explore import edits
-from aecore.measure import passing
+from aecore import inference
 
 model, data = run.model(), run.data()
 {source}
@@ -333,7 +333,7 @@ print(edits.render(model, z, own, np.stack(targets), {along}).shape)
             if said is None:
                 st.info(
                     "No judge of these data is trained, so nothing reads the attributes. "
-                    "aecore.measure.judge.fit trains one in minutes.",
+                    "aecore.measure.attribute_classifier.fit trains one in minutes.",
                     icon=":material/gavel:",
                 )
             else:

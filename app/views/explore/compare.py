@@ -176,11 +176,10 @@ def page() -> None:
             able[chosen[0]],
             f"""
 from aecore.explore.planes import plane, through
-from aecore.measure import passing
-from aecore.measure import passing
+from aecore import inference
 
 model, test = run.model(), run.data().test
-origin, across, up, places = through(passing.encode(model, test, {three}))
+origin, across, up, places = through(inference.encode(model, test, {three}))
 print(plane(model, origin, across, up, 21).shape)
 """,
             "compare.python",

@@ -528,13 +528,13 @@ def page() -> None:
             python_button(
                 run,
                 f"""
-from aecore.explore import codes
-from aecore.measure import passing
+from aecore.explore import examples
+from aecore import inference
 from aecore.tasks import cluster
 
 data = run.data()
 split = data.{half}
-ids = codes.choose(split, {MOST})
+ids = examples.choose(split, {MOST})
 h = cluster.represent("{space}", data, split, ids, run.model())
 found = {"cluster.own(run.model(), split, ids)" if how == OWN else f"cluster.fit(h, {k}, seed={seed})"}
 labels = None if split.labels is None else split.labels[ids]
