@@ -102,10 +102,10 @@ def shrink(run: Run, file: Path, step: int | None = None) -> int:
     step: of a snapshot.  Gives the bits of a weight: 12, 16 or 32.
     """
     model, test = run.model(step), run.data().test
-    ids, allowed = first(test, 500), 1e-3 if model.loops else 2 / 255
+    ids, allowed = first(test, 500), 1e-3 if model.sequential else 2 / 255
 
     def look(model: Model) -> np.ndarray:
-        if model.loops:
+        if model.sequential:
             return np.log(evaluate(model, test, 200)["nll"])[None]
         if "encode" in run.entry.abilities:
             return autoencode(model, test, ids)

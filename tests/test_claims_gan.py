@@ -56,7 +56,7 @@ class Still(WGAN):
         super().__init__((2,), width=64)
         self.points = points
 
-    def turns(self, progress=1.0):
+    def update_schedule(self, progress=1.0):
         return (("critic",),)
 
     def fakes(self, n, players):

@@ -167,7 +167,7 @@ def test_blocks_halve_the_image_and_are_counted_from_one():
 def test_the_distance_is_the_equations():
     torch.manual_seed(0)
     model = small(first=3, last=2)  # in either order
-    model.refresh(conftest.images().train, 1.0)
+    model.on_epoch_start(conftest.images().train, 1.0)
     x, x_hat = torch.rand(2, 4, 1, 8, 8)
     with torch.no_grad():
         found = model.distance(x, x_hat)
@@ -184,7 +184,7 @@ def test_the_distance_is_the_equations():
 def test_a_lost_image_costs_half_a_unit_for_each_block():
     data = conftest.images()
     model = small(data.shape)
-    model.refresh(data.train, 1.0)
+    model.on_epoch_start(data.train, 1.0)
     x = data.train.batch(torch.arange(32)).x
     features = model.eye.features(x, 1, 3)
     mean = sum((f - f.mean(0)).square().mean() / (2 * s) for f, s in zip(features, model.scale, strict=True))

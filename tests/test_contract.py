@@ -106,7 +106,7 @@ def test_builds_at_defaults_and_trains_two_steps(key, kind):
     data = conftest.MADE[kind]()
     model = aecore.build(key, data.shape)
     before = [p.clone() for p in model.parameters()]
-    found = rows(model, data, epochs=2 * max(1, len(model.turns()) // 2))
+    found = rows(model, data, epochs=2 * max(1, len(model.update_schedule()) // 2))
     assert finite(found) and found[-1]["step"] >= 2
     assert all((p != q).any() for p, q in zip(before, model.parameters(), strict=True) if p.numel() > 1)
 
@@ -171,7 +171,7 @@ def test_gradients_reach_every_parameter(key):
     data = conftest.MADE[CATALOG[key].kinds[0]]()
     model = small(key, data.shape)
     reached = set()
-    for progress, turn in [(moment, turn) for moment in MOMENTS for turn in model.turns(moment)]:
+    for progress, turn in [(moment, turn) for moment in MOMENTS for turn in model.update_schedule(moment)]:
         terms = model.terms(first_batch(data), turn)
         for name in turn:
             player = model.players(progress)[name]
@@ -188,7 +188,7 @@ def test_players_stay_themselves_while_weights_change(key):
     networks: dict[str, list[int]] = {}
     for progress in MOMENTS:
         players = model.players(progress)
-        assert {name for turn in model.turns(progress) for name in turn} == set(players)
+        assert {name for turn in model.update_schedule(progress) for name in turn} == set(players)
         for name, player in players.items():
             assert set(player.weights) <= set(CATALOG[key].terms)
             assert networks.setdefault(name, [id(n) for n in player.networks]) == [id(n) for n in player.networks]
@@ -206,8 +206,8 @@ PLAYERS = [(key, name) for key in IMAGES for name in everyone(key)]
 def test_a_players_step_leaves_all_other_weights_untouched(key, player):
     model = small(key)
     players = next(model.players(moment) for moment in MOMENTS if player in model.players(moment))
-    model.players, model.turns = lambda progress=1.0: players, lambda progress: ((player,),)
-    model.refresh = lambda split, progress: None  # DCEC would find centres at the end
+    model.players, model.update_schedule = lambda progress=1.0: players, lambda progress: ((player,),)
+    model.on_epoch_start = lambda split, progress: None  # DCEC would find centres at the end
     own = {id(p) for network in players[player].networks for p in network.parameters()}
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     rows(model, conftest.images())
@@ -314,7 +314,7 @@ def test_sparse_kl_is_a_term_of_the_whole_batch():
 def test_five_critic_steps_to_one():
     model = small("wgan")
     moved: list[str] = []
-    model.project = moved.append
+    model.after_step = moved.append
     training = Training(model, conftest.images(), Plan(epochs=1, batch=5), "cpu")  # six minibatches
     found = list(training)
     assert moved == ["critic"] * 5 + ["generator"]

@@ -43,8 +43,8 @@ def test_trains_there_and_says_the_same_as_on_the_cpu(key, kind, precision):
         if "encode" in abilities:
             codes = here.encode(x)
             torch.testing.assert_close(model.encode(x.cuda()).cpu(), codes, rtol=1e-3, atol=1e-3)
-            if not model.loops:  # there a hair decides a pixel
-                told = here.told(len(codes))
+            if not model.sequential:  # there a hair decides a pixel
+                told = here.condition(len(codes))
                 on = tuple(y.cuda() for y in told)
                 torch.testing.assert_close(
                     model.decode(codes.cuda(), *on).cpu(), here.decode(codes, *told), rtol=1e-3, atol=1e-3

@@ -358,12 +358,12 @@ def test_what_is_looked_at_are_averages_of_the_weights():
         for weight in model.encoder.parameters():
             weight.add_(1.0)
     for _ in range(3):
-        model.project("generator")
+        model.after_step("generator")
     name = "trunk.0.weight"
     moved = dict(model.encoder_mean.named_buffers())[name] - before[name]
     # Keeping 2/11, 3/12 and 4/13 of what was: a share 1 − (2·3·4)/(11·12·13) of the way.
     torch.testing.assert_close(moved, torch.full_like(moved, 1 - 24 / 1716))
-    model.project("critic")
+    model.after_step("critic")
     assert int(model.moves) == 3
 
 

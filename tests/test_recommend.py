@@ -404,7 +404,7 @@ def test_activations_are_what_they_are_called_and_a_sigmoid_reaches_the_range_of
     for f in ("identity", "sigmoid"):
         for g in ("identity", "sigmoid"):
             model = aecore.build("u_autorec", (3,), code=4, f=f, g=g)
-            model.refresh(ratings.Rows(matrix), 0.0)
+            model.on_epoch_start(ratings.Rows(matrix), 0.0)
             bend = {"identity": lambda v: v, "sigmoid": torch.sigmoid}
             (V, mu), (W, b) = ((layer.weight, layer.bias) for layer in (model.encoder[1], model.decoder))
             h = W @ bend[g](V @ r[0] + mu) + b

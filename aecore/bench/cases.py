@@ -80,7 +80,7 @@ def bare(model: Model, data: Data, precision: str) -> Stepper:
     layout = torch.channels_last if convolves else torch.contiguous_format
     model = model.to(device, memory_format=layout).train()
     data = data.to(device)
-    players, turns = model.players(PROGRESS), model.turns(PROGRESS)
+    players, turns = model.players(PROGRESS), model.update_schedule(PROGRESS)
     optimisers = {}
     for name, player in players.items():
         own = [p for network in player.networks for p in network.parameters()]
@@ -111,7 +111,7 @@ def bare(model: Model, data: Data, precision: str) -> Stepper:
                     parameter.grad = gradient
                 optimiser.step()
                 optimiser.zero_grad()
-                model.project(name)
+                model.after_step(name)
 
     return steps
 

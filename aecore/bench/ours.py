@@ -28,8 +28,8 @@ from .cases import BATCH, CASES, PROGRESS, bare, block_of, busy, ours, race
 def refreshed(model: Model, data: Data) -> Model:
     """A model that has looked at all examples once and does not again: how long that takes varies with its state."""
     with torch.no_grad():
-        model.refresh(data.train, PROGRESS)
-    model.refresh = lambda split, progress: None
+        model.on_epoch_start(data.train, PROGRESS)
+    model.on_epoch_start = lambda split, progress: None
     return model
 
 

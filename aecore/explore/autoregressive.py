@@ -143,7 +143,7 @@ def surprise(
     x = fitting(model, x)
     if isinstance(model, ImageDensity) and model.classes and label is None:
         raise DataError("This model's likelihoods are given a label: say which. `unlikely` has log p(x) over all.")
-    at_once = max(1, 8 * NUMBERS // model.numbers)
+    at_once = max(1, 8 * NUMBERS // model.output_size)
     with evaluating(model) as device:
         given, found = conditions(model, len(x), label, code), []
         for start in range(0, len(x), at_once):

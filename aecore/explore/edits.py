@@ -83,7 +83,7 @@ def render(
         return inference.decode(model, codes, torch.tensor(targets))
     if along is None:
         raise DataError(f"{type(model).__name__} is not told attributes: give the directions along which codes move.")
-    return inference.decode(model, z + (targets - start) @ along, *model.told(len(targets)))
+    return inference.decode(model, z + (targets - start) @ along, *model.condition(len(targets)))
 
 
 def single_edits(data: Data, attributes: np.ndarray) -> np.ndarray:

@@ -27,7 +27,7 @@ def generate(
     if label is not None and not 0 <= label < model.classes:
         known = f"give one from 0 to {model.classes - 1}" if model.classes else "draw without one"
         raise DataError(f"This model was not told of label {label}: {known}.")
-    labels = model.told(n, None if label is None else torch.full((n,), label))
+    labels = model.condition(n, None if label is None else torch.full((n,), label))
     with evaluating(model, seed) as device:
         draws = generator(device, seed)
         if not isinstance(model, Decoding):

@@ -121,7 +121,7 @@ def grid_of(shape: tuple[int, ...], most: int = MOST_GRID) -> tuple[int, int]:
 
 
 def _plane(model: Model, projection: Projection, extent: tuple[float, float, float, float]) -> np.ndarray:
-    g, tile = grid_of(model.shape, DRAWN_GRID if model.loops else MOST_GRID)
+    g, tile = grid_of(model.shape, DRAWN_GRID if model.sequential else MOST_GRID)
     x0, x1, y0, y1 = extent
     y, x = np.meshgrid(np.linspace(y0, y1, g), np.linspace(x0, x1, g), indexing="ij")
     codes = projection.inverse(np.stack([x.ravel(), y.ravel()], 1))

@@ -196,7 +196,7 @@ class AttributeALI(Conditioned, Stochastic):
 
     withheld = 0.05
     decay = 0.998
-    spare = ("encoder.", "decoder.")
+    training_only = ("encoder.", "decoder.")
 
     def __init__(
         self,
@@ -213,7 +213,7 @@ class AttributeALI(Conditioned, Stochastic):
         super().__init__(shape, code)
         self.lam, self.read = lam, read
         self.additions = {"cycle": cycle, "read": head and attributes > 0, "shuffle": shuffle and attributes > 0}
-        given = self.conditioned(0, attributes)
+        given = self.condition_on(0, attributes)
         self.encoder = MapEncoder(self.shape, code, width, given)
         self.decoder = ModulatedDecoder(self.shape, code, width, given)
         self.critic = AttributeCritic(self.shape, code, width, given)
@@ -233,7 +233,7 @@ class AttributeALI(Conditioned, Stochastic):
             return players | {"critic": Player((self.critic,), {"critic": 1.0, "reading": 1.0}, betas=ADAM)}
         return players | {"reader": Player((self.reader,), {"reading": 1.0}, lr=3.0)}
 
-    def project(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         """After each move of the generator: its averages follow."""
         if player != "generator":
             return
@@ -254,7 +254,7 @@ class AttributeALI(Conditioned, Stochastic):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """q(z|x, y), each (B, D).  y: attributes (B, A), or None where unknown."""
-        return self.posterior_given(x, self.condition(y, len(x)))
+        return self.posterior_given(x, self.condition_vector(y, len(x)))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.posterior(x, y).mu
@@ -264,12 +264,12 @@ class AttributeALI(Conditioned, Stochastic):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """B(z, y), (B, *shape) in [0, 1].  y: attributes (B, A), from 0 to 1 and beyond; None where unknown."""
-        return self.decode_given(z, self.condition(y, len(z)))
+        return self.decode_given(z, self.condition_vector(y, len(z)))
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x, n = batch.x, len(batch.x)
         y = self.given(batch)
-        c = self.withhold(self.condition(y, n))
+        c = self.condition_dropout(self.condition_vector(y, n))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(n, z_hat)
         # The first half of the fakes are draws, the second edits: of each image with its neighbour's attributes.
@@ -331,7 +331,7 @@ class ConditionalVAE(Conditioned, Stochastic):
     ):
         super().__init__(shape, code)
         self.beta, self.c = beta, c
-        given = self.conditioned(classes, attributes)
+        given = self.condition_on(classes, attributes)
         self.encoder = MapEncoder(self.shape, code, width, given)
         self.decoder = ModulatedDecoder(self.shape, code, width, given)
 
@@ -344,17 +344,17 @@ class ConditionalVAE(Conditioned, Stochastic):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """q(z|x, y), each (B, D).  y: attributes (B, A), labels (B,), or None where unknown."""
-        return self.posterior_given(x, self.condition(y, len(x)))
+        return self.posterior_given(x, self.condition_vector(y, len(x)))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.posterior(x, y).mu
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """B(z, y), (B, *shape) in [0, 1].  y: attributes (B, A), labels (B,), or None where unknown."""
-        return self.decoder(z, self.condition(y, len(z))).float().sigmoid()
+        return self.decoder(z, self.condition_vector(y, len(z))).float().sigmoid()
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        c = self.withhold(self.condition(self.given(batch), len(batch.x)))
+        c = self.condition_dropout(self.condition_vector(self.given(batch), len(batch.x)))
         qz_x = self.posterior_given(batch.x, c)
         x_hat = self.decoder(qz_x.rsample(), c).float().sigmoid()
         return {"recon": self.c * sum_dims((batch.x - x_hat) ** 2), "kl": kl_standard(qz_x)}

@@ -41,7 +41,7 @@ class PixelByPixel(Model):
     transposed or turned before.
     """
 
-    loops = True
+    sequential = True
     network: GatedStacks | RowLSTM
     head: nn.Sequential
 
@@ -93,7 +93,7 @@ class PixelByPixel(Model):
             return self.head[3](hidden.to(next(self.head[3].parameters()).dtype))
 
     @property
-    def numbers(self) -> int:
+    def output_size(self) -> int:
         return self.values.outputs * math.prod(self.shape[1:])
 
     def laws(self, x: Tensor, given: Tensor | None = None) -> list[Tensor]:
@@ -191,7 +191,7 @@ class ImageDensity(PixelByPixel):
         if not self.classes:
             return None
         like = next(self.parameters())
-        (y,) = self.told(n, y)
+        (y,) = self.condition(n, y)
         return F.one_hot(y.to(like.device), self.classes).to(like.dtype)[..., None, None]
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:

@@ -92,7 +92,7 @@ class Centroid(Autoencoder):
             return {"autoencoder": Player(networks, {"recon": 1.0})}
         return {"clustering": Player(networks, {"recon": 1.0, "centre": self.lam})}
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if progress < self.pretraining:
             return
         h = codes(self, split)
@@ -192,7 +192,7 @@ class DCEC(Autoencoder):
         networks = (self.encoder, self.decoder, self.clusters)
         return {"clustering": Player(networks, {"recon": 1.0, "cluster": self.gamma})}
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if progress < self.pretraining:
             return
         h = codes(self, split)

@@ -89,7 +89,7 @@ class GAN(Decoding):
             "generator": Player((self.decoder,), {"adv": 1.0}, betas=ADAM),
         }
 
-    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
         return (("critic",), ("generator",))
 
     def fakes(self, n: int, players: Collection[str]) -> Tensor:
@@ -155,10 +155,10 @@ class WGAN(GAN):
             "generator": Player((self.decoder,), {"adv": 1.0}, betas=(0.0, 0.9)),
         }
 
-    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
         return (("critic",),) * self.critic_steps + (("generator",),)
 
-    def project(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         if player == "critic" and self.lipschitz == "clip":
             with torch.no_grad():
                 for weight in self.critic.parameters():

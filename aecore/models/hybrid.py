@@ -173,14 +173,14 @@ class GMMGAN(Decoding):
             "generator": Player((self.decoder,), {"adv": 1.0, "code": self.lam}, betas=ADAM),
         }
 
-    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
         return (("critic",), ("generator",))
 
     def encode(self, x: Tensor) -> Tensor:
         """A(x), (B, D)."""
         return self.encoder(self.critic.features(x)).float()
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         device = next(self.parameters()).device
         index = torch.linspace(0, len(split) - 1, min(len(split), FITTED)).long()
         self.prior.fit(torch.cat([self.encode(split.batch(part).x.to(device)) for part in index.split(500)]))

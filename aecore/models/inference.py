@@ -129,7 +129,7 @@ class ALI(Conditioned, Stochastic):
     ):
         super().__init__(shape, code)
         self.gamma = gamma
-        given = self.conditioned(classes, attributes)
+        given = self.condition_on(classes, attributes)
         self.encoder = Encoder(net, self.shape, code, width, given)
         self.decoder = batch_normalised(networks.decoder(net, code + given, self.shape, width, networks.linear))
         self.critic = PairCritic(self.shape, self.seen, net, width, given)
@@ -147,7 +147,7 @@ class ALI(Conditioned, Stochastic):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """q(z|x, c), each (B, D).  y: labels (B,), or None where unknown."""
-        return self.posterior_given(x, self.condition(y, len(x)))
+        return self.posterior_given(x, self.condition_vector(y, len(x)))
 
     def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
         """q(z|x, c) for a condition c (B, C) that the networks understand, withheld or not."""
@@ -159,7 +159,7 @@ class ALI(Conditioned, Stochastic):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """B(z, c), (B, *shape) in [0, 1].  y: labels (B,), or None where unknown."""
-        return self.decode_given(z, self.condition(y, len(z)))
+        return self.decode_given(z, self.condition_vector(y, len(z)))
 
     def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
         return self.decoder(append_condition(z, c)).float().sigmoid()
@@ -180,7 +180,7 @@ class ALI(Conditioned, Stochastic):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x = batch.x
-        c = self.withhold(self.condition(self.given(batch), len(x)))
+        c = self.condition_dropout(self.condition_vector(self.given(batch), len(x)))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
         return self.contest((x, z_hat), (self.decode_given(z, c), z), c)
@@ -212,7 +212,7 @@ class ALICE(ALI):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x = batch.x
-        c = self.withhold(self.condition(self.given(batch), len(x)))
+        c = self.condition_dropout(self.condition_vector(self.given(batch), len(x)))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
         both = self.decode_given(torch.cat([z, z_hat]), None if c is None else torch.cat([c, c]))

@@ -201,7 +201,7 @@ class DFCVAE(Stochastic):
             return {"classifier": Player((self.eye,), {"label": 1.0})}
         return {"autoencoder": Player((self.encoder, self.decoder), {"features": self.beta, "kl": self.alpha})}
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if "autoencoder" in self.players(progress):
             count = min(512, max(16, SEEN // math.prod(self.shape)), len(split))
             x = split.batch(torch.linspace(0, len(split) - 1, count).long()).x.to(self.scale.device)

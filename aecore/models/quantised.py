@@ -78,7 +78,7 @@ class VQVAE(Autoencoder):
             "commitment": sum_dims((h - z.detach()) ** 2),
         }
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if progress == 1:  # nothing would train a vector that is replaced at the end
             return
         idle = self.usage < 0.01 / len(self.usage)

@@ -61,7 +61,7 @@ class AutoRec(Autoencoder):
             named = {"users": "ratings", "items": "ratings-items"}[self.rows]
             raise FieldError("data", f"this model reads {self.rows}, the rows of {data.title} are {rows}: take {named}")
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         """The lowest and the highest rating there is, for a sigmoid output; once, at the start."""
         if progress or self.f == "identity":
             return
@@ -134,7 +134,7 @@ class CFN(Autoencoder):
         if self.side and data.attributes and len(data.attributes) != self.side:
             raise FieldError("side", f"{data.title} knows {len(data.attributes)} more of each: give that, or 0")
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         """The mean rating of each column, drawn to the mean of all as by five more ratings; once, at the start."""
         if progress or self.centre.any():
             return

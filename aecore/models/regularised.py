@@ -59,7 +59,7 @@ class SparseL1(Autoencoder):
         self.encoder = nn.Sequential(networks.encoder(net, self.shape, code, width), nn.ReLU())
         self.decoder = nn.Sequential(nn.Linear(code, math.prod(self.shape)), networks.Reshape(self.shape))
         self.lam, self.distance = lam, distance
-        self.project("autoencoder")
+        self.after_step("autoencoder")
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "sparsity": self.lam})}
@@ -70,7 +70,7 @@ class SparseL1(Autoencoder):
         return {"recon": distance(self.distance, x, self.decoder(a)), "sparsity": sum_dims(a.abs())}
 
     @torch.no_grad()
-    def project(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         """Back to ‖b_j‖ = 1."""
         columns = self.decoder[0].weight  # (V, D)
         columns /= columns.norm(dim=0).clamp_min(1e-12)

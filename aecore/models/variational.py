@@ -180,7 +180,7 @@ class BetaTCVAE(Variational):
     def weights(self) -> dict[str, float]:
         return {"mi": self.alpha, "tc": self.beta, "dw_kl": self.gamma}
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         self.examples.fill_(len(split))
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:

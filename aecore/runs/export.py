@@ -47,7 +47,7 @@ def onnx(run: Run, folder: str | Path) -> list[Path]:
     model cannot be held by a graph.
     """
     model = require(copy.deepcopy(run.model()), "encode", "decode")
-    if model.loops:
+    if model.sequential:
         raise RunError(
             f"{run.entry.name} draws pixel after pixel, each from those before it; ONNX holds graphs without such a "
             "loop. Export the codes as CSV or NPZ, or use the weights from Python: aecore.load(…).model()."

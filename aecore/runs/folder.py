@@ -228,7 +228,7 @@ class Run:
         expected = model.state_dict()
         tensors = unpack(tensors, {name: value.shape for name, value in expected.items()})
         for name, value in expected.items():
-            if name not in tensors and name.startswith(model.spare):
+            if name not in tensors and name.startswith(model.training_only):
                 tensors[name] = value
             if name not in tensors:
                 raise RunError(f"{file} lacks {name}: it is of another model. Copy the right file, or train again.")
@@ -253,7 +253,7 @@ class Run:
         tensors = {
             name: value.detach().cpu()
             for name, value in model.state_dict().items()
-            if not (lean and name.startswith(model.spare))
+            if not (lean and name.startswith(model.training_only))
         }
         tensors = pack(tensors) if bits == 12 else tensors
         tensors = {

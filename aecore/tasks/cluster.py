@@ -268,16 +268,16 @@ def watch(
         centres = model.centres if key == "centroid" else model.clusters.centres
         kept.append((scores(h, assigned, data.test.labels), h[:DOTS], centres.detach().cpu().numpy().copy()))
 
-    refresh = model.refresh
+    refresh = model.on_epoch_start
 
     def watched(split: Split, progress: float) -> None:
         refresh(split, progress)
         look()
 
-    model.refresh = watched
+    model.on_epoch_start = watched
     for _ in Training(model, data, Plan(epochs=rounds, seed=seed, precision="fp32", held_out=1), "cpu"):
         pass
-    model.refresh = refresh  # which was called at the end, too
+    model.on_epoch_start = refresh  # which was called at the end, too
     return Watched([one for one, _, _ in kept], *(np.stack(parts) for parts in list(zip(*kept, strict=True))[1:]))
 
 

@@ -1,6 +1,6 @@
 """The loop: a generator of rows. It knows players, terms and turns, and nothing of any model.
 
-A run is a sequence of steps; a step is one round of `model.turns`, each turn drawing one minibatch.
+A run is a sequence of steps; a step is one round of `model.update_schedule`, each turn drawing one minibatch.
 Everything random in step n depends on (seed, n) alone, so that a run which was killed and taken up
 again goes on exactly as if it had never stopped.
 """
@@ -57,7 +57,7 @@ def evaluate(
     """
     device = next(model.parameters()).device
     count = min(len(split), limit or len(split))
-    batch = max(1, min(batch, EVALUATION_VALUES // math.prod(model.shape), EVALUATION_NUMBERS // model.numbers))
+    batch = max(1, min(batch, EVALUATION_VALUES // math.prod(model.shape), EVALUATION_NUMBERS // model.output_size))
     sums: dict[str, float] = {}
     everyone = tuple(model.players(progress))
     was_training = model.training
@@ -127,7 +127,7 @@ class Training:
             self.step += 1
             if self.draws >= self.draws_total:
                 with torch.no_grad():
-                    self.model.refresh(self.data.train, 1.0)  # what is estimated is that of the weights as they ended
+                    self.model.on_epoch_start(self.data.train, 1.0)  # what is estimated is that of the weights as they ended
             evaluate_now = any(before < mark <= self.draws for mark in self.marks)
             if self.step % self.every == 0 or evaluate_now:
                 row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
@@ -142,7 +142,7 @@ class Training:
     def _round(self, players: Mapping[str, Player]) -> None:
         """One step: every turn draws a minibatch; its players move at once, each by its own loss."""
         devices.seed(self.device, fold_in(self.plan.seed, 1, self.step))
-        for turn in self.model.turns(self.progress):
+        for turn in self.model.update_schedule(self.progress):
             batch = self._draw()
             with devices.autocast(self.device, self.plan.precision):
                 terms = self.model.terms(batch, turn)
@@ -169,7 +169,7 @@ class Training:
         group["lr"] = self.plan.lr * player.lr * self._decay()
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
-        self.model.project(name)
+        self.model.after_step(name)
 
     def _decay(self) -> float:
         return 0.5 * (1 + math.cos(math.pi * self.progress)) if self.plan.decay else 1.0
@@ -200,7 +200,7 @@ class Training:
             self._epoch, self._order = epoch, order.to(self.device)
         if position == 0 or self._stage_begins():
             with torch.no_grad():
-                self.model.refresh(self.data.train, self.progress)
+                self.model.on_epoch_start(self.data.train, self.progress)
         self.draws += 1
         index = self._order[position * self.batch : (position + 1) * self.batch]
         batch = _to(self.data.train.batch(index), self.device)

@@ -47,8 +47,8 @@ def downloads(run: Run) -> None:
     ]
     if "encode" in run.entry.abilities:
         offers.append(("Codes (CSV)", lambda: export.codes_csv(run), "codes.csv", "text/csv"))
-    loops = getattr(run.entry.build, "loops", False)
-    if coded and not loops:
+    sequential = getattr(run.entry.build, "sequential", False)
+    if coded and not sequential:
         offers.append(
             ("ONNX (zip)", lambda: zipped(lambda folder: export.onnx(run, folder)), "onnx.zip", "application/zip")
         )
@@ -57,7 +57,7 @@ def downloads(run: Run) -> None:
             st.download_button(
                 label, make, f"{run.info.id}-{name}", mime, on_click="ignore", icon=":material/download:"
             )
-    if coded and loops:
+    if coded and sequential:
         st.caption("No ONNX: its decoder draws pixel after pixel, in a loop that such a graph cannot hold.")
     with st.expander("This experiment as Python", icon=":material/code:"):
         st.code(export.snippet(run), language="python")

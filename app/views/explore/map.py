@@ -52,7 +52,7 @@ def page() -> None:
                 second = st.selectbox("Upwards", order, 1, key="map.y", **common)
         half = HALVES[layout.option("Images", list(HALVES), "map.half", on_change=forget)]
         there = len(getattr(library.data(run), half))
-        usual = DRAWN if layout.model(run).loops else GREY if run.info.shape[0] == 1 else COLOURED
+        usual = DRAWN if layout.model(run).sequential else GREY if run.info.shape[0] == 1 else COLOURED
         n = layout.option(
             "How many", sorted({min(most, there) for most in {usual, *SIZES}}), "map.n", min(usual, there)
         )
