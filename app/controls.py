@@ -1,130 +1,78 @@
-"""Param → widget, and every choice in the link. The catalog alone decides which controls there are.
+"""Hyperparameters of a model and of its training: their widgets, and the link to a filled-in Train page.
 
-A choice has one value in the session (so that it is there when the visitor comes back to the page) and one text in the
-link, which goes first. A link names every choice, those at their default too: a default that changes later changes no
-link. Streamlit's own binding would drop defaults, and with them the meaning of old links.
+The catalog and the fields of `Plan` alone decide which there are.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
 from annotated_types import Ge, Gt, Le
 
 from aecore.data.base import DataSpec
-from aecore.entry import Entry, FieldError, Param
+from aecore.entry import Entry, Param
 from aecore.train import Plan
+from app import link
+from app.state import Choice, Flag, Line
 
-NATURAL, ALL = "natural", "all"  # the size of the images as they come; no limit
 GREEK = {"beta": "β", "sigma": "σ", "gamma": "γ", "lam": "λ", "rho": "ρ", "alpha": "α"}
 
+# --- what data are chosen -------------------------------------------------------------------------------------------
 
-# --- one choice ---------------------------------------------------------------------------------------------
-
-
-def text(value: Any) -> str:
-    """A value as it stands in a link."""
-    return (
-        f"{value:.10g}" if isinstance(value, float) else str(value).lower() if isinstance(value, bool) else str(value)
-    )
+NATURAL, ALL = "natural", "all"  # the size of the images as they come; no limit
 
 
-def _slot(name: str) -> dict[str, Any]:
-    return st.session_state.setdefault(name, {})
+class DataState:
+    """The choice of data, on every page that offers one."""
+
+    name: Choice[str] = Choice("data")  # of the sets that the page can use
+    size: Choice[str] = Choice("data.size", (NATURAL, "8", "16", "28", "32", "48", "64", "96", "128"))
+    limit: Choice[str] = Choice("data.limit", (ALL, "500", "1000", "2000", "5000", "10000", "20000", "50000"))
+    grey = Flag("data.grey")
+    path = Line("data.path")
+    source: Choice[str] = Choice("data.from", ("upload", "folder"))
 
 
-def value_of(key: str, link: str, default: Any, check: Callable[[str], Any]) -> Any:
-    """What is chosen under `key`: what the link says under `link`, else what was chosen before, else the default.
-
-    A text that `check` refuses (FieldError, ValueError) becomes a problem in words, and the default is taken.
-    """
-    chosen, said = _slot("chosen"), st.query_params.get(link)
-    if said is not None and (key not in chosen or said != text(chosen[key])):
-        try:
-            chosen[key] = check(said)
-        except (FieldError, ValueError) as error:
-            chosen[key] = default
-            reason = str(error) if isinstance(error, FieldError) else f"{link}: {said!r} is not allowed"
-            _slot("problems")[key] = f"{reason}. The link’s value is left aside; {text(default)} is taken."
-    try:
-        return check(text(chosen[key])) if key in chosen else default
-    except (FieldError, ValueError):  # chosen when something else was allowed
-        chosen.pop(key)
-        return default
+def data_query(spec: DataSpec) -> dict[str, str]:
+    """The choice of data as parts of a link."""
+    parts = {
+        DataState.name.name: spec.name,
+        DataState.size.name: str(spec.size or NATURAL),
+        DataState.limit.name: str(spec.limit or ALL),
+        DataState.grey.name: link.format_value(spec.grey),
+    }
+    return parts | ({DataState.path.name: spec.path} if spec.path else {})
 
 
-def choose(key: str, link: str, value: Any) -> None:
-    """Take this value from now on, in the session and in the link."""
-    _slot("chosen")[key] = value
-    st.query_params[link] = text(value)
+# --- parameters of a model ------------------------------------------------------------------------------------------
 
 
-def _changed(key: str, link: str, box: str) -> None:
-    st.session_state.pop("problems", None)
-    choose(key, link, st.session_state[box])
+@dataclass(frozen=True)
+class Hyperparameter(link.Widget[Any]):
+    """A parameter of a model or of its training, with a value of its own for each page and model."""
+
+    param: Param
+
+    def initial(self) -> Any:
+        return self.param.default
+
+    def read(self, text: str) -> Any:
+        return self.param.check(self.name, text)
 
 
-def _widget(key: str, link: str, value: Any) -> dict[str, Any]:
-    """What the widget of a choice is called with, besides its default, which must be `value`.
-
-    A value that comes from elsewhere (a link, a preset) gets a new widget: one that is told its value after it was
-    made can miss that when a run of the script is cut short.
-    """
-    turns = _slot("turns")
-    box = f"{key}.{turns.get(key, 0)}"
-    if st.session_state.get(box, value) != value:
-        turns[key] = turns.get(key, 0) + 1
-        box = f"{key}.{turns[key]}"
-    return {"key": box, "on_change": _changed, "args": (key, link, box)}
+def parameter(entry: Entry, page: str, name: str) -> Hyperparameter:
+    """A parameter of a model on this page."""
+    return Hyperparameter(name, entry.params[name]).on(f"{page}.{entry.key}")
 
 
-def problems() -> list[str]:
-    """What the link asked for in vain, until the visitor changes something."""
-    return list(_slot("problems").values())
-
-
-def write_link(settings: Mapping[str, str]) -> None:
-    """Make the link say just this, and the version."""
-    wanted = {"v": st.query_params.get("v", "1"), **settings}
-    if st.query_params.to_dict() != wanted:
-        st.query_params.from_dict(wanted)
-
-
-def pick(
-    key: str, link: str, title: str, options: Sequence[str], names: Callable[[str], str], default: str = "", **more: Any
-) -> str:
-    """A box of named options, by default the first."""
-
-    def check(said: str) -> str:
-        if said not in options:
-            raise FieldError(link, f"there is no {said!r}; there are {', '.join(options)}")
-        return said
-
-    value = value_of(key, link, default if default in options else options[0], check)
-    place = options.index(value)
-    return st.selectbox(title, options, place, format_func=names, **_widget(key, link, value), **more)
-
-
-def switch(key: str, link: str, title: str, options: Mapping[str, str], default: str, **more: Any) -> str:
-    """Two or three named options side by side. The default counts when they are first shown, and stays."""
-    param = Param(default, choices=tuple(options))
-    value = value_of(key, link, default, lambda said: param.check(link, said))
-    _slot("chosen").setdefault(key, value)
-    return st.segmented_control(
-        title, options, default=value, required=True, format_func=options.get, **_widget(key, link, value), **more
-    )
-
-
-def write(key: str, link: str, title: str, **more: Any) -> str:
-    """A line of text."""
-    value = value_of(key, link, "", str)
-    return st.text_input(title, value, **_widget(key, link, value), **more)
-
-
-# --- parameters of a model ----------------------------------------------------------------------------------
+def plan_field(entry: Entry, page: str, name: str) -> Hyperparameter:
+    """A field of `Plan` on this page; its default suits the model."""
+    param = plan_param(name, getattr(Plan(**entry.plan), name))
+    return Hyperparameter(f"train.{name}", param).on(f"{page}.{entry.key}")
 
 
 def steps(param: Param, value: Any, reach: tuple[float, float] | None = None) -> list[int | float]:
@@ -150,11 +98,11 @@ def label(name: str, param: Param) -> str:
     return words if not param.symbol or name in GREEK or param.symbol == name else f"{words} ${param.symbol}$"
 
 
-def control(key: str, link: str, name: str, param: Param, reach: tuple[float, float] | None = None) -> Any:
-    """The widget of one parameter; its value. reach: see `steps`."""
-    value = value_of(key, link, param.default, lambda said: param.check(link, said))
-    common = {"help": param.help or None, **_widget(key, link, value)}
-    title = label(name, param)
+def control(setting: Hyperparameter, title: str, reach: tuple[float, float] | None = None) -> Any:
+    """The widget of one parameter; returns its value.  reach: see `steps`."""
+    param = setting.param
+    value, binding = setting.bound()
+    common: dict[str, Any] = {"help": param.help or None, **binding}
     if param.choices:
         return st.segmented_control(title, param.choices, default=value, required=True, **common)
     if param.type is bool:
@@ -178,7 +126,7 @@ def controls(entry: Entry, page: str) -> dict[str, Any]:
     columns, values = st.columns(2, gap="large"), {}
     for position, (name, param) in enumerate(entry.params.items()):
         with columns[position % 2]:
-            values[name] = control(f"{page}.{entry.key}.{name}", name, name, param)
+            values[name] = control(parameter(entry, page, name), label(name, param))
     return values
 
 
@@ -205,12 +153,11 @@ def plan_param(name: str, default: Any) -> Param:
 
 def plan_controls(entry: Entry, page: str) -> Plan:
     """How to train: epochs, rate and batch in sight, the rest folded."""
-    suited, values = Plan(**entry.plan), {}
+    values = {}
 
     def place(name: str) -> None:
-        param = plan_param(name, getattr(suited, name))
-        key, title = f"{page}.{entry.key}.train.{name}", NAMES.get(name, name)
-        values[name] = control(key, f"train.{name}", title, param, RANGES.get(name))
+        setting = plan_field(entry, page, name)
+        values[name] = control(setting, label(NAMES.get(name, name), setting.param), RANGES.get(name))
 
     for column, name in zip(st.columns(len(MAIN), gap="large"), MAIN, strict=True):
         with column:
@@ -225,26 +172,15 @@ def plan_controls(entry: Entry, page: str) -> Plan:
 
 def preset(entry: Entry, page: str, params: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
     """Set these parameters of a model and its training, as far as it has them, and the others to their defaults."""
-    suited = Plan(**entry.plan)
-    values = {name: params.get(name, param.default) for name, param in entry.params.items()}
-    settings = {f"train.{name}": plan.get(name, getattr(suited, name)) for name in Plan.model_fields}
-    for name, value in {**values, **settings}.items():
-        _slot("chosen")[f"{page}.{entry.key}.{name}"] = value
-    st.session_state.pop("problems", None)
-    st.query_params.update({name: text(value) for name, value in {**values, **settings}.items()})
+    settings = [(parameter(entry, page, name), params) for name in entry.params]
+    settings += [(plan_field(entry, page, name), plan) for name in Plan.model_fields]
+    link.choose(
+        (setting, values.get(setting.name.removeprefix("train."), setting.initial())) for setting, values in settings
+    )
 
 
-# --- settings as a link -------------------------------------------------------------------------------------
-
-
-def data_link(spec: DataSpec) -> dict[str, str]:
-    """The choice of data as parts of a link."""
-    parts = {"data": spec.name, "data.size": str(spec.size or NATURAL), "data.limit": str(spec.limit or ALL)}
-    return parts | {"data.grey": text(spec.grey)} | ({"data.path": spec.path} if spec.path else {})
-
-
-def link(entry: Entry, params: Mapping[str, Any], plan: Plan, data: DataSpec | None) -> dict[str, str]:
+def train_query(entry: Entry, params: Mapping[str, Any], plan: Plan, data: DataSpec | None) -> dict[str, str]:
     """The query that fills in the Train page like this."""
-    settings = {name: text(value) for name, value in params.items()}
-    training = {f"train.{name}": text(value) for name, value in plan.model_dump().items()}
-    return {"v": "1", "model": entry.key, **(data_link(data) if data else {}), **settings, **training}
+    parameters = {name: link.format_value(value) for name, value in params.items()}
+    training = {f"train.{name}": link.format_value(value) for name, value in plan.model_dump().items()}
+    return link.to_page({"model": entry.key, **(data_query(data) if data else {}), **parameters, **training})

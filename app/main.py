@@ -14,7 +14,7 @@ import streamlit as st  # noqa: E402
 from app import ahead  # noqa: E402
 
 ahead.imported(ahead.OURS)
-from app import shelf  # noqa: E402
+from app import link, shelf  # noqa: E402
 
 st.set_page_config(page_title="Autoencoder Explorer", page_icon=":material/blur_on:", layout="wide")
 shelf.queue()  # starts with the first page, so that waiting runs go on
@@ -86,5 +86,4 @@ if page.url_path:  # the gallery, which most see first, needs none of it
     ahead.imported(ahead.SKLEARN)
 with shelf.plain_errors():
     page.run()
-shelf.mend_link()
-shelf.sign_link()
+link.finish()

@@ -17,12 +17,12 @@ from aecore import data as datasets
 from aecore.data.base import Data, DataSpec
 from aecore.entry import Entry
 from aecore.explore import codes
-from app import controls, plots, shelf
+from app import plots, shelf
+from app.controls import DataState
 from app.standing import plain
+from app.state import Choice, Word
 
 OWN = datasets.OWN
-SIZES = (controls.NATURAL, "8", "16", "28", "32", "48", "64", "96", "128")
-LIMITS = (controls.ALL, "500", "1000", "2000", "5000", "10000", "20000", "50000")
 PLACES = {"upload": "Upload", "folder": "Folder on this computer"}
 TYPES = ["png", "jpg", "jpeg", "webp", "zip"]
 
@@ -107,14 +107,15 @@ def kept(label: str, names: Mapping[str, str], page: str, help: str = "") -> str
     names: ending → what such a file is called there.  help: below the box while there is none.
     """
     file = st.file_uploader(label, list(names), key=f"{page}.upload", max_upload_size=64)
-    place, folder = st.query_params.get(f"{page}.file", ""), runs.root() / ".files"
+    link = Word(f"{page}.file")
+    place, folder = link.get(), runs.root() / ".files"
     if file is not None:
         name, content = names[file.name.rpartition(".")[2].lower()], file.getvalue()
         place = hashlib.sha256(name.encode() + b"\0" + content).hexdigest()[:16]
         if not (folder / place / name).exists():
             (folder / place).mkdir(parents=True, exist_ok=True)
             runs.write_aside(folder / place / name, lambda path: path.write_bytes(content))
-        st.query_params[f"{page}.file"] = place
+        link.put(place)
     found = []
     if re.fullmatch("[0-9a-f]{16}", place) and (folder / place).is_dir():
         found = sorted(path for path in (folder / place).iterdir() if path.name in names.values())
@@ -142,16 +143,16 @@ def _report(path: str) -> None:
 
 def own(page: str) -> str:
     """The folder of the visitor's own pictures, "" until there is one."""
-    chosen = controls.value_of(f"{page}.path", "data.path", "", str)
-    how = controls.switch(f"{page}.from", "data.from", "Where from", PLACES, "folder" if chosen else "upload")
-    if how == "upload":
+    path, source = DataState.path.on(page), DataState.source.on(page)
+    chosen = path.now()
+    source = source.given(default="folder" if chosen else "upload", label=PLACES.__getitem__)
+    if source.option("Where from") == "upload":
         found = _upload()
         if found and found != chosen:
-            controls.choose(f"{page}.path", "data.path", found)
+            path.put(found)
             chosen = found
     else:
-        title = "Folder or zip on the computer that runs this app"
-        controls.write(f"{page}.path", "data.path", title, placeholder="Its full path")
+        path.input("Folder or zip on the computer that runs this app", placeholder="Its full path")
     if chosen:
         _report(chosen)
     return chosen.strip()
@@ -165,9 +166,8 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
     if not options:
         st.info(f"There are no data yet that {entry.name} can be trained on here.", icon=":material/info:")
         return None, None
-    name = controls.pick(
-        f"{page}.data", "data", "Data", options, lambda key: sets[key].title if key in sets else "Your own pictures"
-    )
+    titles = {key: sets[key].title if key in sets else "Your own pictures" for key in options}
+    name = DataState.name.on(page).given(options=options, label=titles.__getitem__).box("Data")
     info, path = sets.get(name), ""
     if info is None:
         with shelf.plain_errors():
@@ -179,13 +179,10 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
         if not info.here and info.download_mb:
             offer(name, info)
     with st.expander("Size, colour and number", icon=":material/photo_size_select_large:"):
-        sides = _with(SIZES, "data.size", 8, 128)
-        side = controls.pick(
-            f"{page}.size", "data.size", "Side in pixels", sides, lambda s: s if s.isdigit() else _usual(info)
-        )
-        limits = _with(LIMITS, "data.limit", 2, 10_000_000)
-        limit = controls.pick(f"{page}.limit", "data.limit", "Training images at most", limits, str)
-        grey = controls.control(f"{page}.grey", "data.grey", "grey", controls.Param(False, help="turn colours to grey"))
+        sizes = _with(DataState.size.on(page), 8, 128)
+        side = sizes.given(label=lambda s: s if s.isdigit() else _usual(info)).box("Side in pixels")
+        limit = _with(DataState.limit.on(page), 2, 10_000_000).box("Training images at most")
+        grey = DataState.grey.on(page).toggle("grey", help="turn colours to grey")
     spec = DataSpec(name=name, size=int(side) if side.isdigit() else None, grey=grey, path=path or None,
                     limit=int(limit) if limit.isdigit() else None)  # fmt: skip
     if not (path if info is None else info.here):
@@ -202,11 +199,11 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
     return spec, None
 
 
-def _with(options: tuple[str, ...], link: str, low: int, high: int) -> list[str]:
-    """The options, and the number that the link asks for where it is another one."""
-    said = st.query_params.get(link, "")
-    fits = said.isdecimal() and said not in options and low <= int(said) <= high
-    return [*options, said] if fits else list(options)
+def _with(choice: Choice[str], low: int, high: int) -> Choice[str]:
+    """The choice, with the number that the link asks for as one more option where it is another one."""
+    number = choice.in_link()
+    fits = number.isdecimal() and number not in choice.options and low <= int(number) <= high
+    return choice.given(options=(*choice.options, number)) if fits else choice
 
 
 def _usual(info: datasets.Info | None) -> str:

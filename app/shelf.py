@@ -12,16 +12,17 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import streamlit as st
-from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 from aecore import CATALOG, DataError, Diverged, FieldError, Run, RunError, jobs, runs
 from aecore import data as datasets
 from aecore.data.base import Data, DataSpec
 from aecore.models.base import Model
-from app import controls
+from app import controls, link
 from app.browser import copy_link, identity
+from app.link import settle_run as settle
+from app.link import wanted_run as wanted
 
-VERSION = "1"  # of our links: a later version of the pages can tell what an old one meant
+VERSION = link.VERSION
 
 
 @contextlib.contextmanager
@@ -46,36 +47,6 @@ def greet() -> None:
 def visitor() -> str:
     """Digest of this browser's token: the owner of the runs started here. Empty until the browser has answered."""
     return st.session_state.get("visitor", "")
-
-
-def mend_link() -> None:
-    """Put back the choices that the link has lost.
-
-    Streamlit sends the browser the whole link as a run of the script knew it when it began. What a visitor chooses
-    meanwhile is swept away, and no later run brings it back. So each run ends by comparing: what a linked widget says
-    stands in the link, unless it is the default.
-    """
-    context = get_script_run_ctx()
-    if context is None:
-        return
-    with contextlib.suppress(AttributeError), context.session_state.query_params() as params:
-        # There is no public door to what a linked widget writes. Where a newer Streamlit has moved it, links are only
-        # as whole as Streamlit leaves them.
-        state, there = context.session_state._state, context.shared.widget_ids_this_run
-        for binding in list(params._bindings_by_widget.values()):
-            if binding.widget_id not in there or params.has_param(binding.param_key):
-                continue
-            widget, value = state.get_widget_metadata(binding.widget_id), state[binding.param_key]
-            if widget is not None and value != widget.deserializer(None):
-                params.set_corrected_value(binding.param_key, widget.serializer(value), binding.value_type)
-
-
-def sign_link() -> None:
-    """Put the version into a link that says anything at all."""
-    if st.query_params and "v" not in st.query_params:
-        st.query_params["v"] = VERSION
-    elif st.query_params.get("v", VERSION) != VERSION:
-        st.info("This link was made by another version of the app: some of its settings may be missing here.")
 
 
 LOOK = """<style>
@@ -189,18 +160,6 @@ def has_weights(run: Run) -> bool:
 # --- which run a page is about ------------------------------------------------------------------------------
 
 
-def wanted() -> str:
-    """The run that the link asks for; without one, the run this visitor looked at last."""
-    return st.query_params.get("run") or st.session_state.get("run", "")
-
-
-def settle(identity: str) -> None:
-    """This page is about this run: say so in the link, and remember it for the next page."""
-    st.session_state["run"] = identity
-    if st.query_params.get("run") != identity:
-        st.query_params["run"] = identity
-
-
 def choose(needs: str = "encode", label: str = "Autoencoder", attributes: bool = False) -> Run:
     """The run this page is about: a box to choose it, `run` in the link. Stops the page where there is none.
 
@@ -240,7 +199,7 @@ def choose(needs: str = "encode", label: str = "Autoencoder", attributes: bool =
 
 def settings(run: Run) -> dict[str, str]:
     """The query with which the Train page opens with everything of this run filled in."""
-    return controls.link(run.entry, run.info.params, run.info.plan, run.info.data)
+    return controls.train_query(run.entry, run.info.params, run.info.plan, run.info.data)
 
 
 STATES = {

@@ -9,6 +9,7 @@ from aecore import Run
 from aecore.measure import disentanglement, passing
 from app import comparison, exhibits, looks, plots, seen, shelf
 from app.browser import Pane, planes
+from app.state import Choice, Number, Point
 
 DATA = {"sprites": "beta-sprites", "digits": "beta-digits"}
 UNITS, TILES, REACH = 6, 25, 2.5
@@ -23,13 +24,22 @@ NAMES = {
     "factor": ("FactorVAE", "the unit that varies least names the factor that a batch shares"),
 }
 
+
+class State:
+    """Which sweep, the image whose other units stay, and the pointer with the step of β."""
+
+    data = Choice("beta.data", tuple(DATA))
+    image = Number("beta.image", 0)
+    at = Point("beta.at")
+
+
 exhibits.heading(
     "β-disentanglement",
     "A heavier KL makes a code give up what it can spare. **Which units stay, and does each stand for one thing?** "
     "Drag β; each step is a model of its own.",
 )
 with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-    which = looks.option("Images", list(DATA), "beta.data")
+    which = State.data.option("Images")
     place = st.container(width=240)
 sweep = exhibits.trained(DATA[which])
 values, runs = list(sweep.values), list(sweep.runs)
@@ -85,16 +95,17 @@ def scored(run: Run) -> dict[str, float]:
 
 count = min(UNITS, min(run.info.params["code"] for run in runs))
 with place:
-    example = looks.number("The other units: those of image", len(looks.split(runs[0])) - 1, "beta.image", width=230)
+    example = State.image.given(most=len(looks.split(runs[0])) - 1).number("The other units: those of image", width=230)
 every = np.stack([strips(run, count, example) for run in runs])  # (β, unit, tile, …)
 panes = [Pane(f"unit no. {k + 1} by KL", every[:, k][:, None], (-REACH, REACH, 0, 1)) for k in range(count)]
 middle = values.index(1.0) if 1.0 in values else len(values) // 2
+pointer = State.at.given(start=middle)
 state = planes(
     panes, key=f"beta.planes.{which}.{sweep.id}", steps=[f"β = {value:g}" for value in values], start=middle,
-    axes=("z", ""), fps=2, state=exhibits.recall("beta.at") or {"at": [0.5, 0.5], "step": middle},
+    axes=("z", ""), fps=2, state=pointer.get(),
     alt="Units sorted by their KL; each strip shows what one of them changes",
 )  # fmt: skip
-exhibits.keep("beta.at", state, middle)
+pointer.put(state)
 at = min(int(state["step"]), len(runs) - 1)
 run, value = runs[at], values[at]
 units = seen.units(run)

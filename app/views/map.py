@@ -11,12 +11,25 @@ from aecore.explore.maps import NAMES, SLOW, Method
 from app import looks, plots, seen, shelf
 from app.browser import latent_map
 from app.browser.contact import contact
+from app.state import Choice, MapState
 
 METHODS: dict[str, Method] = {"PCA": "pca", "UMAP": "umap", "t-SNE": "tsne", "two units": "units"}
 HALVES: dict[str, Literal["test", "train"]] = {"held-out": "test", "training": "train"}
 SIZES = (1000, 2000, 5000, 10_000)
 GREY, COLOURED, DRAWN = 5000, 2000, 250  # how many at first; drawn: where reconstructions are, pixel by pixel
 SHOWN = 48  # selected images on the contact sheet
+
+
+class State:
+    """The plane and what is placed on it; what is marked there belongs to one run."""
+
+    method = Choice("map.method", tuple(METHODS))
+    first: Choice[int] = Choice("map.x", label="z{}".format)
+    second: Choice[int] = Choice("map.y", label="z{}".format)
+    half = Choice("map.half", tuple(HALVES))
+    n: Choice[int] = Choice("map.n")
+    view = MapState("view")
+
 
 run = looks.opening(
     "Map",
@@ -28,23 +41,23 @@ size = seen.code_of(run, (0,)).shape[1]
 
 
 def forget() -> None:
-    looks.keep("view", run, "")
+    State.view.put({}, run.info.id)
 
 
 with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
     method: Method = "units"
     first, second = 1, 2
     if size > 2:
-        method = METHODS[looks.option("Plane", list(METHODS), "map.method", on_change=forget)]
+        method = METHODS[State.method.option("Plane", on_change=forget)]
         if method == "units":
             order = [int(j) + 1 for j in seen.units(run).order]
-            common = {"format_func": "z{}".format, "on_change": forget, "width": 110, **looks.LINKED}
-            first = st.selectbox("Across", order, 0, key="map.x", **common)
-            second = st.selectbox("Upwards", order, 1, key="map.y", **common)
-    half = HALVES[looks.option("Images", list(HALVES), "map.half", on_change=forget)]
+            first = State.first.given(options=order).box("Across", on_change=forget, width=110)
+            second = State.second.given(options=order, default=order[1]).box("Upwards", on_change=forget, width=110)
+    half = HALVES[State.half.option("Images", on_change=forget)]
     there = len(getattr(shelf.data(run), half))
     usual = DRAWN if looks.model(run).loops else GREY if run.info.shape[0] == 1 else COLOURED
-    n = looks.option("How many", sorted({min(most, there) for most in {usual, *SIZES}}), "map.n", min(usual, there))
+    sizes = sorted({min(most, there) for most in {usual, *SIZES}})
+    n = State.n.given(options=sizes, default=min(usual, there)).option("How many")
 
 if first == second:
     st.info("Choose two different units.", icon=":material/info:")
@@ -93,11 +106,11 @@ def show() -> None:
             height=640,
             caption=f"{view.caption}. {view.note}",
             alt=f"Map of the codes of {run.info.title}: {len(view.ids):,} images by {NAMES[view.method]}.",
-            state=(looks.read_view(looks.recall("view", run)) or None) if ready else None,
+            state=(State.view.get(run.info.id) or None) if ready else None,
         )
     )
     if ready:  # a link to a slow map waits for that map's own plane
-        looks.keep("view", run, looks.write_view(state))
+        State.view.put(state, run.info.id)
     if state["point"] is not None:
         pointed(int(state["point"]))
     selected = [i for i in state["selected"] if i in places]

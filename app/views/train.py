@@ -9,10 +9,18 @@ import streamlit as st
 from aecore import CATALOG, Plan, Run, runs
 from aecore.data.base import Data
 from aecore.entry import Entry
-from app import controls, estimate, material, shelf, standing
+from app import controls, estimate, link, material, shelf, standing
 from app.presets import FIRST, PRESETS, filled
+from app.state import Choice
+from app.text import escape_markdown
 
 PAGE = "train"
+
+
+class State:
+    """Which model is trained. Its hyperparameters come from the catalog, the data from `controls.DataState`."""
+
+    model = Choice("model", tuple(CATALOG), FIRST).on(PAGE)
 
 
 def time_of(entry: Entry, params: dict[str, Any], plan: Plan, data: Data) -> tuple[str, estimate.Speed | None]:
@@ -76,8 +84,7 @@ def begin(entry: Entry, params: dict[str, Any], plan: Plan, spec, data: Data | N
         run = Run.create(entry.key, spec, params, plan, path=runs.root() / runs.new_id(entry.key),
                          title=" ".join(title.split()) or usual, owner=owner)  # fmt: skip
         shelf.queue().submit(run)
-        st.session_state["run"] = run.info.id
-        st.switch_page("views/run.py", query_params={"run": run.info.id, "v": shelf.VERSION})
+        st.switch_page("views/run.py", query_params=link.to_page(run=run.info.id))
     if reason and data is None:
         st.caption(reason)
     elif line:
@@ -102,16 +109,15 @@ with st.container(key="halves"):
     left, right = st.columns([3, 2], gap="large")
 with left:
     names = {key: f"{entry.name}  ({entry.section}, {entry.year})" for key, entry in CATALOG.items()}
-    key = controls.pick(f"{PAGE}.model", "model", "Autoencoder", list(names), names.__getitem__, default=FIRST)
-    entry = CATALOG[key]
+    entry = CATALOG[State.model.given(label=names.__getitem__).box("Autoencoder")]
     about(entry)
     st.subheader("Knobs of the model", anchor=False)
     params = controls.controls(entry, PAGE)
     st.subheader("Training", anchor=False)
     plan = controls.plan_controls(entry, PAGE)
 with right:
-    for problem in controls.problems():
-        st.warning(problem, icon=":material/link_off:")
+    for problem in link.problems():
+        st.warning(escape_markdown(problem), icon=":material/link_off:")
     spec, data = material.choose(entry, PAGE)
     if data is not None:
         st.markdown("**All at once**")
@@ -119,4 +125,4 @@ with right:
         st.fragment(presets, run_every=tick)(entry, data)
         st.fragment(prediction, run_every=tick)(entry, params, plan, data)
     begin(entry, params, plan, spec, data)
-controls.write_link(controls.link(entry, params, plan, spec))
+link.write_only(controls.train_query(entry, params, plan, spec))
