@@ -125,7 +125,8 @@ class Number(Widget[N]):
     def number(self, title: str, **more: Any) -> N:
         """A box to type in."""
         value, binding = self.bound()
-        return type(self.least)(st.number_input(title, self.least, self.most, value, self.step, **binding, **more))
+        start: Any = "min" if value == self.least else value  # Streamlit warns of a default beside `put`
+        return type(self.least)(st.number_input(title, self.least, self.most, start, self.step, **binding, **more))
 
     def slider(self, title: str, **more: Any) -> N:
         """A slider from the least to the most."""

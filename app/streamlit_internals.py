@@ -8,7 +8,10 @@ worse than an error.
 from __future__ import annotations
 
 import sys
+from functools import cache
+from pathlib import Path
 
+import streamlit
 from streamlit.runtime.scriptrunner import get_script_run_ctx
 
 TESTED = "1.67"  # the minor version of Streamlit
@@ -34,6 +37,16 @@ def restore_bound_parameters() -> None:
             widget, value = state.get_widget_metadata(binding.widget_id), state[binding.param_key]
             if widget is not None and value != widget.deserializer(None):
                 parameters.set_corrected_value(binding.param_key, widget.serializer(value), binding.value_type)
+
+
+@cache
+def figure_script() -> str:
+    """The file name of the script of 5 MB with which Streamlit draws figures, so that a page can fetch it beforehand.
+
+    "" where there is none: the browser then waits for it when the first figure comes.
+    """
+    folder = Path(streamlit.__file__).parent / "static/static/js"
+    return next((file.name for file in folder.glob("PlotlyChart.*.js")), "")
 
 
 def serve(script: str, port: int) -> None:
