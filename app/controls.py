@@ -66,13 +66,13 @@ class Hyperparameter(link.Widget[Any]):
 
 def parameter(entry: Entry, page: str, name: str) -> Hyperparameter:
     """A parameter of a model on this page."""
-    return Hyperparameter(name, entry.params[name]).on(f"{page}.{entry.key}")
+    return Hyperparameter(name, entry.params[name]).under(f"{page}.{entry.key}.{name}")
 
 
 def plan_field(entry: Entry, page: str, name: str) -> Hyperparameter:
     """A field of `Plan` on this page; its default suits the model."""
     param = plan_param(name, getattr(Plan(**entry.plan), name))
-    return Hyperparameter(f"train.{name}", param).on(f"{page}.{entry.key}")
+    return Hyperparameter(f"train.{name}", param).under(f"{page}.{entry.key}.train.{name}")
 
 
 def steps(param: Param, value: Any, reach: tuple[float, float] | None = None) -> list[int | float]:

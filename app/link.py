@@ -110,9 +110,9 @@ class Widget(Value[T]):
 
     key: str = field(default="", kw_only=True)
 
-    def on(self, page: str) -> Self:
-        """The value as a setting of this page."""
-        return replace(self, key=f"{page}.{self.name}")
+    def under(self, key: str) -> Self:
+        """The value as a setting that the session holds under this key."""
+        return replace(self, key=key)
 
     def now(self) -> T:
         """The value before the widget is made, or in a callback."""

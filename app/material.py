@@ -143,7 +143,7 @@ def _report(path: str) -> None:
 
 def own(page: str) -> str:
     """The folder of the visitor's own pictures, "" until there is one."""
-    path, source = DataState.path.on(page), DataState.source.on(page)
+    path, source = DataState.path.under(f"{page}.path"), DataState.source.under(f"{page}.from")
     chosen = path.now()
     source = source.given(default="folder" if chosen else "upload", label=PLACES.__getitem__)
     if source.option("Where from") == "upload":
@@ -167,7 +167,7 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
         st.info(f"There are no data yet that {entry.name} can be trained on here.", icon=":material/info:")
         return None, None
     titles = {key: sets[key].title if key in sets else "Your own pictures" for key in options}
-    name = DataState.name.on(page).given(options=options, label=titles.__getitem__).box("Data")
+    name = DataState.name.under(f"{page}.data").given(options=options, label=titles.__getitem__).box("Data")
     info, path = sets.get(name), ""
     if info is None:
         with shelf.plain_errors():
@@ -179,10 +179,10 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
         if not info.here and info.download_mb:
             offer(name, info)
     with st.expander("Size, colour and number", icon=":material/photo_size_select_large:"):
-        sizes = _with(DataState.size.on(page), 8, 128)
+        sizes = _with(DataState.size.under(f"{page}.size"), 8, 128)
         side = sizes.given(label=lambda s: s if s.isdigit() else _usual(info)).box("Side in pixels")
-        limit = _with(DataState.limit.on(page), 2, 10_000_000).box("Training images at most")
-        grey = DataState.grey.on(page).toggle("grey", help="turn colours to grey")
+        limit = _with(DataState.limit.under(f"{page}.limit"), 2, 10_000_000).box("Training images at most")
+        grey = DataState.grey.under(f"{page}.grey").toggle("grey", help="turn colours to grey")
     spec = DataSpec(name=name, size=int(side) if side.isdigit() else None, grey=grey, path=path or None,
                     limit=int(limit) if limit.isdigit() else None)  # fmt: skip
     if not (path if info is None else info.here):

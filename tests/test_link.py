@@ -20,7 +20,7 @@ LETTERS = Choice("x.letter", ("a", "b", "c"))
 KINDS = [
     (LETTERS, "b", "b"),
     (Choice("x.unit", (4, 0, 2), label="z{}".format), 2, "z2"),
-    (Choice("x.size", (8, 16)).on("page"), 16, "16"),
+    (Choice("x.size", (8, 16)).under("page.size"), 16, "16"),
     (Many("x.many", ("a", "b", "c")), ["a", "c"], "a\nc"),
     (Number("x.image", 0, 9), 7, "7"),
     (Number("x.sigma", 0.0, 1.2), 0.35, "0.35"),
@@ -235,7 +235,7 @@ def test_what_a_link_loses_on_the_way_is_put_back():
 
 def test_a_setting_is_named_at_its_default_too_and_has_a_value_for_each_key(monkeypatch):
     query, _ = session(monkeypatch)
-    first, second = (Choice("code", (2, 16), 16).on(page) for page in ("train.vae", "train.deep"))
+    first, second = (Choice("code", (2, 16), 16).under(key) for key in ("train.vae", "train.deep"))
     assert first.now() == 16
     first.put(2)
     assert query == {"code": "2"} and first.now() == 2
@@ -252,7 +252,7 @@ def test_a_setting_is_named_at_its_default_too_and_has_a_value_for_each_key(monk
 
 def test_a_setting_that_is_no_longer_allowed_falls_back(monkeypatch):
     query, _ = session(monkeypatch)
-    choice = Choice("data").on("train")
+    choice = Choice("data").under("train.data")
     choice.given(options=("digits", "faces")).put("faces")
     query.clear()
     assert choice.given(options=("ratings",)).now() == "ratings"

@@ -20,7 +20,7 @@ PAGE = "train"
 class State:
     """Which model is trained. Its hyperparameters come from the catalog, the data from `controls.DataState`."""
 
-    model = Choice("model", tuple(CATALOG), FIRST).on(PAGE)
+    model = Choice("model", tuple(CATALOG), FIRST).under(f"{PAGE}.model")
 
 
 def time_of(entry: Entry, params: dict[str, Any], plan: Plan, data: Data) -> tuple[str, estimate.Speed | None]:
