@@ -24,7 +24,7 @@ study: $(VENV)/.dev
 	$(BIN)/python -m tests.study
 
 pretrained: $(VENV)/.app
-	$(BIN)/python -m aecore.recipe
+	$(BIN)/python -m aecore.zoo
 
 screenshots: $(VENV)/.dev
 	@./tests/browser-setup

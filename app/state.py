@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 
 import streamlit as st
 
-from aecore import FieldError
+from aecore.errors import FieldError
 from app.link import Kept, Widget, format_value
 
 T = TypeVar("T")
@@ -126,7 +126,8 @@ class Number(Widget[N]):
         """A box to type in."""
         value, binding = self.bound()
         start: Any = "min" if value == self.least else value  # Streamlit warns of a default beside `put`
-        return type(self.least)(st.number_input(title, self.least, self.most, start, self.step, **binding, **more))
+        value: Any = st.number_input(title, self.least, self.most, start, self.step, **binding, **more)
+        return type(self.least)(value)
 
     def slider(self, title: str, **more: Any) -> N:
         """A slider from the least to the most."""

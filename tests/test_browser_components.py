@@ -22,9 +22,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from aecore import CATALOG
-from app import plots
 from app.browser import atlas, pack, rasterise, unpack
 from app.browser.pack import DTYPES, LARGEST_SIDE, Memo, digest, fit_atlas
+from app.figures import plots
 from tests.chromium import CHROMIUM, free_port, pixels
 
 ROOT = Path(__file__).parent.parent
@@ -572,8 +572,10 @@ def test_nothing_is_wider_than_a_phone(address, page, name):
     page.set_viewport_size({"width": 360, "height": 780})
     open_page(page, address, name)
     for root in page.locator(".ae").all():
-        wide, room = root.evaluate("r => [Math.max(r.scrollWidth, ...[...r.querySelectorAll('*')].map(n => "
-            "n.getBoundingClientRect().right - r.getBoundingClientRect().left)), window.innerWidth]")  # fmt: skip
+        wide, room = root.evaluate(
+            "r => [Math.max(r.scrollWidth, ...[...r.querySelectorAll('*')].map(n => "
+            "n.getBoundingClientRect().right - r.getBoundingClientRect().left)), window.innerWidth]"
+        )
         assert wide <= room
 
 

@@ -19,11 +19,11 @@ from torch import Tensor
 import aecore
 from aecore import Batch, Model, Plan, Training
 from aecore.data import load
-from aecore.distributions import Normal
-from aecore.divergences import kl_standard
 from aecore.measure.clustering import accuracy, ari, nmi, scores
 from aecore.models.clustering import GMVAE, Centroid, k_means, kl_normals, means_of, sharpened, student_t
 from aecore.models.hybrid import GMMGAN
+from aecore.nn.distributions import Normal
+from aecore.nn.divergences import kl_standard
 from tests import conftest, naive
 from tests.claims import DIGITS, pixels, trained
 

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import aecore
 from aecore import Data, DataSpec, Plan, Training
-from aecore.data.gaussians import STD, centres
+from aecore.data.sets.gaussians import STD, centres
 from aecore.measure.coverage import modes
 from aecore.measure.transport import wasserstein
 from aecore.models.gan import WGAN, Critic, critic_loss, fooling_loss, slope_at

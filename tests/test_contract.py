@@ -11,10 +11,11 @@ import torch
 
 import aecore
 from aecore import Batch, DataSpec, FieldError, Plan, Run, Training
+from aecore.catalog import seeded_build
 from aecore.models.gan import gradient_penalty
 from aecore.models.regularised import kl_bernoulli
-from aecore.runs import seeded_build
-from aecore.train import evaluate
+from aecore.runs.library import create
+from aecore.training.loop import evaluate
 from tests import conftest, naive
 
 SMALL = {"width": 16, "code": 3, "layers": 2}
@@ -232,7 +233,7 @@ def test_saved_and_loaded_it_says_the_same(key):
     rows(model, data)
     model.to(memory_format=torch.contiguous_format)  # in another layout convolutions round differently
     chosen = {name: value for name, value in SMALL.items() if name in CATALOG[key].params}
-    run = Run.create(key, DataSpec(name="digits"), chosen)
+    run = create(key, DataSpec(name="digits"), chosen)
     run.save(shape=data.shape)
     run.save_model(model)
     loaded = Run.open(run.path).model()
@@ -352,9 +353,18 @@ def test_vae_gans_players_minimise_what_algorithm_1_says():
     assert len(set(networks)) == len(networks) == 3  # nobody moves another's weights
 
 
-AT_CHANCE = {"aae": 2 * math.log(2), "ali": 2 * math.log(2), "alice": 2 * math.log(2), "attribute_ali": 2 * math.log(2),
-             "hali": 2 * math.log(2), "gan": 2 * math.log(2), "gmm_gan": 2 * math.log(2), "wae_gan": 2 * math.log(2),
-             "vae_gan": 3 * math.log(3) - 2 * math.log(2), "wgan": 0.0}  # fmt: skip
+AT_CHANCE = {
+    "aae": 2 * math.log(2),
+    "ali": 2 * math.log(2),
+    "alice": 2 * math.log(2),
+    "attribute_ali": 2 * math.log(2),
+    "hali": 2 * math.log(2),
+    "gan": 2 * math.log(2),
+    "gmm_gan": 2 * math.log(2),
+    "wae_gan": 2 * math.log(2),
+    "vae_gan": 3 * math.log(3) - 2 * math.log(2),
+    "wgan": 0.0,
+}
 """What critics say when both sides are alike: of VAE/GAN's images two of three are decoded."""
 
 

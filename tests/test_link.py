@@ -11,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as some
 from streamlit.testing.v1 import AppTest
 
-from aecore import CATALOG, FieldError
-from app import controls, link, streamlit_internals
+from aecore import CATALOG
+from aecore.errors import FieldError
+from app import link, streamlit_internals
 from app.state import Choice, Flag, Level, Line, Many, MapState, Number, Numbered, Point, Step, Word
+from app.widgets import params as controls
 from tests.chromium import ROOT
 
 LETTERS = Choice("x.letter", ("a", "b", "c"))
@@ -137,16 +139,16 @@ def test_what_was_marked_on_one_run_is_not_shown_on_another(monkeypatch):
 
 def test_a_run_is_remembered_from_page_to_page(monkeypatch):
     query, state = session(monkeypatch)
-    assert link.wanted_run() == ""
-    link.settle_run("vae-2d")
+    assert link.requested_run() == ""
+    link.set_run("vae-2d")
     assert query == {"run": "vae-2d"} and state["run"] == "vae-2d"
     query.clear()
-    assert link.wanted_run() == "vae-2d"
+    assert link.requested_run() == "vae-2d"
     query["run"] = "deep-16"
-    assert link.wanted_run() == "deep-16"
+    assert link.requested_run() == "deep-16"
     link.forget_run("vae-2d")
     query.clear()
-    assert link.wanted_run() == ""
+    assert link.requested_run() == ""
 
 
 # --- values that a widget holds -------------------------------------------------------------------------------------

@@ -11,9 +11,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..data.base import Batch, Data, Split
-from ..distributions import Normal, Prior, StandardNormal
-from ..entry import FieldError
-from ..nets import Shape
+from ..errors import FieldError
+from ..nn.distributions import Normal, Prior, StandardNormal
+from ..nn.networks import Shape
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ class Autoencoder(Decoding):
         return self.encoder(x)
 
 
-def take_encoder(model: Model, other: Model) -> None:
+def freeze_encoder_from(model: Model, other: Model) -> None:
     """From now on a model has the encoder of another, and holds it: only what is behind the code is trained.
 
     Of an encoder to a Gaussian the half that gives μ is taken where the model's own gives no variances, so that its
@@ -167,15 +167,23 @@ def take_encoder(model: Model, other: Model) -> None:
     if own is None or theirs is None:
         raise FieldError("encoder", "one of these two models has none: choose two autoencoders")
     wanted, there = own.state_dict(), theirs.state_dict()
-    taken = {name: there[name][: len(value)] if value.ndim else there[name]
-             for name, value in wanted.items() if name in there}  # fmt: skip
+    taken = {
+        name: there[name][: len(value)] if value.ndim else there[name]
+        for name, value in wanted.items()
+        if name in there
+    }
     most = 2 if isinstance(other, Stochastic) and not isinstance(model, Stochastic) else 1
-    halved = all(len(there[name]) in (len(value), most * len(value)) for name, value in wanted.items()
-                 if name in taken and value.ndim)  # fmt: skip
+    halved = all(
+        len(there[name]) in (len(value), most * len(value))
+        for name, value in wanted.items()
+        if name in taken and value.ndim
+    )
     fits = {name: value.shape for name, value in taken.items()} == {name: v.shape for name, v in wanted.items()}
     if not fits or not halved or len(there) != len(wanted):
-        raise FieldError("encoder", "the networks differ: give the model the other's net, width and code, for images "
-                         "of the same size")  # fmt: skip
+        raise FieldError(
+            "encoder",
+            "the networks differ: give the model the other's net, width and code, for images of the same size",
+        )
     own.load_state_dict(taken)
     own.requires_grad_(False)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mount import nothing, register
-from ..pack import atlas, digest, fit_atlas, memo, pack, pictures
+from app.browser.mount import nothing, register
+from app.browser.pack import atlas, digest, fit_atlas, memo, pack, pictures
 
 _mount = register("contact", Path(__file__).parent)
 

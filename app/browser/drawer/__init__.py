@@ -8,8 +8,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from ..mount import nothing, register, settle
-from ..pack import digest, memo, pack
+from app.browser.mount import nothing, register, settle
+from app.browser.pack import digest, memo, pack
 
 _mount = register("drawer", Path(__file__).parent)
 
@@ -67,8 +67,17 @@ def drawer(
         sections["field"] = np.ascontiguousarray(field, np.float32).reshape(2 * height - 1, 2 * width - 1)
     first = int(np.argmin(there.ravel()[flat])) if not there.all() else height * width
     columns = len(flat) > 1 and flat[1] - flat[0] not in (1, -1)
-    meta = {"images": n, "channels": channels, "levels": chances.shape[2], "height": height, "width": width, "alt": alt,
-            "report": report, "start": first, "line": height if columns else width}  # fmt: skip
+    meta = {
+        "images": n,
+        "channels": channels,
+        "levels": chances.shape[2],
+        "height": height,
+        "width": width,
+        "alt": alt,
+        "report": report,
+        "start": first,
+        "line": height if columns else width,
+    }
     name = digest(meta, list(sections), list(sections.values()))
     sent = settle(key, "view", state)
     result = _mount(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mount import nothing, register
-from ..pack import digest, memo, pack, pictures, png
+from app.browser.mount import nothing, register
+from app.browser.pack import digest, memo, pack, pictures, png
 
 _mount = register("film", Path(__file__).parent)
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from app.browser.mount import nothing, register
 from app.streamlit_internals import figure_script
-
-from ..mount import nothing, register
 
 _mount = register("identity", Path(__file__).parent)
 _TOKEN = re.compile(r"[0-9a-f]{32}")

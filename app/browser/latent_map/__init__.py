@@ -8,8 +8,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from ..mount import nothing, register, settle
-from ..pack import atlas, digest, fit_atlas, memo, pack, pictures
+from app.browser.mount import nothing, register, settle
+from app.browser.pack import atlas, digest, fit_atlas, memo, pack, pictures
 
 _mount = register("latent_map", Path(__file__).parent)
 

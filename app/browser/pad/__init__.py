@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..mount import nothing, register
+from app.browser.mount import nothing, register
 
 _mount = register("pad", Path(__file__).parent)
 

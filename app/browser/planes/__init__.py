@@ -9,8 +9,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from ..mount import nothing, register, settle
-from ..pack import digest, fit_atlas, kept_atlas, memo, pack, pictures
+from app.browser.mount import nothing, register, settle
+from app.browser.pack import digest, fit_atlas, kept_atlas, memo, pack, pictures
 
 _mount = register("planes", Path(__file__).parent)
 

@@ -9,8 +9,8 @@ from typing import TypedDict
 import numpy as np
 import streamlit as st
 
-from ..mount import live, nothing, register
-from ..pack import atlas, digest, memo, pack, pictures
+from app.browser.mount import live, nothing, register
+from app.browser.pack import atlas, digest, memo, pack, pictures
 
 _mount = register("scrubber", Path(__file__).parent)
 

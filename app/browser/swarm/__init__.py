@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mount import nothing, register, settle
-from ..pack import digest, memo, pack
+from app.browser.mount import nothing, register, settle
+from app.browser.pack import digest, memo, pack
 
 _mount = register("swarm", Path(__file__).parent)
 
@@ -90,18 +90,37 @@ def swarm(
             sections[f"points_{i}_{j}"] = points
             if dots.labels is not None:
                 sections[f"labels_{i}_{j}"] = np.ascontiguousarray(dots.labels, np.int32)
-            sets.append({"colour": dots.colour, "name": dots.name, "size": float(dots.size),
-                         "opacity": float(dots.opacity), "steps": len(points)})  # fmt: skip
+            sets.append(
+                {
+                    "colour": dots.colour,
+                    "name": dots.name,
+                    "size": float(dots.size),
+                    "opacity": float(dots.opacity),
+                    "steps": len(points),
+                }
+            )
         for name, values, width in (("segments", field.segments, 4), ("rings", field.rings, 3)):
             if values is not None:
                 sections[f"{name}_{i}"] = np.ascontiguousarray(values, np.float32).reshape(-1, width)
         if len(field.notes) not in (0, 1, len(steps)):
             raise ValueError(f"{field.title}: {len(field.notes)} notes for {len(steps)} steps")
-        metas.append({"title": field.title, "sets": sets, "extent": [float(v) for v in field.extent],
-                      "notes": [str(note) for note in field.notes]})  # fmt: skip
+        metas.append(
+            {
+                "title": field.title,
+                "sets": sets,
+                "extent": [float(v) for v in field.extent],
+                "notes": [str(note) for note in field.notes],
+            }
+        )
     last = len(steps) - 1
-    meta = {"panes": metas, "steps": [str(name) for name in steps], "fps": float(fps), "report": report, "alt": alt,
-            "start": last if start is None else int(np.clip(start, 0, last))}  # fmt: skip
+    meta = {
+        "panes": metas,
+        "steps": [str(name) for name in steps],
+        "fps": float(fps),
+        "report": report,
+        "alt": alt,
+        "start": last if start is None else int(np.clip(start, 0, last)),
+    }
     name = digest(meta, list(sections), list(sections.values()))
     sent = settle(key, "view", None if step is None else {"step": int(np.clip(step, 0, last))})
     result = _mount(

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mount import nothing, register, settle
-from ..pack import digest, memo, pack
+from app.browser.mount import nothing, register, settle
+from app.browser.pack import digest, memo, pack
 
 _mount = register("threshold", Path(__file__).parent)
 
@@ -48,8 +48,14 @@ def threshold(
     if positive is not None and len(positive) != len(scores):
         raise ValueError(f"{len(positive)} sorts for {len(scores)} scores")
     known = np.zeros(len(scores), np.uint8) if positive is None else np.ascontiguousarray(positive, np.uint8)
-    meta = {"at": float(at), "names": [str(name) for name in names], "score": score, "words": start_words, "alt": alt,
-            "known": positive is not None}  # fmt: skip
+    meta = {
+        "at": float(at),
+        "names": [str(name) for name in names],
+        "score": score,
+        "words": start_words,
+        "alt": alt,
+        "known": positive is not None,
+    }
     sections = {"scores": scores, "positive": known}
     name = digest(meta, list(sections), list(sections.values()))
     sent = settle(key, "view", None if where is None else {"at": float(where)})
