@@ -161,13 +161,13 @@ def between(run: Run, a: int, b: int, how: Literal["linear", "spherical"], steps
 
 def stored(run: Run, method: str, n: int, half: str) -> bool:
     """Whether a slow map is there."""
-    return maps.stored(run, method, n, half) is not None
+    return stored_maps.stored(run, method, n, half) is not None
 
 
 @remember(max_entries=8, show_spinner="Placing the codes on a plane …")
 def latent_map(run: Run, n: int, method: Method, pair: tuple[int, int], half: Literal["test", "train"]) -> maps.MapView:
     """A slow method must have been computed before (see `maps.stored`)."""
-    points = maps.stored(run, method, n, half) if method in SLOW else None
+    points = stored_maps.stored(run, method, n, half) if method in SLOW else None
     return maps.latent_map(library.model(run), library.data(run), n, method, half, points=points, units=pair)
 
 
@@ -237,8 +237,8 @@ def example(identity: str) -> Run | None:
 class Facts(NamedTuple):
     """codes (n, D).  spread: RMS distance of two codes.  error: squared, per pixel."""
 
-    examples: np.ndarray
-    mean_and_deviation: float
+    codes: np.ndarray
+    spread: float
     error: float
 
 
@@ -264,7 +264,7 @@ class Square(NamedTuple):
 
     tiles: np.ndarray
     extent: tuple[float, float, float, float]
-    examples: np.ndarray
+    codes: np.ndarray
     labels: np.ndarray | None
 
 
@@ -288,7 +288,7 @@ class Projected(NamedTuple):
 
     tiles: np.ndarray
     extent: tuple[float, float, float, float]
-    examples: np.ndarray
+    codes: np.ndarray
     labels: np.ndarray | None
     plane: Projection
 
@@ -314,7 +314,7 @@ class Moments(NamedTuple):
     names: list[str]
     tiles: np.ndarray
     extent: tuple[float, float, float, float]
-    examples: np.ndarray | None
+    codes: np.ndarray | None
     labels: np.ndarray | None
     marks: list[tuple[float, float, str]]
 
