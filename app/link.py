@@ -93,9 +93,9 @@ class Value(Generic[T]):
         try:
             return self.read(text) if text else self.initial()
         except ValueError as error:
-            sentence = self.refusal(text, error)
-            if not _slot("told").setdefault(sentence, False):
-                _slot("told")[sentence] = True
+            told, sentence = _slot("told"), self.refusal(text, error)
+            if sentence not in told:
+                told[sentence] = True
                 st.toast(escape_markdown(sentence), icon=":material/link_off:", duration="long")
             return self.initial()
 
