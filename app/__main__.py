@@ -53,10 +53,9 @@ def main() -> None:
     os.chdir(HERE.parent)  # where .streamlit/ and runs/ are
     threading.Thread(target=warm_up, daemon=True).start()
     print(f"\n  Autoencoder Explorer: http://localhost:{port}   (stop with Ctrl-C)\n", flush=True)
-    from streamlit.web import cli
+    from app import streamlit_internals
 
-    sys.argv = ["streamlit", "run", str(HERE / "main.py"), "--server.port", str(port), "--server.address", "127.0.0.1"]
-    cli.main()
+    streamlit_internals.serve(str(HERE / "main.py"), port)
 
 
 if __name__ == "__main__":

@@ -26,5 +26,4 @@ if page.url_path:  # the gallery, which most visitors see first, needs none of i
     warm.imported(warm.SKLEARN)
 with session.plain_errors():
     page.run()
-link.mend_link()
-link.sign_link()
+link.finish()

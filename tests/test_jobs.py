@@ -5,9 +5,6 @@ AECORE_KILLS=20 kills a training twenty times instead of four.
 
 from __future__ import annotations
 
-from aecore.jobs.supervisor import Supervisor
-from aecore.jobs.analyses import Analyses
-
 import json
 import os
 import random
@@ -25,8 +22,9 @@ import torch
 
 from aecore import DataSpec, FieldError, Plan, Run, RunError, paths
 from aecore.errors import Forbidden
+from aecore.jobs.analyses import Analyses
 from aecore.jobs.queue import Queue, digest, fair_order
-from aecore.jobs.supervisor import POLL_SECONDS
+from aecore.jobs.supervisor import POLL_SECONDS, Supervisor
 from aecore.runs import folder
 from aecore.runs.files import read_tensors
 from aecore.runs.library import create

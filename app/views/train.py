@@ -11,11 +11,11 @@ from aecore.data.base import Data
 from aecore.models.entry import Entry
 from aecore.paths import root
 from aecore.runs.library import create, new_id
-from app import pages
+from app import link, pages
 from app.figures.html import equation, legend
 from app.figures.plots import duration
-from app.link import VERSION, copy_button, problems, write_link
 from app.session import queue, visitor
+from app.state import Choice
 from app.text import escape_markdown
 from app.widgets import data_picker
 from app.widgets import params as controls
@@ -23,6 +23,12 @@ from app.widgets import speed as training_speed
 from app.widgets.presets import FIRST, PRESETS, filled
 
 PAGE = "train"
+
+
+class State:
+    """Which model is trained. Its hyperparameters come from the catalog, the data from `data_picker.DataState`."""
+
+    model = Choice("model", tuple(CATALOG), FIRST).under(f"{PAGE}.model")
 
 
 def time_of(entry: Entry, params: dict[str, Any], plan: Plan, data: Data) -> tuple[str, training_speed.Speed | None]:
@@ -93,8 +99,7 @@ def begin(entry: Entry, params: dict[str, Any], plan: Plan, spec, data: Data | N
             owner=owner,
         )
         queue().submit(run)
-        st.session_state["run"] = run.info.id
-        pages.open_page("run", query={"run": run.info.id, "v": VERSION})
+        pages.open_page("run", query=link.to_page(run=run.info.id))
     if reason and data is None:
         st.caption(reason)
     elif line:
@@ -115,21 +120,20 @@ def page() -> None:
     head, side = st.columns([4, 1], vertical_alignment="bottom")
     head.title("Train", anchor=False)
     with side:
-        copy_button("Copy the link")
+        link.copy_button("Copy the link")
     with st.container(key="halves"):
         left, right = st.columns([3, 2], gap="large")
     with left:
         names = {key: f"{entry.name}  ({entry.section}, {entry.year})" for key, entry in CATALOG.items()}
-        key = controls.pick(f"{PAGE}.model", "model", "Autoencoder", list(names), names.__getitem__, default=FIRST)
-        entry = CATALOG[key]
+        entry = CATALOG[State.model.given(label=names.__getitem__).box("Autoencoder")]
         about(entry)
         st.subheader("Knobs of the model", anchor=False)
         params = controls.controls(entry, PAGE)
         st.subheader("Training", anchor=False)
         plan = controls.plan_controls(entry, PAGE)
     with right:
-        for problem in problems():
-            st.warning(problem, icon=":material/link_off:")
+        for problem in link.problems():
+            st.warning(escape_markdown(problem), icon=":material/link_off:")
         spec, data = data_picker.choose(entry, PAGE)
         if data is not None:
             st.markdown("**All at once**")
@@ -137,4 +141,4 @@ def page() -> None:
             st.fragment(presets, run_every=tick)(entry, data)
             st.fragment(prediction, run_every=tick)(entry, params, plan, data)
         begin(entry, params, plan, spec, data)
-    write_link(controls.link(entry, params, plan, spec))
+    link.write_only(controls.train_query(entry, params, plan, spec))

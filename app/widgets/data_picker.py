@@ -16,21 +16,42 @@ from aecore import DataError
 from aecore import data as datasets
 from aecore.data.base import Data, DataSpec
 from aecore.explore import examples
-from aecore.models.entry import Entry, Param
+from aecore.models.entry import Entry
 from aecore.paths import root
 from aecore.runs.files import write_aside, write_text
 from app import library
 from app.figures import plots
-from app.link import ALL, NATURAL, set_value, value_of
+from app.link import format_value
 from app.session import plain_errors
+from app.state import Choice, Flag, Line, Word
 from app.text import escape_markdown
-from app.widgets import params as controls
 
 OWN = datasets.OWN
-SIZES = (NATURAL, "8", "16", "28", "32", "48", "64", "96", "128")
-LIMITS = (ALL, "500", "1000", "2000", "5000", "10000", "20000", "50000")
+NATURAL, ALL = "natural", "all"  # the size of the images as they come; no limit
 PLACES = {"upload": "Upload", "folder": "Folder on this computer"}
 TYPES = ["png", "jpg", "jpeg", "webp", "zip"]
+
+
+class DataState:
+    """The choice of data, on every page that offers one."""
+
+    name: Choice[str] = Choice("data")  # of the sets that the page can use
+    size: Choice[str] = Choice("data.size", (NATURAL, "8", "16", "28", "32", "48", "64", "96", "128"))
+    limit: Choice[str] = Choice("data.limit", (ALL, "500", "1000", "2000", "5000", "10000", "20000", "50000"))
+    grey = Flag("data.grey")
+    path = Line("data.path")
+    source: Choice[str] = Choice("data.from", tuple(PLACES))
+
+
+def data_query(spec: DataSpec) -> dict[str, str]:
+    """The choice of data as parts of a link."""
+    parts = {
+        DataState.name.name: spec.name,
+        DataState.size.name: str(spec.size or NATURAL),
+        DataState.limit.name: str(spec.limit or ALL),
+        DataState.grey.name: format_value(spec.grey),
+    }
+    return parts | ({DataState.path.name: spec.path} if spec.path else {})
 
 
 @dataclass
@@ -120,14 +141,15 @@ def kept(label: str, names: Mapping[str, str], page: str, help: str = "") -> str
     names: ending → what such a file is called there.  help: below the box while there is none.
     """
     file = st.file_uploader(label, list(names), key=f"{page}.upload", max_upload_size=64)
-    place, folder = st.query_params.get(f"{page}.file", ""), root() / ".files"
+    link = Word(f"{page}.file")
+    place, folder = link.get(), root() / ".files"
     if file is not None:
         name, content = names[file.name.rpartition(".")[2].lower()], file.getvalue()
         place = hashlib.sha256(name.encode() + b"\0" + content).hexdigest()[:16]
         if not (folder / place / name).exists():
             (folder / place).mkdir(parents=True, exist_ok=True)
             write_aside(folder / place / name, lambda path: path.write_bytes(content))
-        st.query_params[f"{page}.file"] = place
+        link.put(place)
     found = []
     if re.fullmatch("[0-9a-f]{16}", place) and (folder / place).is_dir():
         found = sorted(path for path in (folder / place).iterdir() if path.name in names.values())
@@ -155,16 +177,16 @@ def _report(path: str) -> None:
 
 def own(page: str) -> str:
     """The folder of the visitor's own pictures, "" until there is one."""
-    chosen = value_of(f"{page}.path", "data.path", "", str)
-    how = controls.switch(f"{page}.from", "data.from", "Where from", PLACES, "folder" if chosen else "upload")
-    if how == "upload":
+    path, source = DataState.path.under(f"{page}.path"), DataState.source.under(f"{page}.from")
+    chosen = path.now()
+    source = source.given(default="folder" if chosen else "upload", label=PLACES.__getitem__)
+    if source.option("Where from") == "upload":
         found = _upload()
         if found and found != chosen:
-            set_value(f"{page}.path", "data.path", found)
+            path.put(found)
             chosen = found
     else:
-        title = "Folder or zip on the computer that runs this app"
-        controls.write(f"{page}.path", "data.path", title, placeholder="Its full path")
+        path.input("Folder or zip on the computer that runs this app", placeholder="Its full path")
     if chosen:
         _report(chosen)
     return chosen.strip()
@@ -178,9 +200,8 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
     if not options:
         st.info(f"There are no data yet that {entry.name} can be trained on here.", icon=":material/info:")
         return None, None
-    name = controls.pick(
-        f"{page}.data", "data", "Data", options, lambda key: sets[key].title if key in sets else "Your own pictures"
-    )
+    titles = {key: sets[key].title if key in sets else "Your own pictures" for key in options}
+    name = DataState.name.under(f"{page}.data").given(options=options, label=titles.__getitem__).box("Data")
     info, path = sets.get(name), ""
     if info is None:
         with plain_errors():
@@ -192,13 +213,10 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
         if not info.here and info.download_mb:
             offer(name, info)
     with st.expander("Size, colour and number", icon=":material/photo_size_select_large:"):
-        sides = _with(SIZES, "data.size", 8, 128)
-        side = controls.pick(
-            f"{page}.size", "data.size", "Side in pixels", sides, lambda s: s if s.isdigit() else _usual(info)
-        )
-        limits = _with(LIMITS, "data.limit", 2, 10_000_000)
-        limit = controls.pick(f"{page}.limit", "data.limit", "Training images at most", limits, str)
-        grey = controls.control(f"{page}.grey", "data.grey", "grey", Param(False, help="turn colours to grey"))
+        sizes = _with(DataState.size.under(f"{page}.size"), 8, 128)
+        side = sizes.given(label=lambda s: s if s.isdigit() else _usual(info)).box("Side in pixels")
+        limit = _with(DataState.limit.under(f"{page}.limit"), 2, 10_000_000).box("Training images at most")
+        grey = DataState.grey.under(f"{page}.grey").toggle("grey", help="turn colours to grey")
     spec = DataSpec(
         name=name,
         size=int(side) if side.isdigit() else None,
@@ -220,11 +238,11 @@ def choose(entry: Entry, page: str) -> tuple[DataSpec | None, Data | None]:
     return spec, None
 
 
-def _with(options: tuple[str, ...], link: str, low: int, high: int) -> list[str]:
-    """The options, and the number that the link asks for where it is another one."""
-    said = st.query_params.get(link, "")
-    fits = said.isdecimal() and said not in options and low <= int(said) <= high
-    return [*options, said] if fits else list(options)
+def _with(choice: Choice[str], low: int, high: int) -> Choice[str]:
+    """The choice, with the number that the link asks for as one more option where it is another one."""
+    number = choice.in_link()
+    fits = number.isdecimal() and number not in choice.options and low <= int(number) <= high
+    return choice.given(options=(*choice.options, number)) if fits else choice
 
 
 def _usual(info: datasets.Info | None) -> str:

@@ -42,4 +42,4 @@ def filled(preset: Preset, entry: Entry, images: int, kind: str = "image") -> tu
 def first_link() -> dict[str, str]:
     """The Train page with the first preset filled in: a two-unit code of the bundled digits."""
     entry = CATALOG[FIRST]
-    return controls.link(entry, *filled(PRESETS[0], entry, 10_000), DataSpec())
+    return controls.train_query(entry, *filled(PRESETS[0], entry, 10_000), DataSpec())

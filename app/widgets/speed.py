@@ -6,8 +6,6 @@ training worker, one configuration at a time; those that nobody asks for any mor
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import json
 import os
 import subprocess
@@ -17,6 +15,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import streamlit as st
@@ -70,7 +69,9 @@ def ask(entry: Entry, params: dict[str, Any], plan: Plan, shape: tuple[int, ...]
 @st.cache_resource(show_spinner=False)
 def _stopwatch() -> Stopwatch:
     queue = session.queue()
-    return Stopwatch(session.server().supervisor.threads, lambda: any(run.info.status == "running" for run in queue.listing()))
+    return Stopwatch(
+        session.server().supervisor.threads, lambda: any(run.info.status == "running" for run in queue.listing())
+    )
 
 
 class Stopwatch:

@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
-import streamlit as st
-
 from app.browser.mount import nothing, register
+from app.streamlit_internals import figure_script
 
 _mount = register("identity", Path(__file__).parent)
 _TOKEN = re.compile(r"[0-9a-f]{32}")
-
-
-@cache
-def _figures() -> str:
-    """Streamlit's script that draws figures: 5 MB, which the browser otherwise asks for when the first figure comes."""
-    return next((file.name for file in (Path(st.__file__).parent / "static/static/js").glob("PlotlyChart.*.js")), "")
 
 
 def identity(key: str = "identity") -> str | None:
@@ -26,6 +18,6 @@ def identity(key: str = "identity") -> str | None:
     Returns: the token, or None in the first run of a session, before the browser has answered (a rerun follows by
     itself). Whoever knows the token is its owner, so never show it or put it in a link.
     """
-    result = _mount(key=key, data={"soon": _figures()}, on_token_change=nothing)
+    result = _mount(key=key, data={"soon": figure_script()}, on_token_change=nothing)
     token = result.get("token")
     return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None

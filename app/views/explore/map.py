@@ -15,10 +15,10 @@ from app.figures import plots
 from app.figures.html import code_bars
 from app.figures.plots import contact_sheet
 from app.library import image_title, label_of
-from app.link import LINKED, keep, read_view, recall, write_view
 from app.panels import layout
 from app.panels.downloads import csv_table, download_button, python_button
 from app.session import analyses, plain_errors
+from app.state import Choice, MapState
 from app.text import escape_markdown
 
 METHODS: dict[str, Method] = {"PCA": "pca", "UMAP": "umap", "t-SNE": "tsne", "two units": "units"}
@@ -26,6 +26,17 @@ HALVES: dict[str, Literal["test", "train"]] = {"held-out": "test", "training": "
 SIZES = (1000, 2000, 5000, 10_000)
 GREY, COLOURED, DRAWN = 5000, 2000, 250  # how many at first; drawn: where reconstructions are, pixel by pixel
 SHOWN = 48  # selected images on the contact sheet
+
+
+class State:
+    """The plane and what is placed on it; what is marked there belongs to one run."""
+
+    method = Choice("map.method", tuple(METHODS))
+    first: Choice[int] = Choice("map.x", label="z{}".format)
+    second: Choice[int] = Choice("map.y", label="z{}".format)
+    half = Choice("map.half", tuple(HALVES))
+    n: Choice[int] = Choice("map.n")
+    view = MapState("view")
 
 
 def page() -> None:
@@ -38,24 +49,22 @@ def page() -> None:
     size = cached.code_of(run, (0,)).shape[1]
 
     def forget() -> None:
-        keep("view", run, "")
+        State.view.put({}, run.info.id)
 
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         method: Method = "units"
         first, second = 1, 2
         if size > 2:
-            method = METHODS[layout.option("Plane", list(METHODS), "map.method", on_change=forget)]
+            method = METHODS[State.method.option("Plane", on_change=forget)]
             if method == "units":
                 order = [int(j) + 1 for j in cached.units(run).order]
-                common = {"format_func": "z{}".format, "on_change": forget, "width": 110, **LINKED}
-                first = st.selectbox("Across", order, 0, key="map.x", **common)
-                second = st.selectbox("Upwards", order, 1, key="map.y", **common)
-        half = HALVES[layout.option("Images", list(HALVES), "map.half", on_change=forget)]
+                first = State.first.given(options=order).box("Across", on_change=forget, width=110)
+                second = State.second.given(options=order, default=order[1]).box("Upwards", on_change=forget, width=110)
+        half = HALVES[State.half.option("Images", on_change=forget)]
         there = len(getattr(library.data(run), half))
-        usual = DRAWN if layout.model(run).sequential else GREY if run.info.shape[0] == 1 else COLOURED
-        n = layout.option(
-            "How many", sorted({min(most, there) for most in {usual, *SIZES}}), "map.n", min(usual, there)
-        )
+        usual = DRAWN if library.model(run).sequential else GREY if run.info.shape[0] == 1 else COLOURED
+        sizes = sorted({min(most, there) for most in {usual, *SIZES}})
+        n = State.n.given(options=sizes, default=min(usual, there)).option("How many")
 
     if first == second:
         st.info("Choose two different units.", icon=":material/info:")
@@ -103,11 +112,11 @@ def page() -> None:
                 height=640,
                 caption=f"{view.caption}. {view.note}",
                 alt=f"Map of the codes of {run.info.title}: {len(view.ids):,} images by {NAMES[view.method]}.",
-                state=(read_view(recall("view", run)) or None) if ready else None,
+                state=(State.view.get(run.info.id) or None) if ready else None,
             )
         )
         if ready:  # a link to a slow map waits for that map's own plane
-            keep("view", run, write_view(state))
+            State.view.put(state, run.info.id)
         if state["point"] is not None:
             pointed(int(state["point"]))
         selected = [i for i in state["selected"] if i in places]
