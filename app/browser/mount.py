@@ -1,8 +1,8 @@
-"""What all components share on the Python side: registering, and who owns the state."""
+"""What all components share on the Python side: joining their scripts, and deciding whose state counts."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,19 +10,34 @@ import streamlit as st
 from streamlit.components.v2 import component
 
 SHARED = Path(__file__).parent / "shared"
+SHARED_SCRIPTS = ("component.js", "elements.js", "clock.js", "canvas.js", "stepper.js")
 
 
-def register(name: str, folder: Path):
-    """A mounting function for the component whose script and style are `folder`/`name`.js and .css.
+def register(name: str, folder: Path, scripts: Sequence[str] = ()):
+    """Make a component known to Streamlit.
 
-    The shared script and style come first: a component is one module and cannot import a neighbour.
+    Streamlit takes one script and one style sheet as text, and such a script cannot import another file. So the shared
+    scripts and those of the component are joined in order, and form one module with one scope: a name that is declared
+    at the top level of one file can be used in all of them, and may be declared only once. One of the component's
+    scripts must `export default component(...)`; see shared/component.js.
+
+    Arguments:
+        name: of the component; its style sheet is `folder`/`name`.css.
+        folder: where its files are.
+        scripts: names of its scripts in the order in which they are best read; by default `name`.js alone.
+
+    Returns: the function that mounts it in a page.
     """
 
-    def both(kind: str) -> str:
-        parts = (SHARED / f"common.{kind}", folder / f"{name}.{kind}")
-        return "\n".join(part.read_text("utf-8") for part in parts)
+    def joined(files: Iterable[Path]) -> str:
+        return "\n".join(file.read_text("utf-8") for file in files)
 
-    return component(f"autoencoder_explorer.{name}", js=both("js"), css=both("css"))
+    own_scripts = [folder / script for script in scripts or (f"{name}.js",)]
+    return component(
+        f"autoencoder_explorer.{name}",
+        js=joined([*(SHARED / script for script in SHARED_SCRIPTS), *own_scripts]),
+        css=joined([SHARED / "common.css", folder / f"{name}.css"]),
+    )
 
 
 def nothing() -> None:

@@ -11,7 +11,20 @@ import numpy as np
 from ..mount import nothing, register, settle
 from ..pack import atlas, digest, fit_atlas, memo, pack, pictures
 
-_mount = register("latent_map", Path(__file__).parent)
+SCRIPTS = (
+    "latent_map.js",
+    "camera.js",
+    "points.js",
+    "ground.js",
+    "overlay.js",
+    "panel.js",
+    "tools.js",
+    "pointer.js",
+    "keyboard.js",
+    "group.js",
+)
+
+_mount = register("latent_map", Path(__file__).parent, SCRIPTS)
 
 
 class MapView(TypedDict, total=False):

@@ -12,7 +12,7 @@ import numpy as np
 from ..mount import nothing, register, settle
 from ..pack import digest, fit_atlas, kept_atlas, memo, pack, pictures
 
-_mount = register("planes", Path(__file__).parent)
+_mount = register("planes", Path(__file__).parent, ("planes.js", "ground.js"))
 
 BUDGET = 12_000_000  # bytes of tiles in all panes together
 
