@@ -61,6 +61,13 @@ function makeScrubber(report) {
     const name = el("span", { class: "name" }), value = el("span", { class: "value number" });
     const bar = el("div"), weight = el("div", { class: "weight", role: "img" }, bar);
     const line = el("div", { class: "row" }, name, track, value, weight);
+    listen(track, unit);
+    list.append(line);
+    return { line, track, strip, thumb, home, name, value, weight, bar };
+  }
+
+  /** Pointer and keys on the track of a unit. */
+  function listen(track, unit) {
     const valueAt = (event) => {
       const [low, high] = limits(unit);
       return low + placeInBox(event, track)[0] * (high - low);
@@ -103,8 +110,6 @@ function makeScrubber(report) {
       if (["ArrowLeft", "ArrowRight", "PageDown", "PageUp", "Home", "End"].includes(event.key)) tell();
     });
     track.addEventListener("blur", () => { if (held < 0) tell.now(); });
-    list.append(line);
-    return { line, track, strip, thumb, home, name, value, weight, bar };
   }
 
   function drawStrip(unit) {
@@ -125,8 +130,7 @@ function makeScrubber(report) {
     if (digest !== wanted) { decoded.close(); return; }
     bitmap?.close();
     bitmap = decoded;
-    meta = value.meta;
-    parts = value.parts;
+    ({ meta, parts } = value);
     const units = meta.names.length;
     while (rows.length > units) rows.pop().line.remove();
     while (rows.length < units) rows.push(makeRow(rows.length));
@@ -137,34 +141,37 @@ function makeScrubber(report) {
     frame.classList.toggle("plain", !parts.importance);
     list.style.setProperty("--names", `${clamp(Math.max(...meta.names.map((name) => name.length)), 2, 14) + 0.5}ch`);
     measure.textContent = parts.importance ? meta.importance_label : "";
-    const largest = parts.importance ? Math.max(...parts.importance, 1e-9) : 1;
-    rows.forEach((row, unit) => {
-      const [low, high] = limits(unit);
-      row.name.textContent = row.name.title = meta.names[unit];
-      row.track.setAttribute("aria-label", meta.names[unit]);
-      row.track.setAttribute("aria-valuemin", low.toFixed(3));
-      row.track.setAttribute("aria-valuemax", high.toFixed(3));
-      row.home.style.left = `${clamp(((parts.home[unit] - low) / (high - low || 1)) * 100, 0, 100)}%`;
-      row.weight.hidden = !parts.importance;
-      if (parts.importance) {
-        row.bar.style.width = `${(100 * parts.importance[unit]) / largest}%`;
-        row.weight.setAttribute("aria-label", `${meta.importance_label}: ${shown(parts.importance[unit])}`);
-        row.weight.title = `${meta.importance_label}: ${shown(parts.importance[unit])}`;
-      }
-      // What the hand has changed since Python last heard from it stays as the hand left it.
-      const waiting = unit === held || unanswered.has(unit) || (unit === active && tell.waiting());
-      if (!waiting || at[unit] === undefined) at[unit] = parts.start[unit];
-      placeThumb(unit);
-      drawStrip(unit);
-    });
-    const busy = held >= 0 || unanswered.size || tell.waiting();
-    if (busy && active >= 0) shownPicture.tile(bitmap, meta.atlas, active * meta.steps + frameOf(active, at[active]));
-    else {
-      const unit = Math.max(active, 0);
-      shownPicture.tile(bitmap, meta.atlas, meta.picture ? units * meta.steps : unit * meta.steps + frameOf(unit, at[unit]));
-    }
+    rows.forEach((_, unit) => fillRow(unit));
+    showPicture();
     describe(active);
     root.dataset.ready = digest;
+  }
+
+  function fillRow(unit) {
+    const { name, track, home, weight, bar } = rows[unit], [low, high] = limits(unit);
+    name.textContent = name.title = meta.names[unit];
+    track.setAttribute("aria-label", meta.names[unit]);
+    track.setAttribute("aria-valuemin", low.toFixed(3));
+    track.setAttribute("aria-valuemax", high.toFixed(3));
+    home.style.left = `${clamp(((parts.home[unit] - low) / (high - low || 1)) * 100, 0, 100)}%`;
+    weight.hidden = !parts.importance;
+    if (parts.importance) {
+      bar.style.width = `${(100 * parts.importance[unit]) / Math.max(...parts.importance, 1e-9)}%`;
+      weight.title = `${meta.importance_label}: ${shown(parts.importance[unit])}`;
+      weight.setAttribute("aria-label", weight.title);
+    }
+    // What the hand has changed since Python last heard from it stays as the hand left it.
+    const waiting = unit === held || unanswered.has(unit) || (unit === active && tell.waiting());
+    if (!waiting || at[unit] === undefined) at[unit] = parts.start[unit];
+    placeThumb(unit);
+    drawStrip(unit);
+  }
+
+  /** The frame under the hand; else the code's own picture, if Python sent one, or the frame nearest to the code. */
+  function showPicture() {
+    const moving = active >= 0 && (held >= 0 || unanswered.size || tell.waiting()), unit = Math.max(active, 0);
+    const frame = unit * meta.steps + frameOf(unit, at[unit]), codePicture = meta.names.length * meta.steps;
+    shownPicture.tile(bitmap, meta.atlas, meta.picture && !moving ? codePicture : frame);
   }
 
   const watcher = new ResizeObserver(() => rows.forEach((_, unit) => drawStrip(unit)));

@@ -35,43 +35,13 @@ function makeThreshold(report) {
     return { ctx, w: canvas.clientWidth, h: canvas.clientHeight };
   }
 
+  const FOOT = 26; // CSS pixels below the histogram, for the axis
+
   function drawHistogram() {
-    const { ctx, w, h } = prepared(hist), foot = 26, tall = h - foot - 18;
-    const histograms = sorted.map((scores, k) => {
-      const shares = new Float32Array(BINS);
-      for (const score of scores) shares[Math.min(BINS - 1, Math.floor(scale.x(score) * BINS))] += 1 / Math.max(1, total[k]);
-      return shares;
-    });
-    const largest = Math.max(...histograms[0], ...histograms[1], 1e-9);
-    histograms.forEach((shares, k) => {
-      ctx.fillStyle = COLOURS[k];
-      ctx.globalAlpha = 0.62;
-      shares.forEach((share, bin) => {
-        const height = (share / largest) * tall;
-        ctx.fillRect((bin / BINS) * w + 0.5, h - foot - height, w / BINS - 1, height);
-      });
-    });
-    ctx.globalAlpha = 1;
-    ctx.strokeStyle = style.line;
-    ctx.beginPath();
-    ctx.moveTo(0, h - foot + 0.5);
-    ctx.lineTo(w, h - foot + 0.5);
-    ctx.stroke();
-    ctx.fillStyle = style.text;
-    for (let k = 0; k <= 4; k++) {
-      ctx.textAlign = k === 0 ? "left" : k === 4 ? "right" : "center";
-      ctx.fillText(shown(scale.score(k / 4), scale.score(1) < 10 ? 2 : 0), (k / 4) * w, h - 8);
-    }
-    const x = scale.x(at) * w;
-    ctx.strokeStyle = style.text;
-    ctx.lineWidth = 3;
-    ctx.beginPath();
-    ctx.moveTo(x, 2);
-    ctx.lineTo(x, h - foot);
-    ctx.stroke();
-    ctx.lineWidth = 1;
-    ctx.textAlign = x > w * 0.7 ? "right" : "left";
-    ctx.fillText(`called ${meta.names[1]} →`, x + (x > w * 0.7 ? -8 : 8), 15);
+    const plot = prepared(hist);
+    drawBars(plot);
+    drawAxis(plot);
+    drawThreshold(plot);
     hist.setAttribute("aria-label", `${meta.alt}; threshold on the ${meta.score}`);
     hist.setAttribute("aria-valuemin", scale.score(0).toFixed(3));
     hist.setAttribute("aria-valuemax", scale.score(1).toFixed(3));
@@ -79,8 +49,55 @@ function makeThreshold(report) {
     hist.dataset.at = at;
   }
 
+  /** The share of each class's scores in each bin. */
+  function drawBars({ ctx, w, h }) {
+    const histograms = sorted.map((scores, k) => {
+      const shares = new Float32Array(BINS);
+      for (const score of scores) shares[Math.min(BINS - 1, Math.floor(scale.x(score) * BINS))] += 1 / Math.max(1, total[k]);
+      return shares;
+    });
+    const largest = Math.max(...histograms[0], ...histograms[1], 1e-9), tallest = h - FOOT - 18;
+    ctx.globalAlpha = 0.62;
+    histograms.forEach((shares, k) => {
+      ctx.fillStyle = COLOURS[k];
+      shares.forEach((share, bin) => {
+        const height = (share / largest) * tallest;
+        ctx.fillRect((bin / BINS) * w + 0.5, h - FOOT - height, w / BINS - 1, height);
+      });
+    });
+    ctx.globalAlpha = 1;
+  }
+
+  function drawAxis({ ctx, w, h }) {
+    ctx.strokeStyle = style.line;
+    ctx.beginPath();
+    ctx.moveTo(0, h - FOOT + 0.5);
+    ctx.lineTo(w, h - FOOT + 0.5);
+    ctx.stroke();
+    ctx.fillStyle = style.text;
+    for (let k = 0; k <= 4; k++) {
+      ctx.textAlign = k === 0 ? "left" : k === 4 ? "right" : "center";
+      ctx.fillText(shown(scale.score(k / 4), scale.score(1) < 10 ? 2 : 0), (k / 4) * w, h - 8);
+    }
+  }
+
+  function drawThreshold({ ctx, w, h }) {
+    const x = scale.x(at) * w, toLeft = x > w * 0.7; // the side on which the words have room
+    ctx.strokeStyle = style.text;
+    ctx.lineWidth = 3;
+    ctx.beginPath();
+    ctx.moveTo(x, 2);
+    ctx.lineTo(x, h - FOOT);
+    ctx.stroke();
+    ctx.lineWidth = 1;
+    ctx.textAlign = toLeft ? "right" : "left";
+    ctx.fillText(`called ${meta.names[1]} \u2192`, x + (toLeft ? -8 : 8), 15);
+  }
+
+  /** A curve in the unit square, and the point on it that belongs to the threshold. */
   function drawCurve(canvas, points, [x, y], axes) {
-    const { ctx, w, h } = prepared(canvas), pad = 26, X = (x) => pad + x * (w - pad - 6), Y = (y) => 6 + (1 - y) * (h - pad - 6);
+    const { ctx, w, h } = prepared(canvas), margin = 26;
+    const X = (share) => margin + share * (w - margin - 6), Y = (share) => 6 + (1 - share) * (h - margin - 6);
     ctx.strokeStyle = style.line;
     ctx.strokeRect(X(0), Y(1), X(1) - X(0), Y(0) - Y(1));
     ctx.fillStyle = style.text;
