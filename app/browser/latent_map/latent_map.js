@@ -24,8 +24,8 @@ function makeMap(report) {
     atlases: {}, // its pictures as bitmaps: images, reconstructions, plane
     style: null, // colours and font of the page
     view: initialView(),
-    hidden: new Set(), // view.hidden
-    selected: new Set(), // the rows of view.selected
+    hidden: new Set(), // labels that are not shown, from view.hidden
+    selected: new Set(), // rows of the points that are selected, from view.selected
     rowOf: new Map(), // from an example's id to its row
     hover: null, // [x, y] on the plane under the pointer; null while the pointer is elsewhere
     hoveredRow: -1, // the point under the pointer or else under the cursor; -1 if none is near
@@ -35,7 +35,7 @@ function makeMap(report) {
   const tell = settled(() => {
     if (map.meta.report) report({ ...map.view, point: map.meta.group ? map.view.point : points.idAt(map.view.cursor) });
   }, 180);
-  const actions = { change, moveView, follow, pin, tell };
+  const actions = { change, select, moveView, endMove, follow, pin, tell };
 
   const field = el("div", { class: "field", tabindex: 0, role: "application", "aria-roledescription": "map" });
   const caption = el("p", { class: "caption quiet" });
@@ -51,7 +51,7 @@ function makeMap(report) {
   const root = el("div", { class: "ae" }, frame, announcement);
   const group = makeGroup(map, root, { takeNews, markPoint });
   field.append(ground.canvas, overlay.canvas);
-  listenToPointer(field, map, camera, points, ground, overlay, actions);
+  listenToPointer(field, map, camera, overlay, actions);
   listenToKeys(field, map, camera, actions);
 
   const announce = settled(() => {
@@ -71,11 +71,16 @@ function makeMap(report) {
     show();
     tell();
   }
+  function select(ring) {
+    change({ selected: points.idsInside(ring) });
+  }
+
   function show() {
     readView();
     ground.redraw();
     follow();
   }
+  /** Brings what follows from the view up to date. */
   function readView() {
     const { hidden, selected } = map.view;
     map.hidden = new Set(hidden);
@@ -83,12 +88,16 @@ function makeMap(report) {
     tools.update();
   }
 
-  /** Zooms or moves the view while the hand is still at it; a call of `tell` must follow in the end. */
+  /** Zooms or shifts the view while the user is still moving it. Python hears of it only by `tell` or `endMove`. */
   function moveView(zoom) {
     map.view.zoom = zoom;
     camera.limitZoom();
     tools.update();
     ground.glide();
+  }
+  function endMove() {
+    ground.land();
+    tell();
   }
 
   /** Puts the cursor at a place of the plane. In a group, a click beside all points moves the cursor of this map only. */
@@ -117,7 +126,7 @@ function makeMap(report) {
 
   /** Another map of the group has a newer clicked point, selection or set of hidden classes. */
   function takeNews(news) {
-    const { points: places } = map.parts, row = news.point === map.view.point ? undefined : map.rowOf.get(news.point);
+    const places = map.parts.points, row = news.point === map.view.point ? undefined : map.rowOf.get(news.point);
     if (row !== undefined) map.view.cursor = [places[2 * row], places[2 * row + 1]];
     Object.assign(map.view, structuredClone(news));
     show();

@@ -1,6 +1,6 @@
 // Mouse, pen, fingers and wheel: hover, click, move the view, pinch, draw a ring.
 
-function listenToPointer(field, map, camera, points, ground, overlay, { change, moveView, follow, pin, tell }) {
+function listenToPointer(field, map, camera, overlay, { select, moveView, endMove, follow, pin, tell }) {
   const pressed = new Map(); // the pointers that are down: id -> [px, py]
   let press = null; // {x, y, view, moved, touch}: where a pointer went down and what the camera saw then
   let pinch = null; // {apart, x, y, factor}: distance, place between two fingers and zoom when the second came down
@@ -47,12 +47,11 @@ function listenToPointer(field, map, camera, points, ground, overlay, { change, 
     if (map.lasso) {
       const ring = map.lasso;
       map.lasso = null;
-      if (ring.length > 3) change({ selected: points.idsInside(ring) }); else overlay.draw();
+      if (ring.length > 3) select(ring); else overlay.draw();
     } else if (press && event.type === "pointerup" && (!press.moved || press.touch || map.meta.compact)) {
       pin(camera.toPlane(x, y));
     } else if (press?.moved) {
-      ground.land();
-      tell();
+      endMove();
     }
     press = null;
     if (event.pointerType === "touch") map.hover = null;
