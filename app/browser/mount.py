@@ -8,12 +8,13 @@ from typing import Any
 
 import streamlit as st
 from streamlit.components.v2 import component
+from streamlit.components.v2.types import ComponentRenderer
 
 SHARED = Path(__file__).parent / "shared"
 SHARED_SCRIPTS = ("component.js", "elements.js", "clock.js", "canvas.js", "stepper.js")
 
 
-def register(name: str, folder: Path, scripts: Sequence[str] = ()):
+def register(name: str, folder: Path, scripts: Sequence[str] = ()) -> ComponentRenderer:
     """Make a component known to Streamlit.
 
     Streamlit takes one script and one style sheet as text, and such a script cannot import another file. So the shared
@@ -32,10 +33,11 @@ def register(name: str, folder: Path, scripts: Sequence[str] = ()):
     def joined(files: Iterable[Path]) -> str:
         return "\n".join(file.read_text("utf-8") for file in files)
 
-    own_scripts = [folder / script for script in scripts or (f"{name}.js",)]
+    shared_scripts = [SHARED / script for script in SHARED_SCRIPTS]
+    component_scripts = [folder / script for script in scripts or (f"{name}.js",)]
     return component(
         f"autoencoder_explorer.{name}",
-        js=joined([*(SHARED / script for script in SHARED_SCRIPTS), *own_scripts]),
+        js=joined(shared_scripts + component_scripts),
         css=joined([SHARED / "common.css", folder / f"{name}.css"]),
     )
 
