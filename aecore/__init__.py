@@ -11,17 +11,34 @@ from __future__ import annotations
 
 from typing import Any
 
-from .catalog import CATALOG, entry
-from .data.base import Batch, Data, DataError, DataSpec
-from .entry import FieldError
-from .models.base import Model, take_encoder
-from .runs import Run, RunError, seeded_build
-from .train import Diverged, Plan, Training
+from . import data as datasets
+from .catalog import CATALOG, entry, seeded_build
+from .data.base import Batch, Data, DataSpec
+from .errors import DataError, Diverged, FieldError, RunError
+from .models.base import Model, freeze_encoder_from
+from .runs.folder import Run
+from .training.loop import Training
+from .training.plan import Plan
 
 __all__ = [
-    "CATALOG", "Batch", "Data", "DataError", "DataSpec", "Diverged", "FieldError", "Model", "Plan", "Run", "RunError",
-    "Training", "build", "entry", "load", "take_encoder", "train",
-]  # fmt: skip
+    "CATALOG",
+    "Batch",
+    "Data",
+    "DataError",
+    "DataSpec",
+    "Diverged",
+    "FieldError",
+    "Model",
+    "Plan",
+    "Run",
+    "RunError",
+    "Training",
+    "build",
+    "entry",
+    "freeze_encoder_from",
+    "load",
+    "train",
+]
 
 
 def build(key: str, shape: tuple[int, ...] = (1, 28, 28), seed: int = 0, **params: Any) -> Model:
@@ -31,7 +48,6 @@ def build(key: str, shape: tuple[int, ...] = (1, 28, 28), seed: int = 0, **param
 
 def train(model: Model, data: str | DataSpec | Data = "digits", device: str | None = None, **plan: Any) -> Training:
     """Train `model` in place: iterate what comes back for its rows. plan: fields of `Plan`."""
-    from . import data as datasets
 
     loaded = data if isinstance(data, Data) else datasets.load(data)
     return Training(model, loaded, Plan(**plan), device)

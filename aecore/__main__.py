@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from .runs import Run
+    from .runs.folder import Run
 
 # What is imported inside the commands is slow to import, and not needed for --help.
 
@@ -107,20 +107,28 @@ def train(
     """Train an autoencoder; prints the folder of the run. Ctrl-C pauses it."""
     from .catalog import entry
     from .data.base import DataSpec
-    from .runs import Plan, Run, parse
+    from .runs.library import create
+    from .settings import parse
+    from .training.plan import Plan
 
     which = entry(model)
     settings = {
-        "epochs": epochs, "batch": batch, "lr": lr, "clip": clip, "decay": decay, "precision": precision,
-        "held_out": held_out, "seed": seed,
-    }  # fmt: skip
+        "epochs": epochs,
+        "batch": batch,
+        "lr": lr,
+        "clip": clip,
+        "decay": decay,
+        "precision": precision,
+        "held_out": held_out,
+        "seed": seed,
+    }
     plan = parse(Plan, {**which.plan, **{name: value for name, value in settings.items() if value is not None}})
     spec = parse(DataSpec, {"name": data, "size": size, "grey": grey, "limit": limit, "path": path})
     checked = which.check(dict(_pair(item, which) for item in params or ()))
     _device(device)
     _loaded(spec)  # a wrong name or a broken picture is told before there is a folder
     # Not queued: an app that watches the same folder must not take it up as well.
-    run = Run.create(model, spec, checked, plan, path=out, title=title, encoder=encoder, status="paused")
+    run = create(model, spec, checked, plan, path=out, title=title, encoder=encoder, status="paused")
     return _train(run, device)
 
 
@@ -200,6 +208,8 @@ def resume(
 def _train(run: Run, device: str | None) -> int:
     from tqdm import tqdm
 
+    from .runs.session import Session
+
     form = "{desc} {percentage:3.0f}% {bar} {n:.1f}/{total} epochs, {remaining} left{postfix}"
     with (
         _pausing() as wish,
@@ -211,7 +221,7 @@ def _train(run: Run, device: str | None) -> int:
             bar.set_postfix({name: f"{value:.4g}" for name, value in terms.items()}, refresh=False)
             bar.update(training.epoch - bar.n)
 
-        status = run.execute(device, show, lambda: wish() or run.command())
+        status = Session(run).train(device, show, lambda: wish() or run.command())
     print(run.path)
     if status == "failed":
         print(run.info.reason, file=sys.stderr)
@@ -267,7 +277,7 @@ def sample(
 ) -> None:
     """Draw images from the prior, or of one label where the model was told of labels, as one picture."""
     from .explore.generate import generate
-    from .explore.pictures import grid, png, to_uint8
+    from .explore.images import grid, png, to_uint8
 
     _suffix(out, ".png")
     opened = _able(run, "sample")
@@ -286,8 +296,9 @@ def encode(
 ) -> None:
     """Write the codes of a data set."""
     from .data.base import DataSpec
-    from .explore import export as exports
-    from .runs import Run, parse
+    from .runs import export as exports
+    from .runs.folder import Run
+    from .settings import parse
 
     kind = _suffix(out, ".npz", ".csv")
     if split not in ("test", "train"):
@@ -313,10 +324,10 @@ def traverse(
     steps: Annotated[int, typer.Option(min=2, max=64, help="pictures for each unit")] = 11,
 ) -> None:
     """Move one unit of the code at a time, from the middle of the codes."""
-    from .explore import export as exports
-    from .explore.pictures import grid, png
+    from .explore.images import grid, png
     from .explore.traverse import prior_mean, sheet, spans
     from .measure import statistics
+    from .runs import export as exports
 
     kind = _suffix(out, ".png", ".gif")
     opened = _able(run, "encode", "decode")
@@ -340,7 +351,7 @@ def export(
     snippet: Annotated[Path | None, typer.Option(metavar="FILE", help="this experiment as a Python script")] = None,
 ) -> None:
     """Take a run away: networks, curves, a script."""
-    from .explore import export as exports
+    from .runs import export as exports
 
     if not (onnx or tensorboard or snippet):
         raise _problem("export", "say what: --onnx DIR, --tensorboard DIR or --snippet FILE")
@@ -356,7 +367,7 @@ def export(
 @app.command()
 def bench() -> None:
     """Measure the speed of training on this computer."""
-    from . import bench as benchmark
+    from .bench import ours as benchmark
 
     benchmark.main()
 
@@ -365,13 +376,16 @@ def bench() -> None:
 
 
 def _problem(field: str, message: str) -> ValueError:
-    from .entry import FieldError
+    from .errors import FieldError
 
     return FieldError(field, message)
 
 
 def _open(name: str) -> Run:
-    from .runs import Run, RunError, find, root
+    from .errors import RunError
+    from .paths import root
+    from .runs.folder import Run
+    from .runs.library import find
 
     path = Path(name)
     try:
@@ -418,7 +432,7 @@ def _suffix(path: Path, *allowed: str) -> str:
 
 
 def _write(path: Path, content: bytes) -> None:
-    from .runs import remedy
+    from .runs.files import remedy
 
     try:
         path.write_bytes(content)

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from .entry import Entry, FieldError
+from typing import Any
+
+import torch
+
+from .errors import FieldError
 from .models import (
     adversarial,
     attributes,
@@ -20,11 +24,26 @@ from .models import (
     variational,
     wasserstein,
 )
+from .models.base import Model
+from .models.entry import Entry
 
 FAMILIES = (
-    plain, stacked, regularised, variational, quantised, adversarial, inference, attributes, gan, hybrid, wasserstein,
-    perceptual, autoregressive, clustering, recommender,
-)  # fmt: skip
+    plain,
+    stacked,
+    regularised,
+    variational,
+    quantised,
+    adversarial,
+    inference,
+    attributes,
+    gan,
+    hybrid,
+    wasserstein,
+    perceptual,
+    autoregressive,
+    clustering,
+    recommender,
+)
 CATALOG: dict[str, Entry] = {entry.key: entry for family in FAMILIES for entry in family.ENTRIES}
 
 
@@ -33,3 +52,10 @@ def entry(key: str) -> Entry:
     if key not in CATALOG:
         raise FieldError("model", f"there is no {key!r}; choose one of {', '.join(CATALOG)}")
     return CATALOG[key]
+
+
+def seeded_build(which: Entry, shape: tuple[int, ...], params: dict[str, Any], seed: int) -> Model:
+    """A new model whose weights depend on the seed alone; the random state is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return which.build(tuple(shape), **which.check(params))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import platform
 import threading
 from collections.abc import Callable, Hashable
@@ -108,3 +109,21 @@ class Replays:
                 mine.copy_(x)
             graph.replay()
             return result.clone()
+
+
+def one_thread() -> None:
+    """Let this process compute with one torch thread: for whatever answers pages beside a training worker."""
+    torch.set_num_threads(1)
+
+
+def cores() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def all_devices() -> list[str]:
+    """Every CUDA device; without any, the best there is."""
+    import torch
+
+    count = torch.cuda.device_count()
+    return [f"cuda:{number}" for number in range(count)] if count else [best().type]

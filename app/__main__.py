@@ -9,7 +9,7 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-from app import ahead
+from app import warm
 
 HERE = Path(__file__).resolve().parent
 
@@ -24,18 +24,19 @@ def free(port: int) -> bool:
     return True
 
 
-def warm() -> None:
+def warm_up() -> None:
     """Import and make what the first page needs while the server starts and the browser opens."""
-    ahead.imported(ahead.OURS)
-    from aecore import CATALOG, jobs
-    from app import first
+    warm.imported(warm.OURS)
+    from aecore import CATALOG
+    from aecore.device import one_thread
+    from aecore.jobs.queue import Queue
 
-    jobs.one_thread()
+    one_thread()
     with suppress(ValueError, OSError):  # the page will say what is wrong
-        run = first.choose([run for run in jobs.Queue().listing(pretrained=True) if run.info.model in CATALOG])
+        run = warm.first_run([run for run in Queue().listing(pretrained=True) if run.info.model in CATALOG])
         if run:
-            first.view(run)
-    ahead.imported(ahead.SKLEARN)
+            warm.first_map(run)
+    warm.imported(warm.SKLEARN)
     import ot  # noqa: F401  (a second, for which the page on transport would have to wait)
 
 
@@ -45,15 +46,16 @@ def main() -> None:
         sys.exit(f"PORT={text} is no port. Give a number from 1 to 65535, for example: PORT=8600 make run")
     port = int(text)
     if not free(port):
-        sys.exit(f"Port {port} is in use, perhaps by this app. Open http://localhost:{port}, "
-                 f"or choose another port: PORT={port + 1} make run")  # fmt: skip
+        sys.exit(
+            f"Port {port} is in use, perhaps by this app. Open http://localhost:{port}, "
+            f"or choose another port: PORT={port + 1} make run"
+        )
     os.chdir(HERE.parent)  # where .streamlit/ and runs/ are
-    threading.Thread(target=warm, daemon=True).start()
+    threading.Thread(target=warm_up, daemon=True).start()
     print(f"\n  Autoencoder Explorer: http://localhost:{port}   (stop with Ctrl-C)\n", flush=True)
-    from streamlit.web import cli
+    from app import streamlit_internals
 
-    sys.argv = ["streamlit", "run", str(HERE / "main.py"), "--server.port", str(port), "--server.address", "127.0.0.1"]
-    cli.main()
+    streamlit_internals.serve(str(HERE / "main.py"), port)
 
 
 if __name__ == "__main__":

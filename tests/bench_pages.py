@@ -13,8 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from aecore import DataSpec, Plan, Run
-from aecore.bench import busy
+from aecore import DataSpec, Plan
+from aecore.bench.cases import busy
+from aecore.runs.library import create
 from tests.chromium import CHROMIUM, ROOT, chromium, free_port
 
 TRIES = 5
@@ -41,10 +42,13 @@ EXHIBITS = {  # page: a component or element that shows its picture, and a contr
     "attributes": (".contact", "Which"),
 }
 TASKS = {  # page: its first picture
-    "classify": ".stHtml i", "cluster": "[data-ready] .map", "detect": ".threshold .hist",
-    "recommend": "[aria-label^='The predicted rating']", "reduce": "[data-ready] .map",
+    "classify": ".stHtml i",
+    "cluster": "[data-ready] .map",
+    "detect": ".threshold .hist",
+    "recommend": "[aria-label^='The predicted rating']",
+    "reduce": "[data-ready] .map",
     "pixelcnn": "[data-ready] .drawer",
-}  # fmt: skip
+}
 MOVE = """() => { window.spent = []; let at = 0;
     addEventListener('pointermove', () => { at = performance.now(); }, true);
     addEventListener('pointermove', () => spent.push(performance.now() - at)); }"""
@@ -181,22 +185,28 @@ def main() -> None:
                 print(f"opening {page:12}: {statistics.median(times):.2f} s, first time {times[0]:.2f} s (target 2)")
             for page in EXHIBITS:
                 first, again, control = exhibit(tab, address, page)
-                print(f"exhibit {page:12}: first picture {first:.2f} s, then {again:.2f} s (target 2); "
-                      f"a control {1000 * control:.0f} ms (target 300)")  # fmt: skip
+                print(
+                    f"exhibit {page:12}: first picture {first:.2f} s, then {again:.2f} s (target 2); "
+                    f"a control {1000 * control:.0f} ms (target 300)"
+                )
             for page, picture in TASKS.items():
                 first, again = opened(tab, address, page, picture)
                 print(f"task {page:12}: first picture {first:.2f} s, then {again:.2f} s (target 2)")
             print(f"drag → picture, traverse: {drags(tab, address):.1f} ms (target 16)")
             painting, frame = scrubs(tab, address)
-            print(f"36 drawings scrubbed back and forth: painted in {painting:.1f} ms, a frame each {frame:.1f} ms "
-                  f"(target {1000 / 60:.1f})")  # fmt: skip
+            print(
+                f"36 drawings scrubbed back and forth: painted in {painting:.1f} ms, a frame each {frame:.1f} ms "
+                f"(target {1000 / 60:.1f})"
+            )
             calm = answers(tab, address)
-            run = Run.create("vae", DataSpec(name="digits"), {"code": 2}, Plan(epochs=500), path=runs / "load")
+            run = create("vae", DataSpec(name="digits"), {"code": 2}, Plan(epochs=500), path=runs / "load")
             while run.refresh().info.status != "running" or not run.heartbeat().get("seconds"):
                 time.sleep(0.3)
             loaded = answers(tab, address)
-            print(f"a control that asks the server: {1000 * calm:.0f} ms (target 300); while a training runs "
-                  f"{1000 * loaded:.0f} ms, {loaded / calm:.2f} times (target 1.5)")  # fmt: skip
+            print(
+                f"a control that asks the server: {1000 * calm:.0f} ms (target 300); while a training runs "
+                f"{1000 * loaded:.0f} ms, {loaded / calm:.2f} times (target 1.5)"
+            )
         finally:
             server.terminate()
             server.wait(30)

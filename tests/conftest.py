@@ -13,8 +13,8 @@ import torch
 from playwright.sync_api import expect
 from torch import Tensor
 
-from aecore import jobs
 from aecore.data.base import Batch, Data, DataSpec, Images
+from aecore.jobs.supervisor import Supervisor
 from tests.chromium import PATIENCE, app, chromium
 
 torch.set_num_threads(1)
@@ -22,11 +22,27 @@ expect.set_options(timeout=PATIENCE)
 
 
 SLOWEST = (
-    "journey_tasks", "claims_autoregressive", "exhibits_closer", "claims_clustering", "pretrained",
-    "claims_adversarial", "journey", "claims_variational", "drawing", "claims_inference", "claims_gan",
-    "claims_hybrid", "claims_perceptual", "attributes_page", "claims_wasserstein", "browser_components", "faces",
-    "jobs", "claims_plain", "stability",
-)  # fmt: skip
+    "journey_tasks",
+    "claims_autoregressive",
+    "exhibits_closer",
+    "claims_clustering",
+    "pretrained",
+    "claims_adversarial",
+    "journey",
+    "claims_variational",
+    "drawing",
+    "claims_inference",
+    "claims_gan",
+    "claims_hybrid",
+    "claims_perceptual",
+    "attributes_page",
+    "claims_wasserstein",
+    "browser_components",
+    "faces",
+    "jobs",
+    "claims_plain",
+    "stability",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -46,7 +62,7 @@ def alone(monkeypatch, tmp_path):
 @pytest.fixture(autouse=True)
 def idle(monkeypatch):
     """Pages that are opened in a test's own process start no workers: each would live as long as that process."""
-    monkeypatch.setattr(jobs.Queue, "start", lambda self: self)
+    monkeypatch.setattr(Supervisor, "start", lambda self: self)
 
 
 @pytest.fixture
@@ -112,8 +128,15 @@ def images(shape: tuple[int, int, int] = (1, 8, 8), n: int = 32) -> Data:
     coarse = torch.rand(2 * n, shape[0], 4, 4, generator=torch.Generator().manual_seed(1))
     pixels = torch.nn.functional.interpolate(coarse, shape[1:], mode="bilinear").mul(255).to(torch.uint8)
     labels = np.arange(n) % 2
-    return Data(DataSpec(name="digits"), "made", shape, Images(pixels[:n], labels), Images(pixels[n:], labels), "made",
-                classes=("even", "odd"))  # fmt: skip
+    return Data(
+        DataSpec(name="digits"),
+        "made",
+        shape,
+        Images(pixels[:n], labels),
+        Images(pixels[n:], labels),
+        "made",
+        classes=("even", "odd"),
+    )
 
 
 def vectors(size: int = 12, n: int = 32) -> Data:
@@ -127,9 +150,7 @@ def ratings(items: int = 12, n: int = 32) -> Data:
     r = torch.randint(1, 6, (2 * n, items), generator=generator).float()
     mask = (torch.rand(2 * n, items, generator=generator) < 1 / 3).float()
     r = r * mask
-    return Data(
-        DataSpec(name="digits"), "made", (items,), Table(r[:n], mask[:n]), Table(r[n:], mask[n:]), "made"
-    )  # fmt: skip
+    return Data(DataSpec(name="digits"), "made", (items,), Table(r[:n], mask[:n]), Table(r[n:], mask[n:]), "made")
 
 
 def with_attributes(data: Data, count: int) -> Data:

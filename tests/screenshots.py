@@ -7,14 +7,38 @@ import sys
 import tempfile
 from pathlib import Path
 
-from aecore.runs import pretrained
+from aecore.runs.library import pretrained
 from tests.chromium import CHROMIUM, ROOT, app, chromium
 
 PAGES = (
-    "", "train", "run", "reconstruct", "traverse", "map", "generate", "attributes", "compare",
-    "chapter", "bottleneck", "regularizers", "denoising", "layers", "inside", "importance", "beta", "wasserstein",
-    "transport", "features", "adversarial", "pixelcnn", "classify", "cluster", "detect", "recommend", "reduce",
-)  # fmt: skip
+    "",
+    "train",
+    "run",
+    "reconstruct",
+    "traverse",
+    "map",
+    "generate",
+    "attributes",
+    "compare",
+    "chapter",
+    "bottleneck",
+    "regularizers",
+    "denoising",
+    "layers",
+    "inside",
+    "importance",
+    "beta",
+    "wasserstein",
+    "transport",
+    "features",
+    "adversarial",
+    "pixelcnn",
+    "classify",
+    "cluster",
+    "detect",
+    "recommend",
+    "reduce",
+)
 ABOUT_A_RUN = ("run", "reconstruct", "traverse", "map", "generate", "importance")
 IN_README = {"map": "map", "beta": "beta", "wasserstein": "planes"}
 """Pages whose picture (light, 1440 wide, its first screen) stands in the README, as docs/NAME.png."""
@@ -27,16 +51,18 @@ def faces_sheet() -> None:
     import numpy as np
     import torch
 
-    from aecore.data import faces
-    from aecore.explore.pictures import grid, png, to_uint8
+    from aecore.data.sets import faces
+    from aecore.explore.images import grid, png, to_uint8
 
     a, rest = faces.draw(48, 7)
     one, its = faces.draw(1, 57)
     edits = [faces.switched(one[0], name, one[0][k] < 0.5) for k, name in enumerate(faces.ATTRIBUTES)]
     edits = np.stack([one[0], *edits])
     painter = faces.Painter(128)
-    tiles = [painter.paint(torch.from_numpy(a), torch.from_numpy(rest)),
-             painter.paint(torch.from_numpy(edits), torch.from_numpy(its).expand(len(edits), -1))]  # fmt: skip
+    tiles = [
+        painter.paint(torch.from_numpy(a), torch.from_numpy(rest)),
+        painter.paint(torch.from_numpy(edits), torch.from_numpy(its).expand(len(edits), -1)),
+    ]
     (ROOT / "docs/faces.png").write_bytes(png(grid(to_uint8(torch.cat(tiles).numpy()), 16, 2, 255), 9))
 
 
@@ -50,19 +76,35 @@ def cost_plot() -> None:
     if len(found) < len(set(COSTS.values())):
         return  # not measured yet
     figure = make_subplots(1, 2, horizontal_spacing=0.12)
-    by = [(1, "pixels of an image's side", 0, [key for key in found if key[1] == 6]),
-          (2, "layers, 28 × 28 pixels", 1, [key for key in found if key[0] == 28])]  # fmt: skip
+    by = [
+        (1, "pixels of an image's side", 0, [key for key in found if key[1] == 6]),
+        (2, "layers, 28 × 28 pixels", 1, [key for key in found if key[0] == 28]),
+    ]
     lines = (("milliseconds", "kept activations", "#2f7de1"), ("plain, milliseconds", "a pass a pixel", "#e15a3c"))
     for column, title, which, keys in by:
         keys = sorted(keys)
         for name, label, colour in lines:
-            figure.add_scatter(x=[key[which] for key in keys], y=[found[key][name] for key in keys], name=label,
-                               mode="lines+markers", line={"color": colour, "width": 4}, marker={"size": 11},
-                               showlegend=column == 1, row=1, col=column)  # fmt: skip
+            figure.add_scatter(
+                x=[key[which] for key in keys],
+                y=[found[key][name] for key in keys],
+                name=label,
+                mode="lines+markers",
+                line={"color": colour, "width": 4},
+                marker={"size": 11},
+                showlegend=column == 1,
+                row=1,
+                col=column,
+            )
         figure.update_xaxes(title=title, row=1, col=column)
         figure.update_yaxes(title="ms an image" if column == 1 else None, type="log", dtick=1, row=1, col=column)
-    figure.update_layout(width=1100, height=480, template="plotly_white", font={"size": 18},
-                         legend={"orientation": "h", "y": 1.15}, margin={"l": 80, "r": 20, "t": 50})  # fmt: skip
+    figure.update_layout(
+        width=1100,
+        height=480,
+        template="plotly_white",
+        font={"size": 18},
+        legend={"orientation": "h", "y": 1.15},
+        margin={"l": 80, "r": 20, "t": 50},
+    )
     with chromium() as browser:
         tab = browser.new_page(viewport={"width": 1100, "height": 480})
         tab.set_content(figure.to_html(include_plotlyjs=True, config={"displayModeBar": False}))

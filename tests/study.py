@@ -28,19 +28,21 @@ import torch
 from sklearn.cluster import KMeans
 from torch import Tensor
 
-from aecore import CATALOG, Batch, Data, DataSpec, Diverged, Model, Plan, Training, runs
+from aecore import CATALOG, Batch, Data, DataSpec, Diverged, Model, Plan, Training
 from aecore import data as datasets
 from aecore import device as devices
-from aecore.data import ratings
+from aecore.catalog import seeded_build
 from aecore.data.base import Images, Split
-from aecore.data.gaussians import STD, centres
-from aecore.entry import Entry
-from aecore.measure import clustering, coverage, edits, judge, likelihood, report, transport
-from aecore.measure.passing import device_of, encode, examples, first, over
+from aecore.data.sets.gaussians import STD, centres
+from aecore.data.sets.movielens import MOVIELENS
+from aecore.data.sets.rating_sets import get, info
+from aecore.inference import device_of, encode, examples, first, map_batches
+from aecore.measure import attribute_classifier, attribute_edits, clustering, coverage, likelihood, report, transport
 from aecore.models.autoregressive import ORDERS, PixelByPixel, PixelCNNDecoder
-from aecore.runs import seeded_build
+from aecore.models.entry import Entry
+from aecore.runs.library import find
 from aecore.tasks import recommend
-from aecore.train import evaluate
+from aecore.training.loop import evaluate
 from tests.chromium import ROOT
 from tests.claims import gaussians
 
@@ -48,9 +50,18 @@ RESULTS, PAGE = ROOT / "docs/study.jsonl", ROOT / "docs/study.md"
 KILLS = 20
 ABLATED = 1  # epochs
 MANY, FEW = 10_000, 1500  # images of the table of stability, and fewer for models that go over them pixel by pixel
-SEEDS = {"stability": range(5), "modes": range(5), "likelihood": range(3), "figures": range(3),
-         "ablation": range(1), "cost": range(1), "ratings": range(3), "orders": range(3),
-         "examples": range(1), "pixels": range(3)}  # fmt: skip
+SEEDS = {
+    "stability": range(5),
+    "modes": range(5),
+    "likelihood": range(3),
+    "figures": range(3),
+    "ablation": range(1),
+    "cost": range(1),
+    "ratings": range(3),
+    "orders": range(3),
+    "examples": range(1),
+    "pixels": range(3),
+}
 
 
 class Unit(NamedTuple):
@@ -160,7 +171,7 @@ def signs(model: Model, entry: Entry, data: Data, row: dict[str, Any]) -> dict[s
     x = examples(data.test, ids)
     if {"encode", "decode"} <= entry.abilities:
         mean = examples(data.train, first(data.train, 2000)).mean(0)
-        x_hat = torch.from_numpy(over(model, data.test, ids, lambda x: model.decode(model.encode(x))))
+        x_hat = torch.from_numpy(map_batches(model, data.test, ids, lambda x: model.decode(model.encode(x))))
         found["error"] = float((x - x_hat).square().sum() / (x - mean).square().sum())
     if hasattr(model, "posterior"):
         found["active"] = float((encode(model, data.test, ids).var(0) > 0.01).mean())
@@ -259,12 +270,14 @@ def log_likelihoods(unit: Unit) -> dict[str, Any]:
 
 def examples_of_pixels(unit: Unit) -> dict[str, Any]:
     """−log p(x) by a trained example, of the digits that `log_likelihoods` takes and of all held-out ones, nats."""
-    run = runs.find(unit.model)
+    run = find(unit.model)
     test = data_of(unit.data).test
     of = {"nats": EXAMPLES, "nats of all": len(test)}
     return {name: evaluate(run.model(), test, count)["nll"] for name, count in of.items()} | {
-        "epochs": run.info.plan.epochs, "minutes": run.heartbeat()["seconds"] / 60, "device": run.info.device,
-    }  # fmt: skip
+        "epochs": run.info.plan.epochs,
+        "minutes": run.heartbeat()["seconds"] / 60,
+        "device": run.info.device,
+    }
 
 
 PASSES = 3  # over the 60,000 digits of MNIST
@@ -290,7 +303,7 @@ def figures(unit: Unit) -> dict[str, Any]:
         found["W₁ of training images"] = transport.wasserstein(others, real)
     if hasattr(model, "assign"):
         ids = first(data.test, 5000)
-        assigned = over(model, data.test, ids, model.assign).astype(int)
+        assigned = map_batches(model, data.test, ids, model.assign).astype(int)
         found["own accuracy"] = clustering.accuracy(assigned, data.test.labels[ids])
     return found
 
@@ -321,7 +334,7 @@ def ablation(unit: Unit) -> dict[str, Any]:
     model, _ = train(
         "attribute_ali", data, unit.seed, {"epochs": ABLATED, "precision": "fp32", "held_out": 500}, params
     )
-    return edits.evaluate(model, data, judge.judge_of(data), 300).numbers()
+    return attribute_edits.evaluate(model, data, attribute_classifier.judge_of(data), 300).numbers()
 
 
 SIZES, DEPTHS = (8, 16, 28, 40, 56), (2, 4, 6, 9, 12)
@@ -354,11 +367,13 @@ def orders(unit: Unit) -> dict[str, Any]:
 
 
 RATED: dict[str, tuple[str, dict[str, Any], str]] = {
-    **{f"I-AutoRec, f {f}, g {g}": ("i_autorec", {"f": f, "g": g}, f"RMSE {value:.3f} (ML-1M)")
-       for (f, g), value in recommend.PUBLISHED_ACTIVATIONS.items()},
+    **{
+        f"I-AutoRec, f {f}, g {g}": ("i_autorec", {"f": f, "g": g}, f"RMSE {value:.3f} (ML-1M)")
+        for (f, g), value in recommend.PUBLISHED_ACTIVATIONS.items()
+    },
     "U-AutoRec": ("u_autorec", {}, "RMSE 0.874 (ML-1M)"),
     "Mult-VAE": ("multi_vae", {}, "Recall@20 0.395 (ML-20M)"),
-}  # fmt: skip
+}
 """Label → model, parameters, and what was published. Stars are predicted from 90 % of the ratings."""
 
 
@@ -368,7 +383,7 @@ def rated(unit: Unit) -> dict[str, Any]:
     Sizes as published for MovieLens (500 and 600 hidden units, 200 in the code of Mult-VAE), smaller for few films.
     """
     key, params, _ = RATED[unit.model]
-    matrix = ratings.get(DataSpec(name=unit.data)).matrix
+    matrix = get(DataSpec(name=unit.data)).matrix
     large = unit.data != "ratings"
     if key != "multi_vae":
         known, asked = recommend.hold_out(matrix, 0.1, unit.seed)
@@ -380,16 +395,24 @@ def rated(unit: Unit) -> dict[str, Any]:
     plan = {"epochs": 80, "batch": 500 if matrix.shape[0] > 50_000 else 64}
     method = recommend.AutoencoderOf(key, seed=unit.seed, plan=plan, **sizes).fit(split.train)
     wanted, scores = recommend.likes(split.asked), method.predict(split.given)
-    return {f"{name}@{k}": float(measure(recommend.top(scores, split.given, k), wanted).mean())
-            for name, measure, k in (("Recall", recommend.recall_at, 20),
-                                     ("NDCG", recommend.ndcg_at, 100))}  # fmt: skip
+    return {
+        f"{name}@{k}": float(measure(recommend.top(scores, split.given, k), wanted).mean())
+        for name, measure, k in (("Recall", recommend.recall_at, 20), ("NDCG", recommend.ndcg_at, 100))
+    }
 
 
 MEASURES: dict[str, Callable[[Unit], dict[str, Any]]] = {
-    "stability": stability, "modes": modes, "likelihood": log_likelihoods, "figures": figures,
-    "pixels": clustered_pixels, "ablation": ablation, "cost": cost, "ratings": rated, "orders": orders,
+    "stability": stability,
+    "modes": modes,
+    "likelihood": log_likelihoods,
+    "figures": figures,
+    "pixels": clustered_pixels,
+    "ablation": ablation,
+    "cost": cost,
+    "ratings": rated,
+    "orders": orders,
     "examples": examples_of_pixels,
-}  # fmt: skip
+}
 
 
 def units() -> list[Unit]:
@@ -410,10 +433,14 @@ def units() -> list[Unit]:
             elif part == "cost":
                 found += [Unit(part, label, "noise", seed) for label in COSTS]
             elif part == "ratings":
-                here = [name for name in ("ratings", *ratings.MOVIELENS) if ratings.info(name).here]
+                here = [name for name in ("ratings", *MOVIELENS) if info(name).here]
                 # Of 20 million ratings a table of all users and films would not fit into memory.
-                found += [Unit(part, label, name, seed) for name in here for label in RATED
-                          if name != "ml-20m" or label == "Mult-VAE"]  # fmt: skip
+                found += [
+                    Unit(part, label, name, seed)
+                    for name in here
+                    for label in RATED
+                    if name != "ml-20m" or label == "Mult-VAE"
+                ]
             elif part == "pixels":
                 found.append(Unit(part, "k-means", "mnist", seed))
             elif part == "examples":
@@ -467,8 +494,9 @@ def kills() -> dict[str, Any]:
     start = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "tests/test_jobs.py", "-k", "killed"],
-        cwd=ROOT, env=os.environ | {"AECORE_KILLS": str(KILLS)},
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"AECORE_KILLS": str(KILLS)},
+    )
     verdict = "bitwise the same weights as without" if done.returncode == 0 else "FAILED: see the test's output"
     return {"verdict": verdict, "seconds": time.perf_counter() - start}
 
@@ -482,7 +510,7 @@ def mean_and_spread(values: list[float]) -> str:
     return f"{mean:.4g} ± {deviation:.2g}"
 
 
-RATINGS_NAMED = {"ratings": "invented films"} | {name: which.title for name, which in ratings.MOVIELENS.items()}
+RATINGS_NAMED = {"ratings": "invented films"} | {name: which.title for name, which in MOVIELENS.items()}
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:
@@ -516,8 +544,19 @@ def stability_table() -> list[str]:
 
 
 def figures_table() -> list[str]:
-    names = ["mse", "psnr", "ssim", "elbo", "log p(x), K=64", "active units", "code units",
-             "k-means accuracy", "own accuracy", "test/critic", "W₁ of draws"]  # fmt: skip
+    names = [
+        "mse",
+        "psnr",
+        "ssim",
+        "elbo",
+        "log p(x), K=64",
+        "active units",
+        "code units",
+        "k-means accuracy",
+        "own accuracy",
+        "test/critic",
+        "W₁ of draws",
+    ]
     rows = []
     for (identity, data), seeds in by_model("figures").items():
         cells = [
@@ -532,19 +571,24 @@ def page() -> str:
     """docs/study.md, from the results alone."""
     found = results()
     lines = [
-        "# Studies", "",
+        "# Studies",
+        "",
         "Written by `make study`, from docs/study.jsonl: what is too slow for `make test`. "
-        "A column says how many seeds there are; ± is the standard deviation over seeds.", "",
-    ]  # fmt: skip
+        "A column says how many seeds there are; ± is the standard deviation over seeds.",
+        "",
+    ]
     killed = found.get(Unit("kills", "", "", 0))
     if killed:
         lines += [
-            "## Killed and resumed", "",
-            f"kill −9 at {KILLS} random moments, resumed each time: {killed['verdict']}.", "",
-        ]  # fmt: skip
+            "## Killed and resumed",
+            "",
+            f"kill −9 at {KILLS} random moments, resumed each time: {killed['verdict']}.",
+            "",
+        ]
     if by_model("stability"):
         lines += [
-            "## Stability", "",
+            "## Stability",
+            "",
             f"Five epochs of {MANY:,} images ({FEW:,} for models of pixels) of 28 × 28 pixels, 32 × 32 for sprites, on "
             "the defaults in full precision. error: squared error of held-out reconstructions by that of the mean "
             "image. active units: the share whose mean has a variance above 0.01. variety: mean squared distance "
@@ -555,97 +599,157 @@ def page() -> str:
             "that are alike (variety below 0.2) or noise (above 2); a code that does not move; a critic whose loss is "
             "below 0.02, or more than 15 % above that of chance; a PixelCNN decoder to whom images are not at least "
             "2 % dearer given codes of others (told, where it was measured). Draws of a PixelCNN are beside images "
-            "whose pixels are drawn as 0 or 1, too.", "",
-            *stability_table(), "",
-        ]  # fmt: skip
+            "whose pixels are drawn as 0 or 1, too.",
+            "",
+            *stability_table(),
+            "",
+        ]
     if by_model("modes"):
         rows = [
-            [f"`{key}`", str(len(seeds)), ", ".join(f"{s['modes']:.0f}" for s in seeds),
-             ", ".join(f"{s['assigned']:.0f}" for s in seeds), mean_and_spread([s["near"] for s in seeds])]
+            [
+                f"`{key}`",
+                str(len(seeds)),
+                ", ".join(f"{s['modes']:.0f}" for s in seeds),
+                ", ".join(f"{s['assigned']:.0f}" for s in seeds),
+                mean_and_spread([s["near"] for s in seeds]),
+            ]
             for (key, _), seeds in by_model("modes").items()
-        ]  # fmt: skip
+        ]
         lines += [
-            "## Modes of 25 Gaussians", "",
+            "## Modes of 25 Gaussians",
+            "",
             "10,000 draws. Covered: a fifth of a mode's fair share of the draws lies within 3 σ of it. Kept: some draw "
             "is nearer to it than to the other modes: the count of Dumoulin et al. (2016); their ALI kept "
-            "13.4 ± 5.8, their GAN 10.4 ± 9.2. Draws all over the plane would keep 25 and cover none.", "",
-            *table(["model", "seeds", "modes covered", "modes kept", "draws within 3 σ of a mode"], rows), "",
-        ]  # fmt: skip
+            "13.4 ± 5.8, their GAN 10.4 ± 9.2. Draws all over the plane would keep 25 and cover none.",
+            "",
+            *table(["model", "seeds", "modes covered", "modes kept", "draws within 3 σ of a mode"], rows),
+            "",
+        ]
     if by_model("likelihood"):
         rows = [
-            [label, str(len(seeds)), mean_and_spread([s["nats"] for s in seeds]), f"{seeds[0]['epochs']:.0f}",
-             mean_and_spread([s["minutes"] for s in seeds]), seeds[0]["device"], LIKELIHOODS[label][3]]
+            [
+                label,
+                str(len(seeds)),
+                mean_and_spread([s["nats"] for s in seeds]),
+                f"{seeds[0]['epochs']:.0f}",
+                mean_and_spread([s["minutes"] for s in seeds]),
+                seeds[0]["device"],
+                LIKELIHOODS[label][3],
+            ]
             for (label, _), seeds in by_model("likelihood").items()
-        ]  # fmt: skip
+        ]
         easier = []
         for (label, _), (s, *_) in by_model("examples").items():
-            rows.append([f"the example `{label}`", "1", f"{s['nats']:.4g}", f"{s['epochs']:.0f}", f"{s['minutes']:.2g}",
-                         s["device"], LIKELIHOODS["pixelcnn"][3]])  # fmt: skip
-            easier.append(f"The first {EXAMPLES} are easier than others: of all 10,000, as in published figures, "
-                          f"`{label}` says {s['nats of all']:.4g} nats, {s['nats of all'] - s['nats']:.1f} more. So no "
-                          f"figure of {EXAMPLES} digits here beats a published one.")  # fmt: skip
+            rows.append(
+                [
+                    f"the example `{label}`",
+                    "1",
+                    f"{s['nats']:.4g}",
+                    f"{s['epochs']:.0f}",
+                    f"{s['minutes']:.2g}",
+                    s["device"],
+                    LIKELIHOODS["pixelcnn"][3],
+                ]
+            )
+            easier.append(
+                f"The first {EXAMPLES} are easier than others: of all 10,000, as in published figures, "
+                f"`{label}` says {s['nats of all']:.4g} nats, {s['nats of all'] - s['nats']:.1f} more. So no "
+                f"figure of {EXAMPLES} digits here beats a published one."
+            )
         lines += [
-            "## Log-likelihood of binarised MNIST", "",
+            "## Log-likelihood of binarised MNIST",
+            "",
             f"−log p(x) in nats of {EXAMPLES} held-out digits, binarised once by a fixed draw; training digits are "
             f"drawn anew at each step. VAE and IWAE by importance sampling with {SAMPLES} draws, the others exactly. "
             "Minutes are of one process beside a dozen others; the published figures took far longer trainings.",
-            *easier, "",
-            *table(["model", "seeds", "nats", "epochs", "minutes", "device", "published"], rows), "",
-        ]  # fmt: skip
+            *easier,
+            "",
+            *table(["model", "seeds", "nats", "epochs", "minutes", "device", "published"], rows),
+            "",
+        ]
     if by_model("ablation"):
-        names = ["edits seen", "other attributes stay", "all attributes right", "reconstruction, squared error",
-                 "error against the true edit", "error of the edit laid on the image", "rest of the face after, R²",
-                 "Fréchet distance to true edits"]  # fmt: skip
+        names = [
+            "edits seen",
+            "other attributes stay",
+            "all attributes right",
+            "reconstruction, squared error",
+            "error against the true edit",
+            "error of the edit laid on the image",
+            "rest of the face after, R²",
+            "Fréchet distance to true edits",
+        ]
         rows = [
             [label, str(len(seeds)), *(mean_and_spread([s[name] for s in seeds]) for name in names)]
             for (label, _), seeds in by_model("ablation").items()
         ]
         some = next(iter(by_model("ablation").values()))[0]
         lines += [
-            "## What attribute edits need", "",
+            "## What attribute edits need",
+            "",
             f"`attribute_ali` on 60,000 drawn faces of 32 × 32, {ABLATED} epoch, without one of its additions; 300 "
             "held-out faces, each attribute switched alone. Not editing: error "
             f"{some['error of not editing']:.4f}, edits seen {some['edits seen without editing']:.4f}; the judge reads "
             f"the rest of unedited faces with R² {some['rest of the face before, R²']:.2f}, and two halves of the true "
-            f"edits are {some['Fréchet distance by chance']:.1f} apart.", "",
-            *table(["left out", "seeds", *names], rows), "",
-        ]  # fmt: skip
+            f"edits are {some['Fréchet distance by chance']:.1f} apart.",
+            "",
+            *table(["left out", "seeds", *names], rows),
+            "",
+        ]
     if by_model("cost"):
-        rows = [[label, *(f"{seeds[0][name]:.3g}" for name in ("milliseconds", "plain, milliseconds", "ratio"))]
-                for (label, _), seeds in by_model("cost").items()]  # fmt: skip
+        rows = [
+            [label, *(f"{seeds[0][name]:.3g}" for name in ("milliseconds", "plain, milliseconds", "ratio"))]
+            for (label, _), seeds in by_model("cost").items()
+        ]
         lines += [
-            "## What drawing pixel by pixel costs", "",
+            "## What drawing pixel by pixel costs",
+            "",
             "One image of 16 drawn together by a PixelCNN of 32 feature maps on one thread, and a pass for every pixel "
             "in its place. What is kept makes the cost of a pixel that of a few small matrix products a layer, "
-            "whatever the size of the image.", "",
-            *table(["image", "kept, ms an image", "a pass a pixel, ms an image", "ratio"], rows), "",
-            "![Cost by size and by layers](drawing.png)", "",
-        ]  # fmt: skip
+            "whatever the size of the image.",
+            "",
+            *table(["image", "kept, ms an image", "a pass a pixel, ms an image", "ratio"], rows),
+            "",
+            "![Cost by size and by layers](drawing.png)",
+            "",
+        ]
     if by_model("orders"):
-        rows = [[label, str(len(seeds)), mean_and_spread([s["nats"] for s in seeds])]
-                for (label, _), seeds in by_model("orders").items()]  # fmt: skip
+        rows = [
+            [label, str(len(seeds)), mean_and_spread([s["nats"] for s in seeds])]
+            for (label, _), seeds in by_model("orders").items()
+        ]
         lines += [
-            "## Does the order of the pixels matter?", "",
+            "## Does the order of the pixels matter?",
+            "",
             "−log p(x) in nats of 1,000 held-out digits of 16 × 16 pixels, split at one half, by a small PixelCNN "
             "trained on 4,000 for 8 epochs. The chain rule holds in any order; a network of this size need not learn "
-            "each as well.", "",
-            *table(["order", "seeds", "nats"], rows), "",
-        ]  # fmt: skip
+            "each as well.",
+            "",
+            *table(["order", "seeds", "nats"], rows),
+            "",
+        ]
     if by_model("ratings"):
         names = ["RMSE", "Recall@20", "NDCG@100"]
         rows = [
-            [label, RATINGS_NAMED[data], str(len(seeds)),
-             *(mean_and_spread([s[name] for s in seeds]) if name in seeds[0] else "" for name in names),
-             ", ".join(f"{s['lambda']:g}" for s in seeds if "lambda" in s), RATED[label][2]]
+            [
+                label,
+                RATINGS_NAMED[data],
+                str(len(seeds)),
+                *(mean_and_spread([s[name] for s in seeds]) if name in seeds[0] else "" for name in names),
+                ", ".join(f"{s['lambda']:g}" for s in seeds if "lambda" in s),
+                RATED[label][2],
+            ]
             for (label, data), seeds in by_model("ratings").items()
-        ]  # fmt: skip
+        ]
         lines += [
-            "## Ratings", "",
+            "## Ratings",
+            "",
             "RMSE of a tenth of the ratings that was held out, each model with the λ that was best on a tenth of the "
             "others; and rankings for users who were held out with a fifth of their ratings. MovieLens joins the table "
-            "where it is on the computer; its licence keeps it out of the repository.", "",
-            *table(["model", "data", "seeds", *names, "λ chosen", "published"], rows), "",
-        ]  # fmt: skip
+            "where it is on the computer; its licence keeps it out of the repository.",
+            "",
+            *table(["model", "data", "seeds", *names, "λ chosen", "published"], rows),
+            "",
+        ]
     if by_model("figures"):
         rows = chain(*by_model("figures").values())
         measured = [found["accuracy"] for found in chain(*by_model("pixels").values())]
@@ -653,7 +757,8 @@ def page() -> str:
         beaten += "so after three epochs codes of several models cluster worse than pixels." if measured else ""
         same = {f"{row['W₁ of training images']:.2f}" for row in rows if "W₁ of training images" in row}
         lines += [
-            "## Held-out figures on MNIST", "",
+            "## Held-out figures on MNIST",
+            "",
             f"Every model that does not go pixel by pixel, on its defaults, after {PASSES} epochs of 60,000 digits: "
             "what a minute or two on one thread reaches, not the best that the model can. Errors are per pixel, "
             "likelihoods in nats of grey values as the model's own distribution of pixels has them, which is not the "
@@ -662,9 +767,11 @@ def page() -> str:
             f"has those of the trained examples. {beaten} Units of sparse autoencoders rest at a level of their own: "
             "those of `sparse_kl` move so little that none counts as active here, and still carry the image. Of "
             "generators alone: the exact Wasserstein distance of 1,000 draws to "
-            f"1,000 held-out digits, where 1,000 training digits have {', '.join(same)}.", "",
-            *figures_table(), "",
-        ]  # fmt: skip
+            f"1,000 held-out digits, where 1,000 training digits have {', '.join(same)}.",
+            "",
+            *figures_table(),
+            "",
+        ]
     return "\n".join(lines)
 
 

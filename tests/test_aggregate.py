@@ -11,7 +11,7 @@ import torch
 import aecore
 from aecore.data import load
 from aecore.data.base import DataSpec
-from aecore.measure.aggregate import aggregate, clouds, holes, kl_of_neighbours, overlap
+from aecore.measure.aggregate_posterior import aggregate, clouds, holes, kl_of_neighbours, overlap
 
 DATA = load(DataSpec(name="digits8"))
 

@@ -8,7 +8,7 @@ import threading
 import time
 from pathlib import Path
 
-from app import ahead
+from app import warm
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -48,9 +48,9 @@ def test_two_pages_that_enter_a_package_by_different_doors_both_get_it_whole(tmp
 
     package("doors_b")
     names = ("doors_b", "doors_b.inner")
-    monkeypatch.setitem(ahead._turns, names, threading.Lock())
+    monkeypatch.setitem(warm._turns, names, threading.Lock())
     assert not one_after_another(
-        *[lambda door=door: (ahead.imported(names), exec(f"import {door}")) for door in (*names, *names)]
+        *[lambda door=door: (warm.imported(names), exec(f"import {door}")) for door in (*names, *names)]
     )
     assert sys.modules["doors_b"].thing == 1
 
@@ -62,4 +62,4 @@ def test_every_module_of_sklearn_that_a_page_may_need_is_imported_ahead():
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
             found |= {name for name in names if name.partition(".")[0] == "sklearn"}
-    assert found and found <= set(ahead.SKLEARN)
+    assert found and found <= set(warm.SKLEARN)

@@ -11,9 +11,16 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
-from aecore import DataSpec, FieldError, Plan, Run, jobs, runs
-from aecore.explore import passage
-from app import looks, seen
+from aecore import DataSpec, FieldError, Plan, Run
+from aecore.explore import reconstruct
+from aecore.jobs.analyses import Analyses, Analysis
+from aecore.runs.library import create, find
+from aecore.runs.session import Session
+from app import cached
+from app.library import held_out
+from app.link import read_code, read_view, write_code, write_view
+from app.panels.downloads import csv_table
+from app.text import escape_markdown
 
 VIEWS = ("reconstruct", "traverse", "map", "generate")
 DIGITS = DataSpec(name="digits", size=8, limit=256)
@@ -53,8 +60,8 @@ def trained(tmp_path_factory) -> Path:
     for name, (model, params, data) in {**KINDS, **ONLY_DRAWS}.items():
         width = {} if model == "linear" else {"width": 32}
         plan = Plan(epochs=1, batch=64, held_out=64)
-        run = Run.create(model, data, {**params, **width}, plan, path=folder / name, title=f"Run {name}")
-        assert run.execute("cpu") == "done", run.info.reason
+        run = create(model, data, {**params, **width}, plan, path=folder / name, title=f"Run {name}")
+        assert Session(run).train("cpu") == "done", run.info.reason
     return folder
 
 
@@ -66,12 +73,11 @@ def shown(trained, monkeypatch) -> None:
 
 def opened(view: str, /, **link: str) -> AppTest:
     def page(view: str) -> None:
-        import runpy
+        from app import pages
+        from app.session import plain_errors
 
-        from app import shelf
-
-        with shelf.plain_errors():
-            runpy.run_path(f"app/views/{view}.py")
+        with plain_errors():
+            pages.show(view)
 
     at = AppTest.from_function(page, kwargs={"view": view}, default_timeout=60)
     for name, value in link.items():
@@ -100,13 +106,13 @@ def test_every_view_opens_with_every_kind_of_model(view, name):
 
 def test_reconstruct_shows_the_worst_first_and_one_class_only():
     at = sound(opened("reconstruct", run="vae-2", reconstruct__class="7", reconstruct__n="6"))
-    run = runs.find("vae-2")
-    ids = seen.choice(run, 6, 0, 7)
-    assert (looks.split(run).labels[ids] == 7).all()
+    run = find("vae-2")
+    ids = cached.choice(run, 6, 0, 7)
+    assert (held_out(run).labels[ids] == 7).all()
     assert "6 of" in texts(at)
     at = sound(opened("reconstruct", run="vae-2", reconstruct__worst="true"))
     errors = [
-        seen.way(run, image).mse for image in seen.images(run, tuple(seen.choice(run, 8, 0, worst=True).tolist()))
+        cached.way(run, image).mse for image in cached.images(run, tuple(cached.choice(run, 8, 0, worst=True).tolist()))
     ]
     assert errors == sorted(errors, reverse=True)
 
@@ -128,7 +134,7 @@ def test_where_the_loss_cannot_be_taken_all_else_is_there_and_the_remedy(monkeyp
     def offline(*_):
         raise missing
 
-    monkeypatch.setattr(passage, "terms", offline)
+    monkeypatch.setattr(reconstruct, "terms", offline)
     at = opened("reconstruct", run="vae-2", reconstruct__image="7")
     assert not at.exception and [error.value for error in at.error] == [str(missing)]
     assert any("PSNR" in html.proto.body for html in at.get("html"))
@@ -186,15 +192,15 @@ def test_another_start_forgets_the_moved_units():
 
 def test_a_code_in_a_link_survives_writing_and_reading_and_nonsense_is_left_out():
     moved = {0: -0.5, 2: 1.25, 39: 3.0}
-    assert looks.read_code(looks.write_code(moved), 40) == moved
-    assert looks.read_code("1:2_x_99:1_3:nan_4:1e9_:_2:-1_0:5", 40) == {0: 2.0, 1: -1.0}
+    assert read_code(write_code(moved), 40) == moved
+    assert read_code("1:2_x_99:1_3:nan_4:1e9_:_2:-1_0:5", 40) == {0: 2.0, 1: -1.0}
 
 
 def test_a_map_in_a_link_survives_writing_and_reading_and_nonsense_is_left_out():
     view = {"cursor": [1.25, -0.5], "zoom": [0.0, 1.0, 2.0], "hidden": [0, 3], "thumbnails": True}
-    assert looks.read_view(looks.write_view(view)) == view
-    assert looks.read_view("c1_z1,2,inf_hx_q_t9_cnan,1__h-1") == {"hidden": []}
-    assert looks.write_view({"cursor": None, "hidden": [], "thumbnails": False}) == ""
+    assert read_view(write_view(view)) == view
+    assert read_view("c1_z1,2,inf_hx_q_t9_cnan,1__h-1") == {"hidden": []}
+    assert write_view({"cursor": None, "hidden": [], "thumbnails": False}) == ""
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -225,12 +231,12 @@ def test_a_bad_link_falls_back_and_says_so_where_it_matters(view, link):
 
 
 def test_a_slow_map_shows_pca_and_how_long_it_takes(monkeypatch):
-    standing = jobs.Analysis("waiting", estimate=42.0, position=2)
-    monkeypatch.setattr(jobs.Queue, "analyse", lambda *args, **more: standing)
+    standing = Analysis("waiting", estimate=42.0, position=2)
+    monkeypatch.setattr(Analyses, "map", lambda *args, **more: standing)
     at = sound(opened("map", run="deep-40", map__method="UMAP"))
     bar = at.get("progress")[0].proto
     assert "UMAP" in bar.text and "42 s" in bar.text and "number 2 in line" in bar.text and "PCA meanwhile" in bar.text
-    monkeypatch.setattr(jobs.Queue, "analyse", lambda *args, **more: jobs.Analysis("failed: the disk is full"))
+    monkeypatch.setattr(Analyses, "map", lambda *args, **more: Analysis("failed: the disk is full"))
     at = opened("map", run="deep-40", map__method="UMAP")
     assert not at.exception and "the disk is full" in at.error[0].value
 
@@ -254,19 +260,19 @@ def test_a_model_without_an_encoder_generates_and_is_traversed_and_other_pages_s
 def test_a_traversal_without_an_encoder_goes_between_draws():
     at = sound(opened("traverse", run="gan", traverse__a="3"))
     assert "image" not in at.segmented_control[0].options and "Without an encoder" in texts(at)
-    run = runs.find("gan")
-    first = seen.between(run, 3, 7, "linear")[0]
-    np.testing.assert_array_equal(first, seen.decoded(run, tuple(seen.base(run, "random draw", seed=3).tolist())))
+    run = find("gan")
+    first = cached.between(run, 3, 7, "linear")[0]
+    np.testing.assert_array_equal(first, cached.decoded(run, tuple(cached.base(run, "random draw", seed=3).tolist())))
 
 
 def test_draw_again_takes_the_next_seed_and_the_same_seed_gives_the_same_images():
     at = sound(opened("generate", run="vae-2", generate__n="16"))
     sound(at.button(key="generate.again").click().run())
     assert at.number_input(key="generate.seed").value == 1
-    run = runs.find("vae-2")
-    a, b = seen.generated(run, 4, 1.0, 7)[0], seen.generated.__wrapped__(run, 4, 1.0, 7)[0]
+    run = find("vae-2")
+    a, b = cached.generated(run, 4, 1.0, 7)[0], cached.generated.__wrapped__(run, 4, 1.0, 7)[0]
     np.testing.assert_array_equal(a, b)
-    assert np.abs(a - seen.generated(run, 4, 1.0, 8)[0]).max() > 0
+    assert np.abs(a - cached.generated(run, 4, 1.0, 8)[0]).max() > 0
 
 
 def test_a_model_that_cannot_decode_or_is_no_image_model_says_so(monkeypatch, trained):
@@ -287,13 +293,13 @@ def test_damaged_weights_are_a_sentence(trained, monkeypatch, tmp_path):
 
 
 def test_tables_cannot_smuggle_formulas():
-    text = looks.table(["image", "class", "x"], [1, 2], ["=1+1", 'a "b", c'], [0.5, -2.0])
+    text = csv_table(["image", "class", "x"], [1, 2], ["=1+1", 'a "b", c'], [0.5, -2.0])
     assert text.splitlines() == ["image,class,x", "1,'=1+1,0.5", '2,"a ""b"", c",-2']
 
 
 def test_class_names_with_markdown_stay_text():
-    assert re.sub(r"\\(.)", r"\1", looks.plain("*a* [b](c) $d$ <i>")) == "*a* [b](c) $d$ <i>"
-    assert "\\*a\\*" in looks.plain("*a*")
+    assert re.sub(r"\\(.)", r"\1", escape_markdown("*a* [b](c) $d$ <i>")) == "*a* [b](c) $d$ <i>"
+    assert "\\*a\\*" in escape_markdown("*a*")
 
 
 def test_runs_of_one_name_are_told_apart_in_the_box(trained, monkeypatch, tmp_path):

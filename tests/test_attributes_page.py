@@ -9,10 +9,11 @@ import pytest
 import torch
 from PIL import Image
 
-from aecore import DataSpec, runs
+from aecore import DataSpec
 from aecore import data as datasets
-from aecore.data import faces
-from aecore.measure import edits, judge
+from aecore.data.sets import faces
+from aecore.measure import attribute_classifier, attribute_edits
+from aecore.runs.library import find
 from tests.chromium import CHROMIUM, pixels, settled
 from tests.test_exhibits import opened
 from tests.test_exhibits_closer import canvases, drag, numbers, seen
@@ -38,13 +39,13 @@ def face(number: int) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def found() -> edits.Edits:
-    run = runs.find(ALI)
-    return edits.evaluate(run.model(), run.data(), judge.judge_of(run.data()))
+def found() -> attribute_edits.Edits:
+    run = find(ALI)
+    return attribute_edits.evaluate(run.model(), run.data(), attribute_classifier.judge_of(run.data()))
 
 
 def test_the_published_model_edits_as_its_card_says(found):
-    card = runs.find(ALI).info.metrics
+    card = find(ALI).info.metrics
     for name, value in found.numbers().items():
         assert value == pytest.approx(card[name], rel=0.03, abs=0.003), name
 
@@ -59,7 +60,7 @@ def test_an_edit_changes_its_attribute_and_leaves_the_others(found):
 
 
 def test_the_others_show_what_they_are_there_for():
-    ours, pure, vae = (runs.find(identity).info.metrics for identity in (ALI, PURE, CVAE))
+    ours, pure, vae = (find(identity).info.metrics for identity in (ALI, PURE, CVAE))
     error = "reconstruction, squared error"
     assert pure[error] > 5 * ours[error]  # nothing asks the image back: another person comes
     assert vae[error] < ours[error]  # keeps the person …

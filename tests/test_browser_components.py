@@ -22,9 +22,9 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from aecore import CATALOG
-from app import plots
 from app.browser import atlas, pack, rasterise, unpack
 from app.browser.pack import DTYPES, LARGEST_SIDE, Memo, digest, fit_atlas
+from app.figures import plots
 from tests.chromium import CHROMIUM, free_port, pixels
 
 ROOT = Path(__file__).parent.parent

@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from aecore import Model
-from aecore.divergences import mmd2
 from aecore.measure.coverage import modes
+from aecore.nn.divergences import mmd2
 from tests.claims import DIGITS, error, pixels, trained
 
 

@@ -18,11 +18,11 @@ import aecore
 from aecore import Data, DataSpec, Model
 from aecore.data import load
 from aecore.data.base import Images
-from aecore.explore import drawing
+from aecore.explore import autoregressive
 from aecore.measure.likelihood import bound
 from aecore.measure.sharpness import gradient_energy
 from aecore.models.autoregressive import ORDERS, PixelByPixel, PixelCNNDecoder
-from aecore.pixels import VALUES
+from aecore.nn.pixel_distributions import VALUES
 from tests import naive
 from tests.claims import DIGITS, trained
 
@@ -164,8 +164,7 @@ def test_logistics_of_three_channels_share_their_component():
     x = law_of.rounded(torch.rand(40, 3, generator=generator).double())
     parts, y = told.view(40, -1, law_of.components), 2 * x - 1
     pi, mu, log_s, w = parts[:, 0].softmax(1), parts[:, 1:4], parts[:, 4:7].clamp(min=-7), parts[:, 7:].tanh()
-    mu = torch.stack([mu[:, 0], mu[:, 1] + w[:, 0] * y[:, :1],
-                      mu[:, 2] + w[:, 1] * y[:, :1] + w[:, 2] * y[:, 1:2]], 1)  # fmt: skip
+    mu = torch.stack([mu[:, 0], mu[:, 1] + w[:, 0] * y[:, :1], mu[:, 2] + w[:, 1] * y[:, :1] + w[:, 2] * y[:, 1:2]], 1)
     edge = lambda side: torch.sigmoid((y[..., None] + side / 255 - mu) / log_s.exp())  # noqa: E731
     above, below = edge(1).where((x < 1)[..., None], 1.0), edge(-1).where((x > 0)[..., None], 0.0)
     expected = (pi * (above - below).prod(1)).sum(1).log()
@@ -209,8 +208,9 @@ def test_cached_sampling_draws_the_same_images_as_plain_sampling(key, classes, s
     assert torch.equal(model.draw(noise, given), naive.draw(model, noise, given))
 
 
-@pytest.mark.parametrize(("order", "values"), [*((order, "binary") for order in ORDERS[1:]),
-                                               *((ORDERS[0], values) for values in MANY)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("order", "values"), [*((order, "binary") for order in ORDERS[1:]), *((ORDERS[0], values) for values in MANY)]
+)
 @pytest.mark.parametrize(("key", "classes"), CONDITIONAL)
 def test_cached_sampling_follows_every_order_and_law(key, classes, order, values):
     std = 0.3 if values == "logistics" else 0.6  # larger means would only draw 0 and 1
@@ -312,7 +312,7 @@ def test_coloured_values_are_foreseen_from_pixels_and_channels_before(values):
     counts = torch.stack([(data.train.pixels == value).sum(0) for value in range(256)]) + 1 / 256
     alone = float(-(counts / counts.sum(0)).log().gather(0, data.test.pixels.long()).mean())
     model = trained("pixelcnn", data, epochs=4, batch=32, lr=1e-2, width=16, layers=2, values=values)
-    cost = drawing.surprise(model, x.numpy()).mean(0)
+    cost = autoregressive.surprise(model, x.numpy()).mean(0)
     assert cost.mean() < 0.88 * alone
     assert cost[1, 0, 0] < 0.95 * cost[2, 0, 0]
 

@@ -19,11 +19,11 @@ from torch import Tensor
 import aecore
 from aecore import Batch, Model, Plan, Training
 from aecore.data import load
-from aecore.distributions import Normal
-from aecore.divergences import kl_standard
 from aecore.measure.clustering import accuracy, ari, nmi, scores
 from aecore.models.clustering import GMVAE, Centroid, k_means, kl_normals, means_of, sharpened, student_t
 from aecore.models.hybrid import GMMGAN
+from aecore.nn.distributions import Normal
+from aecore.nn.divergences import kl_standard
 from tests import conftest, naive
 from tests.claims import DIGITS, pixels, trained
 
@@ -48,13 +48,13 @@ def begun_and_ended(key: str, seed: int, **weight: float) -> tuple[Scores, Score
     model = aecore.build(key, (1, 16, 16), seed, pretraining=0.0, **NETS, **weight)
     model.load_state_dict({**model.state_dict(), **pretrained(seed)})
     found: list[Scores] = []
-    refresh = model.refresh
+    refresh = model.on_epoch_start
 
     def watched(split, progress):
         refresh(split, progress)
         found.append(scores(model.assign(pixels(DIGITS, "train")).numpy(), labels()))
 
-    model.refresh = watched
+    model.on_epoch_start = watched
     for _ in Training(model, load(DIGITS), Plan(epochs=6, seed=seed, precision="fp32", held_out=1), "cpu"):
         pass
     with torch.no_grad():
@@ -195,8 +195,11 @@ def test_clusters_begin_in_the_middle_of_an_epoch_if_that_is_where_the_pretraini
     data = conftest.images(n=64)
     model = aecore.build(key, data.shape, 0, code=3, width=16, clusters=4)
     found = []
-    refresh = model.refresh
-    model.refresh = lambda split, progress: (refresh(split, progress), found.append((progress, bool(model.begun))))
+    refresh = model.on_epoch_start
+    model.on_epoch_start = lambda split, progress: (
+        refresh(split, progress),
+        found.append((progress, bool(model.begun))),
+    )
     rows = list(Training(model, data, Plan(epochs=1, batch=16, precision="fp32"), "cpu"))
     assert found == [(0.0, False), (0.5, True), (1.0, True)]
     term = {"centroid": "centre", "dcec": "cluster"}[key]
@@ -223,13 +226,13 @@ def test_stopped_around_its_change_of_stage_it_goes_on_as_if_it_never_had(key, s
 
 @pytest.mark.parametrize(("kind", "buffer"), [(Centroid, "centres"), (GMMGAN, "prior.means")])
 def test_what_is_estimated_from_all_examples_is_that_of_the_final_weights(kind, buffer, monkeypatch):
-    key, refresh, found = {Centroid: "centroid", GMMGAN: "gmm_gan"}[kind], kind.refresh, []
+    key, refresh, found = {Centroid: "centroid", GMMGAN: "gmm_gan"}[kind], kind.on_epoch_start, []
 
     def watched(self, split, progress):
         refresh(self, split, progress)
         found.append((progress, copy.deepcopy(self.state_dict())))
 
-    monkeypatch.setattr(kind, "refresh", watched)
+    monkeypatch.setattr(kind, "on_epoch_start", watched)
     model = trained(key, conftest.images(n=64), epochs=2, batch=16, width=16, code=3)
     progress, last = found[-1]
     assert progress == 1 and all(torch.equal(value, last[name]) for name, value in model.state_dict().items())

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import aecore
 from aecore import Data, DataSpec, Plan, Training
-from aecore.data.gaussians import STD, centres
+from aecore.data.sets.gaussians import STD, centres
 from aecore.measure.coverage import modes
 from aecore.measure.transport import wasserstein
 from aecore.models.gan import WGAN, Critic, critic_loss, fooling_loss, slope_at
@@ -56,7 +56,7 @@ class Still(WGAN):
         super().__init__((2,), width=64)
         self.points = points
 
-    def turns(self, progress=1.0):
+    def update_schedule(self, progress=1.0):
         return (("critic",),)
 
     def fakes(self, n, players):

@@ -15,10 +15,10 @@ import torch
 
 import aecore
 from aecore import Batch, Model, Run
-from aecore.data.gaussians import STD, centres
+from aecore.data.sets.gaussians import STD, centres
 from aecore.measure.coverage import modes
 from aecore.models.inference import slope_penalty
-from aecore.sweeps import SWEEPS
+from aecore.runs.sweeps import SWEEPS
 from tests import naive
 from tests.claims import DIGITS, classifier, error, gaussians, pixels, trained
 

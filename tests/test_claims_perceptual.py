@@ -16,9 +16,11 @@ import aecore
 from aecore import Batch, Data, FieldError, Model, Plan, Run, Training
 from aecore.data import load
 from aecore.data.base import DataSpec, Images
-from aecore.divergences import kl_standard
 from aecore.measure.sharpness import gradient_energy
 from aecore.models.perceptual import TAPS, Classifier, Frozen, turned
+from aecore.nn.divergences import kl_standard
+from aecore.runs.library import create
+from aecore.runs.session import Session
 from tests import conftest
 from tests.claims import DIGITS, pixels, surety, trained
 
@@ -112,7 +114,7 @@ def test_the_classifier_is_saved_with_the_model():
     data = conftest.images()
     model = small(data.shape)
     rows(model, data)
-    run = Run.create("dfc_vae", DataSpec(name="digits"), {"code": 3, "width": 16})
+    run = create("dfc_vae", DataSpec(name="digits"), {"code": 3, "width": 16})
     run.save(shape=data.shape)
     run.save_model(model)
     loaded = Run.open(run.path).model()
@@ -153,22 +155,28 @@ def test_blocks_halve_the_image_and_are_counted_from_one():
     eye = Classifier((1, 28, 28))
     x = torch.rand(2, 1, 28, 28)
     assert [tuple(f.shape[1:]) for f in eye.features(x)] == [
-        (32, 28, 28), (32, 14, 14), (64, 7, 7), (64, 4, 4), (64, 4, 4),
-    ]  # fmt: skip
+        (32, 28, 28),
+        (32, 14, 14),
+        (64, 7, 7),
+        (64, 4, 4),
+        (64, 4, 4),
+    ]
     assert torch.equal(eye.features(x, 2, 3)[0], eye.features(x)[1]) and len(eye.features(x, 2, 3)) == 2
 
 
 def test_the_distance_is_the_equations():
     torch.manual_seed(0)
     model = small(first=3, last=2)  # in either order
-    model.refresh(conftest.images().train, 1.0)
+    model.on_epoch_start(conftest.images().train, 1.0)
     x, x_hat = torch.rand(2, 4, 1, 8, 8)
     with torch.no_grad():
         found = model.distance(x, x_hat)
         blocks = list(zip(model.eye.features(x)[1:3], model.eye.features(x_hat)[1:3], strict=True))
     for i in range(4):
-        naive = sum(float((a[i] - b[i]).square().sum()) / (2 * a[i].numel() * float(s)) for (a, b), s in
-                    zip(blocks, model.scale, strict=True))  # fmt: skip
+        naive = sum(
+            float((a[i] - b[i]).square().sum()) / (2 * a[i].numel() * float(s))
+            for (a, b), s in zip(blocks, model.scale, strict=True)
+        )
         assert float(found[i]) == pytest.approx(naive, rel=1e-4)
     assert model.distance(x, x).abs().max() == 0
 
@@ -176,7 +184,7 @@ def test_the_distance_is_the_equations():
 def test_a_lost_image_costs_half_a_unit_for_each_block():
     data = conftest.images()
     model = small(data.shape)
-    model.refresh(data.train, 1.0)
+    model.on_epoch_start(data.train, 1.0)
     x = data.train.batch(torch.arange(32)).x
     features = model.eye.features(x, 1, 3)
     mean = sum((f - f.mean(0)).square().mean() / (2 * s) for f, s in zip(features, model.scale, strict=True))
@@ -245,8 +253,8 @@ def test_a_net_that_cannot_be_had_is_refused_with_the_remedy_and_needed_by_the_l
     from torchvision import models
 
     monkeypatch.setattr(models, "get_model", offline)
-    run = Run.create("dfc_vae", DataSpec(name="digits", size=8, limit=100), params, Plan(epochs=1))
-    assert run.execute("cpu") == "failed"
+    run = create("dfc_vae", DataSpec(name="digits", size=8, limit=100), params, Plan(epochs=1))
+    assert Session(run).train("cpu") == "failed"
     assert re.search("features: vgg19 could not be downloaded.*choose classifier", run.info.reason)
     run.save_model(trained)  # by another computer, which had it
     loaded, z = run.model(), torch.zeros(2, 3)

@@ -14,7 +14,7 @@ from aecore import Batch, Data, DataSpec, Plan, Training
 from aecore.data import load
 from aecore.data.base import Images
 from aecore.models.regularised import erasures
-from aecore.train import evaluate
+from aecore.training.loop import evaluate
 from tests import naive
 from tests.claims import DIGITS, error, pca_error, pixels, spread, trained
 from tests.conftest import Table

@@ -16,7 +16,7 @@ import aecore
 from aecore import Batch, Model
 from aecore.data import load
 from aecore.models.regularised import sigmoid_jacobian
-from aecore.train import evaluate
+from aecore.training.loop import evaluate
 from tests import naive
 from tests.claims import DIGITS, error, pixels, trained
 

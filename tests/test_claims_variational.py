@@ -17,11 +17,11 @@ from torch import Tensor
 import aecore
 from aecore import Batch
 from aecore.data import load
-from aecore.distributions import Normal, StandardNormal
-from aecore.divergences import kl_standard, log_aggregate, mmd2
 from aecore.models.base import total
 from aecore.models.variational import IWAE, VAE
-from aecore.train import evaluate
+from aecore.nn.distributions import Normal, StandardNormal
+from aecore.nn.divergences import kl_standard, log_aggregate, mmd2
+from aecore.training.loop import evaluate
 from tests import naive
 from tests.claims import DIGITS, SPRITES, error, pixels, spread, surety, trained
 

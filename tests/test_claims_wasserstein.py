@@ -13,8 +13,8 @@ import torch
 
 import aecore
 from aecore import Model
-from aecore.distributions import Normal
-from aecore.divergences import bhattacharyya, mmd2
+from aecore.nn.distributions import Normal
+from aecore.nn.divergences import bhattacharyya, mmd2
 from tests import naive
 from tests.claims import DIGITS, error, pixels, trained
 

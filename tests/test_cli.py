@@ -54,8 +54,14 @@ def say(capsys):
 
 def shell(*arguments: str, **more) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1"}
-    return subprocess.Popen([sys.executable, "-m", "aecore", *arguments], env=environment, text=True,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)  # fmt: skip
+    return subprocess.Popen(
+        [sys.executable, "-m", "aecore", *arguments],
+        env=environment,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        **more,
+    )
 
 
 # --- every command --------------------------------------------------------------------------------------------
@@ -136,9 +142,9 @@ def test_export(trained, say):
 
 
 def test_bench(say, monkeypatch):
-    from aecore import bench
+    from aecore.bench import ours
 
-    monkeypatch.setattr(bench, "main", lambda: print("fast"))
+    monkeypatch.setattr(ours, "main", lambda: print("fast"))
     assert say("bench") == "fast\n"
 
 

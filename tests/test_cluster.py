@@ -11,11 +11,11 @@ import pytest
 import torch
 
 import aecore
-from aecore import DataError, DataSpec, FieldError, tasks
+from aecore import DataError, DataSpec, FieldError, inference, tasks
 from aecore.data import load
-from aecore.measure import passing
 from aecore.models.clustering import student_t
 from aecore.tasks import cluster
+from app.panels import downloads
 from tests.test_exhibits import opened
 
 pytestmark = pytest.mark.timeout(300)
@@ -86,9 +86,9 @@ def test_the_plane_that_sets_clusters_apart_does_and_leads_back():
 
 def test_a_models_own_clusters_are_what_it_says():
     model, data = aecore.build("centroid", (1, 8, 8), 0, code=3, clusters=4, width=16), load(TINY)
-    h = passing.encode(model, data.test, passing.first(data.test))
+    h = inference.encode(model, data.test, inference.first(data.test))
     model.centres.copy_(torch.from_numpy(h[[0, 20, 40, 60]]))
-    found = cluster.own(model, data.test, passing.first(data.test))
+    found = cluster.own(model, data.test, inference.first(data.test))
     nearest = np.linalg.norm(h[:, None] - h[None, [0, 20, 40, 60]], axis=2).argmin(1)
     np.testing.assert_array_equal(found.assigned, nearest)
     np.testing.assert_allclose(found.centres[1], h[nearest == 1].mean(0), atol=1e-5)
@@ -100,11 +100,12 @@ def test_pixels_pca_and_codes_are_what_is_clustered():
     data = load(TINY)
     ids = np.array([3, 1, 7])
     pixels = cluster.represent("pixels", data, data.test, ids)
-    np.testing.assert_allclose(pixels, passing.examples(data.test, ids).flatten(1), atol=1e-6)
+    np.testing.assert_allclose(pixels, inference.examples(data.test, ids).flatten(1), atol=1e-6)
     assert cluster.represent("pca", data, data.test, ids, size=5).shape == (3, 5)
     model = aecore.build("deep", (1, 8, 8), 0, code=2, width=16)
-    np.testing.assert_array_equal(cluster.represent("codes", data, data.test, ids, model),
-                                  passing.encode(model, data.test, ids))  # fmt: skip
+    np.testing.assert_array_equal(
+        cluster.represent("codes", data, data.test, ids, model), inference.encode(model, data.test, ids)
+    )
 
 
 def test_what_cannot_be_clustered_is_said_in_words():
@@ -133,7 +134,7 @@ def test_a_training_is_watched_from_its_start_and_weight_zero_leaves_the_cluster
     )
     assert len(pulled.scores) == len(pulled.codes) == 41
     assert pulled.scores[0] == alone.scores[0]  # the same start, by the same k-means
-    np.testing.assert_array_equal(pulled.codes[0], passing.encode(begun, data.test, np.arange(len(pulled.codes[0]))))
+    np.testing.assert_array_equal(pulled.codes[0], inference.encode(begun, data.test, np.arange(len(pulled.codes[0]))))
     unsure = [doubt(key, found.codes[-1], found.centres[-1]) for found in (pulled, alone)]
     assert unsure[0] < 0.97 * unsure[1]  # equal where the weight is lost on the way; 0.96 of it for dcec
 
@@ -203,9 +204,8 @@ def test_clusters_are_named_and_taken_home():
 
 def test_a_file_of_assignments_has_every_image(monkeypatch):
     made = {}
-    from app import looks
 
-    monkeypatch.setattr(looks, "download", lambda label, make, file, mime, key: made.update({key: make}))
+    monkeypatch.setattr(downloads, "download_button", lambda label, make, file, mime, key: made.update({key: make}))
     opened("cluster", run="vae-2d", cluster__how="k-means on codes", cluster__k="5")
     rows = list(csv.DictReader(io.StringIO(made["cluster.csv"]())))
     assert len(rows) == 12_000 and {row["cluster"] for row in rows} == set("ABCDE")

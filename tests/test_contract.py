@@ -11,10 +11,11 @@ import torch
 
 import aecore
 from aecore import Batch, DataSpec, FieldError, Plan, Run, Training
+from aecore.catalog import seeded_build
 from aecore.models.gan import gradient_penalty
 from aecore.models.regularised import kl_bernoulli
-from aecore.runs import seeded_build
-from aecore.train import evaluate
+from aecore.runs.library import create
+from aecore.training.loop import evaluate
 from tests import conftest, naive
 
 SMALL = {"width": 16, "code": 3, "layers": 2}
@@ -105,7 +106,7 @@ def test_builds_at_defaults_and_trains_two_steps(key, kind):
     data = conftest.MADE[kind]()
     model = aecore.build(key, data.shape)
     before = [p.clone() for p in model.parameters()]
-    found = rows(model, data, epochs=2 * max(1, len(model.turns()) // 2))
+    found = rows(model, data, epochs=2 * max(1, len(model.update_schedule()) // 2))
     assert finite(found) and found[-1]["step"] >= 2
     assert all((p != q).any() for p, q in zip(before, model.parameters(), strict=True) if p.numel() > 1)
 
@@ -170,7 +171,7 @@ def test_gradients_reach_every_parameter(key):
     data = conftest.MADE[CATALOG[key].kinds[0]]()
     model = small(key, data.shape)
     reached = set()
-    for progress, turn in [(moment, turn) for moment in MOMENTS for turn in model.turns(moment)]:
+    for progress, turn in [(moment, turn) for moment in MOMENTS for turn in model.update_schedule(moment)]:
         terms = model.terms(first_batch(data), turn)
         for name in turn:
             player = model.players(progress)[name]
@@ -187,7 +188,7 @@ def test_players_stay_themselves_while_weights_change(key):
     networks: dict[str, list[int]] = {}
     for progress in MOMENTS:
         players = model.players(progress)
-        assert {name for turn in model.turns(progress) for name in turn} == set(players)
+        assert {name for turn in model.update_schedule(progress) for name in turn} == set(players)
         for name, player in players.items():
             assert set(player.weights) <= set(CATALOG[key].terms)
             assert networks.setdefault(name, [id(n) for n in player.networks]) == [id(n) for n in player.networks]
@@ -205,8 +206,8 @@ PLAYERS = [(key, name) for key in IMAGES for name in everyone(key)]
 def test_a_players_step_leaves_all_other_weights_untouched(key, player):
     model = small(key)
     players = next(model.players(moment) for moment in MOMENTS if player in model.players(moment))
-    model.players, model.turns = lambda progress=1.0: players, lambda progress: ((player,),)
-    model.refresh = lambda split, progress: None  # DCEC would find centres at the end
+    model.players, model.update_schedule = lambda progress=1.0: players, lambda progress: ((player,),)
+    model.on_epoch_start = lambda split, progress: None  # DCEC would find centres at the end
     own = {id(p) for network in players[player].networks for p in network.parameters()}
     before = {name: p.detach().clone() for name, p in model.named_parameters()}
     rows(model, conftest.images())
@@ -232,7 +233,7 @@ def test_saved_and_loaded_it_says_the_same(key):
     rows(model, data)
     model.to(memory_format=torch.contiguous_format)  # in another layout convolutions round differently
     chosen = {name: value for name, value in SMALL.items() if name in CATALOG[key].params}
-    run = Run.create(key, DataSpec(name="digits"), chosen)
+    run = create(key, DataSpec(name="digits"), chosen)
     run.save(shape=data.shape)
     run.save_model(model)
     loaded = Run.open(run.path).model()
@@ -313,7 +314,7 @@ def test_sparse_kl_is_a_term_of_the_whole_batch():
 def test_five_critic_steps_to_one():
     model = small("wgan")
     moved: list[str] = []
-    model.project = moved.append
+    model.after_step = moved.append
     training = Training(model, conftest.images(), Plan(epochs=1, batch=5), "cpu")  # six minibatches
     found = list(training)
     assert moved == ["critic"] * 5 + ["generator"]
@@ -352,9 +353,18 @@ def test_vae_gans_players_minimise_what_algorithm_1_says():
     assert len(set(networks)) == len(networks) == 3  # nobody moves another's weights
 
 
-AT_CHANCE = {"aae": 2 * math.log(2), "ali": 2 * math.log(2), "alice": 2 * math.log(2), "attribute_ali": 2 * math.log(2),
-             "hali": 2 * math.log(2), "gan": 2 * math.log(2), "gmm_gan": 2 * math.log(2), "wae_gan": 2 * math.log(2),
-             "vae_gan": 3 * math.log(3) - 2 * math.log(2), "wgan": 0.0}  # fmt: skip
+AT_CHANCE = {
+    "aae": 2 * math.log(2),
+    "ali": 2 * math.log(2),
+    "alice": 2 * math.log(2),
+    "attribute_ali": 2 * math.log(2),
+    "hali": 2 * math.log(2),
+    "gan": 2 * math.log(2),
+    "gmm_gan": 2 * math.log(2),
+    "wae_gan": 2 * math.log(2),
+    "vae_gan": 3 * math.log(3) - 2 * math.log(2),
+    "wgan": 0.0,
+}
 """What critics say when both sides are alike: of VAE/GAN's images two of three are decoded."""
 
 

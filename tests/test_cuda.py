@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 import torch
 
-from aecore import CATALOG, DataSpec, Plan, Run, Training
+from aecore import CATALOG, DataSpec, Plan, Training
 from aecore import data as datasets
-from aecore.explore import drawing, generate
+from aecore.explore import autoregressive, generate
+from aecore.inference import generator
 from aecore.measure import report
-from aecore.measure.passing import generator
-from aecore.train import evaluate
+from aecore.runs.library import create
+from aecore.runs.session import Session
+from aecore.training.loop import evaluate
 from tests import conftest
 from tests.test_claims_autoregressive import KEYS as PIXELS
 from tests.test_claims_autoregressive import MANY, condition, small
@@ -41,8 +43,8 @@ def test_trains_there_and_says_the_same_as_on_the_cpu(key, kind, precision):
         if "encode" in abilities:
             codes = here.encode(x)
             torch.testing.assert_close(model.encode(x.cuda()).cpu(), codes, rtol=1e-3, atol=1e-3)
-            if not model.loops:  # there a hair decides a pixel
-                told = here.told(len(codes))
+            if not model.sequential:  # there a hair decides a pixel
+                told = here.condition(len(codes))
                 on = tuple(y.cuda() for y in told)
                 torch.testing.assert_close(
                     model.decode(codes.cuda(), *on).cpu(), here.decode(codes, *told), rtol=1e-3, atol=1e-3
@@ -71,8 +73,8 @@ def test_a_training_taken_up_again_goes_on_where_it_was(key):
 
 
 def test_a_run_is_trained_there_by_itself():
-    run = Run.create("vae", DataSpec(name="digits", size=8, limit=200), {"width": 16, "code": 3}, Plan(epochs=1))
-    assert run.execute() == "done"
+    run = create("vae", DataSpec(name="digits", size=8, limit=200), {"width": 16, "code": 3}, Plan(epochs=1))
+    assert Session(run).train() == "done"
     assert run.info.device == torch.cuda.get_device_name()
     assert next(run.model().parameters()).device.type == "cpu"
 
@@ -119,9 +121,9 @@ def test_images_are_drawn_as_on_the_cpu_at_once_and_from_the_graph(key, channels
 
 def test_a_drawing_there():
     model = small("pixelcnn", (1, 6, 5)).cuda()
-    found = drawing.draw(model, 5, 1)
-    np.testing.assert_allclose(drawing.surprise(model, found.images), found.nats, atol=1e-4)
-    assert drawing.looked_at(model, 3, 3, found.images).shape == (6, 5)
+    found = autoregressive.draw(model, 5, 1)
+    np.testing.assert_allclose(autoregressive.surprise(model, found.images), found.nats, atol=1e-4)
+    assert autoregressive.saliency(model, 3, 3, found.images).shape == (6, 5)
 
 
 def test_evaluation_leaves_the_random_state_there_as_it_was():

@@ -18,9 +18,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aecore.data as D
-from aecore.data import DataError, DataSpec, digits, fetch, idx, pack_digits, places, shaping, sprites, store
-from aecore.data import torchvision_sets as sets
-from aecore.data.heart import LOWER, UPPER
+from aecore.data import DataError, DataSpec, places
+from aecore.data.files import download, idx, memmap, transforms
+from aecore.data.sets import digits, pack_digits, sprites
+from aecore.data.sets import torchvision_sets as sets
+from aecore.data.sets.heart import LOWER, UPPER
 
 
 @pytest.fixture(autouse=True)
@@ -105,7 +107,7 @@ def test_a_limit_is_a_seeded_choice_and_smaller_ones_are_nested():
 @settings(deadline=None)
 @given(st.integers(2, 300), st.integers(2, 400), st.integers(2, 400))
 def test_choices_are_nested_for_every_limit(n, a, b):
-    small, large = (shaping.choose(n, limit) for limit in sorted((a, b)))
+    small, large = (transforms.choose(n, limit) for limit in sorted((a, b)))
     assert set(small) <= set(large) <= set(range(n))
     assert len(small) == min(n, a, b) and (np.diff(small) > 0).all()
 
@@ -114,22 +116,22 @@ def test_choices_are_nested_for_every_limit(n, a, b):
 @given(st.integers(8, 70), st.integers(8, 70), st.integers(8, 128), st.sampled_from([1, 3]), st.integers(0, 255))
 def test_resizing_keeps_a_flat_image_flat_and_makes_it_square(h, w, size, channels, value):
     flat = torch.full((2, channels, h, w), value, dtype=torch.uint8)
-    out = shaping.resize(flat, size)
+    out = transforms.resize(flat, size)
     assert out.shape == (2, channels, size, size) and (out == value).all()
 
 
 def test_shrinking_averages_instead_of_dropping_pixels():
     board = torch.zeros(1, 1, 64, 64, dtype=torch.uint8)
     board[..., ::2, ::2] = board[..., 1::2, 1::2] = 255
-    small = shaping.resize(board, 16)
+    small = transforms.resize(board, 16)
     assert (small.int() - 127).abs().max() <= 2  # dropping pixels would give 0 or 255
 
 
 def test_an_oblong_is_cropped_at_its_centre():
     wide = torch.zeros(1, 1, 8, 20, dtype=torch.uint8)
     wide[..., 6:14] = 200
-    assert (shaping.resize(wide, 8) == 200).all()
-    assert (shaping.resize(wide.transpose(2, 3), 8) == 200).all()
+    assert (transforms.resize(wide, 8) == 200).all()
+    assert (transforms.resize(wide.transpose(2, 3), 8) == 200).all()
 
 
 def test_grey_is_pillows():
@@ -137,7 +139,7 @@ def test_grey_is_pillows():
 
     colours = np.random.default_rng(0).integers(0, 256, (50, 3), dtype=np.uint8)
     pillow = [Image.new("RGB", (1, 1), tuple(map(int, c))).convert("L").getpixel((0, 0)) for c in colours]
-    ours = shaping.to_grey(torch.from_numpy(colours)[:, :, None, None]).flatten().tolist()
+    ours = transforms.to_grey(torch.from_numpy(colours)[:, :, None, None]).flatten().tolist()
     assert max(abs(a - b) for a, b in zip(ours, pillow, strict=True)) <= 1
 
 
@@ -174,7 +176,7 @@ def test_what_is_kept_is_bounded(monkeypatch):
 
 def test_large_results_live_in_a_file_that_is_filled_once(tmp_path, monkeypatch):
     plain = D.load(DataSpec(name="digits8", size=16)).train.pixels.clone()
-    monkeypatch.setattr(store, "BIG", 1000)
+    monkeypatch.setattr(memmap, "BIG", 1000)
     monkeypatch.setattr(D, "_kept", type(D._kept)())
     mapped = D.load(DataSpec(name="digits8", size=16)).train
     assert torch.equal(mapped.pixels, plain)
@@ -186,11 +188,11 @@ def test_large_results_live_in_a_file_that_is_filled_once(tmp_path, monkeypatch)
     assert [f.stat().st_mtime_ns for f in files] == before
     for size in range(17, 22):
         D.load(DataSpec(name="digits8", size=size))
-    assert len(list(files[0].parent.glob("*.npy"))) <= store.KEEP + 1
+    assert len(list(files[0].parent.glob("*.npy"))) <= memmap.KEEP + 1
 
 
 def test_a_full_disk_is_a_sentence_and_leaves_nothing(tmp_path, monkeypatch):
-    monkeypatch.setattr(store, "BIG", 1000)
+    monkeypatch.setattr(memmap, "BIG", 1000)
 
     def full(*_, **__):
         raise OSError(28, "No space left on device")
@@ -447,10 +449,10 @@ def test_a_file_that_is_not_the_official_one_is_not_kept(server):
 
 def test_no_internet_is_a_sentence(tmp_path):
     with pytest.raises(DataError, match=r"does not answer.*Check the internet"):
-        fetch.fetch([(tmp_path / "nowhere").as_uri()], "0", tmp_path / "out" / "file")
+        download.fetch([(tmp_path / "nowhere").as_uri()], "0", tmp_path / "out" / "file")
     (tmp_path / "flat").write_text("a file where a folder should be")
     with pytest.raises(DataError, match="AECORE_CACHE"):
-        fetch.fetch([(tmp_path / "flat").as_uri()], "0", tmp_path / "flat" / "file")
+        download.fetch([(tmp_path / "flat").as_uri()], "0", tmp_path / "flat" / "file")
 
 
 # --- sprites ---------------------------------------------------------------

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from aecore import DataError, FieldError, jobs, tasks
+from aecore import DataError, FieldError, tasks
 from aecore.data.base import DataSpec
-from aecore.data.beats import KINDS, draw
+from aecore.data.sets.beats import KINDS, draw
+from aecore.jobs.analyses import Analyses
 from aecore.tasks import detect
 from tests.chromium import CHROMIUM, settled
 from tests.test_exhibits import opened
@@ -73,8 +74,9 @@ def test_a_table_with_a_label_column_is_split_into_normal_and_strange():
     assert task.kinds == ("broken", "fine") and task.anomalous.sum() == 3 and len(task.test) == 23
     assert task.names == ("a", "b", "c") and len(task.fitted) + len(task.held) == 40
     assert np.abs(task.fitted - 0.5).max() < 0.5
-    other = detect.table(csv([[*row, "broken"] for row in normal_rows()] + [[9, -9, 9, "fine"]] * 30, "a,b,c,what"),
-                         "what", "fine")  # fmt: skip
+    other = detect.table(
+        csv([[*row, "broken"] for row in normal_rows()] + [[9, -9, 9, "fine"]] * 30, "a,b,c,what"), "what", "fine"
+    )
     assert other.anomalous.sum() == 60
 
 
@@ -100,7 +102,7 @@ def test_a_table_without_labels_is_scored_and_nobody_is_called_wrong():
         (csv([["x"]] * 40, "a"), "a", "no column of numbers beside a"),
         ("a,b\n1,ä".encode("latin-1"), "", "UTF-8"),
     ],
-)  # fmt: skip
+)
 def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(content, label, words):
     with pytest.raises(DataError, match=words):
         detect.table(content, label)
@@ -174,7 +176,7 @@ def test_a_study_is_stored_and_found_again(tmp_path):
 
 
 def test_the_worker_computes_a_study_and_says_how_far_it_is(tmp_path, monkeypatch):
-    from aecore import worker
+    from aecore.jobs import worker
 
     file = tmp_path / "request.json"
     settings = {"data": "cancer", "steps": 10, "seeds": 1}
@@ -191,13 +193,13 @@ def test_the_worker_computes_a_study_and_says_how_far_it_is(tmp_path, monkeypatc
 
 
 def test_the_queue_hands_out_a_study_once(tmp_path):
-    queue = jobs.Queue(tmp_path)
+    analyses = Analyses(tmp_path)
     settings = {"data": "cancer", "steps": 10, "seeds": 1}
-    assert queue.study("detect", settings, 30).state == "waiting"
-    assert queue.study("detect", settings, 30).position == 1
+    assert analyses.study("detect", settings, 30).state == "waiting"
+    assert analyses.study("detect", settings, 30).position == 1
     assert len(list((tmp_path / ".analyses").glob("detect-*.json"))) == 1
-    tasks.store("detect", settings, {"methods": {}}, queue.studies)
-    assert queue.study("detect", settings).state == "done"
+    tasks.store("detect", settings, {"methods": {}}, analyses.studies)
+    assert analyses.study("detect", settings).state == "done"
 
 
 def test_the_command_line_prints_a_table_an_object_or_a_sentence(capsys):

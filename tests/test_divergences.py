@@ -7,8 +7,8 @@ import math
 import pytest
 import torch
 
-from aecore.distributions import Bernoulli, Gaussian, Normal, Ring, RingMixture, StandardNormal, SwissRoll, distance
-from aecore.divergences import kl_per_unit, kl_standard, mmd2, mmd2_quantile, squared_distances
+from aecore.nn.distributions import Bernoulli, Gaussian, Normal, Ring, RingMixture, StandardNormal, SwissRoll, distance
+from aecore.nn.divergences import kl_per_unit, kl_standard, mmd2, mmd2_quantile, squared_distances
 from tests import naive
 
 SCALES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0)

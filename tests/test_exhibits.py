@@ -9,18 +9,19 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from aecore import CATALOG, runs
-from app import exhibits, standing
+from aecore import CATALOG
+from aecore.runs.library import find
+from app.link import keep_pointer, recall_pointer
+from app.pages import PAGES
+from app.panels import exhibit
 from tests.chromium import CHROMIUM, ROOT, pixels, settled
+from tests.pages import app_at
 
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
 
 
 def opened(view: str, /, **link: str | list[str]) -> AppTest:
-    at = AppTest.from_file(str(ROOT / "app/main.py"), default_timeout=60)
-    for name, value in link.items():
-        at.query_params[name.replace("__", ".")] = value
-    at.switch_page(f"views/{view}.py").run()
+    at = app_at(view, {name.replace("__", "."): value for name, value in link.items()}).run()
     assert not at.exception and not at.error and not at.warning
     return at
 
@@ -167,9 +168,8 @@ def test_every_link_of_the_chapter_leads_to_a_run_and_a_page_that_can_show_it():
         figures |= set(re.findall(r"Fig\. (\d)", link.proto.label))
         page = link.proto.page
         if "run" in query:
-            run = runs.find(query["run"])
-            needs = next((needs for view, _, _, needs in standing.LINKS if view == page), set())
-            assert needs <= run.entry.abilities, (page, query)
+            run = find(query["run"])
+            assert page in PAGES and PAGES[page].needs <= run.entry.abilities, (page, query)
         if "model" in query:
             assert query["model"] in CATALOG
     assert figures == set("12345678")
@@ -182,7 +182,7 @@ def test_every_link_of_the_chapter_leads_to_a_run_and_a_page_that_can_show_it():
 
 def test_a_place_in_the_link_is_read_and_nonsense_is_left_aside(monkeypatch):
     said: dict[str, str] = {}
-    monkeypatch.setattr(exhibits.st, "query_params", said)
+    monkeypatch.setattr(exhibit.st, "query_params", said)
     for text, expected in (
         ("0.25,0.5,2", {"at": [0.25, 0.5], "step": 2}),
         ("7,-1,-3", {"at": [1.0, 0.0], "step": 0}),
@@ -190,8 +190,8 @@ def test_a_place_in_the_link_is_read_and_nonsense_is_left_aside(monkeypatch):
         ("", None),
     ):
         said["x"] = text
-        assert exhibits.recall("x") == expected
-    exhibits.keep("x", {"at": [0.1, 0.9], "step": 1})
+        assert recall_pointer("x") == expected
+    keep_pointer("x", {"at": [0.1, 0.9], "step": 1})
     assert said["x"] == "0.100,0.900,1"
-    exhibits.keep("x", {"at": [0.5, 0.5], "step": 0})
+    keep_pointer("x", {"at": [0.5, 0.5], "step": 0})
     assert "x" not in said  # back at the middle, an old place must not come again with a reload

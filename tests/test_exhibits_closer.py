@@ -8,8 +8,16 @@ import numpy as np
 import pytest
 from streamlit.testing.v1 import AppTest
 
-from aecore import DataSpec, Plan, Run, jobs, runs, sweeps
-from app import comparison, exhibits
+from aecore import DataSpec, Plan
+from aecore.errors import RunError
+from aecore.jobs.queue import Queue
+from aecore.jobs.sweeps import submit, varied
+from aecore.paths import root
+from aecore.runs import sweeps
+from aecore.runs.library import create
+from aecore.runs.session import Session
+from app.cached import moments
+from app.panels import train_sweep
 from tests.chromium import CHROMIUM, PATIENCE, pixels, settled
 from tests.test_exhibits import opened
 
@@ -127,8 +135,10 @@ def test_the_rate_falls_and_the_distortion_rises_with_beta():
 
 def test_transport_agrees_with_itself():
     at = opened("transport", transport__from="two moons", transport__to="a digit", transport__n="40")
-    by_hand = re.search(r"the two curves, ([0-9.]+); the general solver says ([0-9.]+)\.", " ".join(
-        caption.value for caption in at.caption))  # fmt: skip
+    by_hand = re.search(
+        r"the two curves, ([0-9.]+); the general solver says ([0-9.]+)\.",
+        " ".join(caption.value for caption in at.caption),
+    )
     assert by_hand[1] == by_hand[2]
     w1, w2 = (float(x) for x in re.findall(r">([0-9.]{5,})<", numbers(at))[:2])
     assert 0 < w1 <= w2
@@ -318,9 +328,9 @@ def test_side_by_side_spans_a_place_in_each_way(way):
 @pytest.mark.parametrize("code", [2, 3])
 def test_a_training_can_be_scrubbed_on_its_own_page(tmp_path, code):
     spec = DataSpec(name="digits", size=8, limit=300)
-    run = Run.create("vae", spec, {"code": code, "width": 16}, Plan(epochs=2, batch=50), path=runs.root() / "scrub")
-    run.execute("cpu")
-    found = exhibits.moments(run, (0, 1, 2))
+    run = create("vae", spec, {"code": code, "width": 16}, Plan(epochs=2, batch=50), path=root() / "scrub")
+    Session(run).train("cpu")
+    found = moments(run, (0, 1, 2))
     assert len(found.names) == len(run.steps("snapshots")) + 1 == len(found.tiles) > 3
     ends = np.abs(found.tiles[0].astype(int) - found.tiles[-1].astype(int)).mean()
     assert ends > 1 and (found.codes is None) == (code == 3) and len(found.marks) == (3 if code == 3 else 0)
@@ -333,28 +343,36 @@ def test_a_training_can_be_scrubbed_on_its_own_page(tmp_path, code):
 
 def test_a_comparison_is_queued_at_once_and_read_as_far_as_it_is_trained(tmp_path, monkeypatch):
     recipe = {
-        "id": "tiny", "title": "Tiny", "model": "beta_vae", "data": {"name": "mnist"}, "shown": {"name": "digits8"},
-        "vary": "beta", "values": [1.0, 4.0], "seeds": 3, "params": {"code": 2, "width": 16}, "plan": {"batch": 50},
-    }  # fmt: skip
+        "id": "tiny",
+        "title": "Tiny",
+        "model": "beta_vae",
+        "data": {"name": "mnist"},
+        "shown": {"name": "digits8"},
+        "vary": "beta",
+        "values": [1.0, 4.0],
+        "seeds": 3,
+        "params": {"code": 2, "width": 16},
+        "plan": {"batch": 50},
+    }
     monkeypatch.setattr(sweeps, "recipes", lambda: [recipe])
-    wanted = sweeps.varied(recipe, [2.0, 8.0], {"name": "digits8"}, {"epochs": 1}, seeds=2)
-    queue = jobs.Queue(tmp_path / "runs")
-    group = sweeps.submit(wanted, queue, "me")
+    wanted = varied(recipe, [2.0, 8.0], {"name": "digits8"}, {"epochs": 1}, seeds=2)
+    queue = Queue(tmp_path / "runs")
+    group = submit(wanted, queue, "me")
     own = sweeps.members(group, queue.listing())
     assert group.startswith("tiny.") and len(own) == 4
     assert [(run.info.params["beta"], run.info.plan.seed) for run in own] == [(2, 0), (8, 0), (2, 1), (8, 1)]
     assert all(run.info.owner == "me" and run.info.status == "queued" and run.info.shown is None for run in own)
     assert sweeps.gathered(group, queue.listing()).runs == ()
-    own[1].execute("cpu")
-    own[3].execute("cpu")
-    found = sweeps.gathered(group, jobs.Queue(tmp_path / "runs").listing())
+    Session(own[1]).train("cpu")
+    Session(own[3]).train("cpu")
+    found = sweeps.gathered(group, Queue(tmp_path / "runs").listing())
     assert found.values == (8.0,) and found.runs[0].info.plan.seed == 0
     mean, deviation, seeds = found.spread("test/kl")
     assert seeds.tolist() == [2] and np.isfinite(mean).all() and np.isfinite(deviation).all()
-    with pytest.raises(runs.RunError, match="not here any more"):
+    with pytest.raises(RunError, match="not here any more"):
         sweeps.gathered("tiny.ffffff", queue.listing())
     with pytest.raises(ValueError, match="beta"):
-        sweeps.submit(sweeps.varied(recipe, [2.0, -1.0], {"name": "digits8"}, {}), queue, "me")
+        submit(varied(recipe, [2.0, -1.0], {"name": "digits8"}, {}), queue, "me")
     assert len(queue.listing()) == 4  # nothing of it was written
 
 
@@ -362,7 +380,7 @@ def test_a_link_to_a_comparison_that_is_gone_shows_the_trained_examples():
     at = opened("features", own="features.000000")
     assert any("not here any more" in info.value for info in at.info)
     assert "gradient energy" in numbers(at)
-    assert comparison.group_of("nothing") == ""
+    assert train_sweep.group_of("nothing") == ""
 
 
 @browser_only

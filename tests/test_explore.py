@@ -12,12 +12,16 @@ from PIL import Image
 from sklearn.decomposition import PCA
 
 import aecore
-from aecore import runs
+from aecore import inference, paths
 from aecore.data import load
 from aecore.data.base import Data, DataSpec, Images
-from aecore.explore import codes, generate, importance, maps, passage, pictures, planes, traverse
+from aecore.explore import examples, generate, importance, maps, planes, reconstruct, traverse
+from aecore.explore import images as pictures
 from aecore.explore.preview import preview_png
-from aecore.measure import likelihood, passing, statistics
+from aecore.explore.projection import Projection
+from aecore.measure import likelihood, statistics
+from aecore.runs.library import create
+from aecore.runs.maps import compute, store, stored
 from tests import conftest
 
 torch.set_num_threads(1)
@@ -68,14 +72,14 @@ def close(a: np.ndarray, b: np.ndarray) -> bool:
 def test_row_k_is_example_k_in_images_codes_and_reconstructions(channels):
     data = numbered(channels=channels)
     ids = np.random.default_rng(1).permutation(300)[:70]
-    images = codes.images(data.test, ids)
+    images = examples.images(data.test, ids)
     if channels == 1:
         assert (number(images.astype(int)) == ids).all()
     for k in (0, 33, 69):
         one = data.test.batch(torch.tensor([ids[k]])).x
         np.testing.assert_array_equal(images[k], np.rint(255 * one[0].permute(1, 2, 0).numpy()).squeeze())
     model = vae((channels, 8, 8))
-    found, pictured = codes.codes(model, data.test, ids), codes.reconstructions(model, data.test, ids)
+    found, pictured = examples.codes(model, data.test, ids), examples.reconstructions(model, data.test, ids)
     assert found.dtype == np.float32 and found.shape == (70, 2)
     for k in (0, 33, 69):
         with torch.no_grad():
@@ -85,10 +89,10 @@ def test_row_k_is_example_k_in_images_codes_and_reconstructions(channels):
 
 
 def test_a_choice_is_sorted_without_repeats_and_fixed_by_its_seed(digits):
-    a, b, c = (codes.choose(digits.test, 50, seed) for seed in (0, 0, 1))
+    a, b, c = (examples.choose(digits.test, 50, seed) for seed in (0, 0, 1))
     assert (np.diff(a) > 0).all() and a.dtype == np.int64 and len(a) == 50
     assert (a == b).all() and not (a == c).all()
-    assert (codes.choose(digits.test, 10**6) == np.arange(len(digits.test))).all()
+    assert (examples.choose(digits.test, 10**6) == np.arange(len(digits.test))).all()
 
 
 def test_shrinking_averages_areas():
@@ -109,7 +113,7 @@ def test_tile_i_j_is_decoded_at_row_i_column_j_of_the_plane(digits, code, method
     g = len(view.plane)
     x = np.linspace(view.extent[0], view.extent[1], g)
     y = np.linspace(view.extent[2], view.extent[3], g)
-    z = codes.codes(model, digits.test, view.ids)
+    z = examples.codes(model, digits.test, view.ids)
     for i, j in ((0, 0), (0, g - 1), (g - 1, 0), (7, 40)):
         if view.method == "pca":
             pca = PCA(2, svd_solver="full").fit(z)
@@ -129,25 +133,25 @@ def test_the_map_belongs_together_by_identity():
     view = maps.latent_map(vae(code=3), data, 120)
     assert (number(view.images.astype(int)) == view.ids).all()
     assert (view.labels == view.ids % 7).all()
-    assert close(view.reconstructions, codes.reconstructions(vae(code=3), data.test, view.ids))
+    assert close(view.reconstructions, examples.reconstructions(vae(code=3), data.test, view.ids))
 
 
 def test_the_pca_map_is_that_of_sklearn(digits):
     model = vae(code=6)
     view = maps.latent_map(model, digits, 200, "pca")
     np.testing.assert_allclose(
-        view.points, PCA(2, svd_solver="full").fit_transform(codes.codes(model, digits.test, view.ids)), atol=1e-4
+        view.points, PCA(2, svd_solver="full").fit_transform(examples.codes(model, digits.test, view.ids)), atol=1e-4
     )
     assert "%" in view.note and view.axes == ("PC 1", "PC 2")
 
 
 def test_linear_projections_lead_back_and_forth():
     z = np.random.default_rng(0).normal(size=(500, 6)) * [5, 4, 1, 1, 0.1, 0.1]
-    for projection in (maps.Projection("pca"), maps.Projection("units", (4, 1))):
+    for projection in (Projection("pca"), Projection("units", (4, 1))):
         points = projection.fit(z)
         back = projection.inverse(points)
         # To the plane and back changes nothing on the plane, and only what lies off it is lost.
-        again = maps.Projection("units", (4, 1)) if projection.method == "units" else None
+        again = Projection("units", (4, 1)) if projection.method == "units" else None
         if again:
             np.testing.assert_allclose(back[:, [4, 1]], points, atol=1e-5)
             np.testing.assert_allclose(back[:, 0], z[:, 0].mean(), atol=1e-5)
@@ -158,7 +162,7 @@ def test_linear_projections_lead_back_and_forth():
 def test_without_an_exact_way_back_near_codes_are_averaged_by_distance():
     rng = np.random.default_rng(0)
     z, points = rng.normal(size=(200, 4)).astype(np.float32), rng.normal(size=(200, 2)).astype(np.float32)
-    projection = maps.Projection("umap")
+    projection = Projection("umap")
     projection.fit(z, points)
     np.testing.assert_allclose(projection.inverse(points), z, atol=1e-4)  # at a point: its own code
     at = np.array([0.3, -0.2])
@@ -174,7 +178,7 @@ def test_without_an_exact_way_back_near_codes_are_averaged_by_distance():
 def test_tsne_repeats_with_its_seed_and_keeps_clusters_apart():
     rng = np.random.default_rng(0)
     z = np.concatenate([rng.normal(size=(40, 5)), rng.normal(size=(40, 5)) + 20]).astype(np.float32)
-    a, b = maps.Projection("tsne").fit(z), maps.Projection("tsne").fit(z)
+    a, b = Projection("tsne").fit(z), Projection("tsne").fit(z)
     np.testing.assert_array_equal(a, b)
     gap = np.linalg.norm(a[:40].mean(0) - a[40:].mean(0))
     assert gap > 2 * max(a[:40].std(), a[40:].std())
@@ -190,43 +194,43 @@ def test_the_plane_is_small_enough_to_send_and_fine_enough_to_follow(shape):
 @pytest.fixture
 def run(tmp_path, monkeypatch, digits) -> aecore.Run:
     monkeypatch.setenv("AECORE_CACHE", str(tmp_path / "cache"))
-    made = aecore.Run.create("vae", digits.spec, {"code": 3, "width": 16}, path=tmp_path / "a-run")
+    made = create("vae", digits.spec, {"code": 3, "width": 16}, path=tmp_path / "a-run")
     made.save(shape=digits.shape, status="done")
     made.save_model(vae(code=3, width=16))
     return made
 
 
 def test_a_slow_map_is_computed_once_and_dropped_with_the_weights_it_was_made_for(run, digits):
-    assert maps.stored(run, "tsne", 60) is None
+    assert stored(run, "tsne", 60) is None
     seen: list[float] = []
-    points = maps.compute(run, "tsne", 60, progress=lambda fraction, sentence: seen.append(fraction))
+    points = compute(run, "tsne", 60, progress=lambda fraction, sentence: seen.append(fraction))
     assert seen[0] == 0 and seen[-1] == 1 and seen == sorted(seen)
-    np.testing.assert_array_equal(maps.stored(run, "tsne", 60), points)
-    assert (run.path / "maps/tsne-test-60.npz").exists() and maps.stored(run, "tsne", 61) is None
+    np.testing.assert_array_equal(stored(run, "tsne", 60), points)
+    assert (run.path / "maps/tsne-test-60.npz").exists() and stored(run, "tsne", 61) is None
     view = maps.latent_map(run.model(), digits, 60, "tsne", points=points)
     np.testing.assert_array_equal(view.points, points)
     run.save_model(vae(code=3, width=16, key="beta_vae", beta=2.0))
-    assert maps.stored(run, "tsne", 60) is not None  # the same weights, written again
+    assert stored(run, "tsne", 60) is not None  # the same weights, written again
     run.save_model(aecore.build("vae", (1, 8, 8), seed=1, code=3, width=16))
-    assert maps.stored(run, "tsne", 60) is None
+    assert stored(run, "tsne", 60) is None
 
 
 def test_maps_of_pretrained_and_unwritable_runs_go_to_the_cache(run, tmp_path, monkeypatch):
     points = np.ones((60, 2), np.float32)
     (run.path / "maps").write_text("a file where the folder should be")
-    assert tmp_path / "cache" in maps.store(run, "umap", 60, "test", points).parents
-    np.testing.assert_array_equal(maps.stored(run, "umap", 60), points)
-    monkeypatch.setattr(runs, "PRETRAINED", run.path.parent)
+    assert tmp_path / "cache" in store(run, "umap", 60, "test", points).parents
+    np.testing.assert_array_equal(stored(run, "umap", 60), points)
+    monkeypatch.setattr(paths, "PRETRAINED", run.path.parent)
     (run.path / "maps").unlink()
-    maps.store(run, "umap", 60, "train", points)
+    store(run, "umap", 60, "train", points)
     assert not (run.path / "maps").exists()
-    np.testing.assert_array_equal(maps.stored(run, "umap", 60, "train"), points)
+    np.testing.assert_array_equal(stored(run, "umap", 60, "train"), points)
 
 
 def test_a_damaged_map_file_counts_as_none(run):
-    path = maps.store(run, "umap", 60, "test", np.ones((60, 2), np.float32))
+    path = store(run, "umap", 60, "test", np.ones((60, 2), np.float32))
     path.write_bytes(path.read_bytes()[:50])
-    assert maps.stored(run, "umap", 60) is None
+    assert stored(run, "umap", 60) is None
 
 
 # --- traversals ---------------------------------------------------------------------------------------------
@@ -276,7 +280,7 @@ def test_bases_are_the_priors_mean_an_images_code_and_a_repeatable_draw(digits):
     model = vae(code=3)
     assert (traverse.prior_mean(model) == 0).all()
     np.testing.assert_allclose(
-        traverse.image_code(model, digits.test, 17), codes.codes(model, digits.test, np.array([17]))[0]
+        traverse.image_code(model, digits.test, 17), examples.codes(model, digits.test, np.array([17]))[0]
     )
     np.testing.assert_array_equal(traverse.random_draw(model, 5), traverse.random_draw(model, 5))
     draws = np.stack([traverse.random_draw(model, seed) for seed in range(400)])
@@ -364,7 +368,7 @@ def test_generated_images_are_their_decoded_codes_and_widen_with_temperature():
     model = vae(code=3)
     images, z = generate.generate(model, 300, seed=4)
     assert images.shape == (300, 1, 8, 8) and images.dtype == np.float32
-    np.testing.assert_allclose(images, passing.decode(model, z), atol=1e-6)
+    np.testing.assert_allclose(images, inference.decode(model, z), atol=1e-6)
     again, other = generate.generate(model, 300, seed=4)[1], generate.generate(model, 300, seed=5)[1]
     np.testing.assert_array_equal(z, again)
     assert not np.array_equal(z, other)
@@ -429,7 +433,7 @@ def test_a_map_of_what_is_drawn_pixel_by_pixel_stays_small():
 
 def test_the_passage_shows_input_code_and_output_of_one_image(digits):
     model, x = vae(code=3), digits.test.batch(torch.tensor([8])).x
-    way = passage.passage(model, x.numpy())
+    way = reconstruct.passage(model, x.numpy())
     np.testing.assert_array_equal(way["input"], x[0])
     np.testing.assert_array_equal(way["seen"], x[0])
     with torch.no_grad():
@@ -438,25 +442,25 @@ def test_the_passage_shows_input_code_and_output_of_one_image(digits):
         np.testing.assert_allclose(way["std"], q.std[0], atol=1e-6)
         np.testing.assert_allclose(way["output"], model.decode(q.mu)[0], atol=1e-6)
     assert way["error"] == pytest.approx(float((way["difference"] ** 2).sum()), rel=1e-5)
-    assert passage.passage(vae(key="deep"), x)["std"] is None
+    assert reconstruct.passage(vae(key="deep"), x)["std"] is None
     with pytest.raises(aecore.DataError, match="one example of shape"):
-        passage.passage(model, torch.zeros(1, 1, 9, 9))
+        reconstruct.passage(model, torch.zeros(1, 1, 9, 9))
 
 
 def test_damage_is_repeatable_and_only_on_request(digits):
     model, x = vae(key="denoising"), digits.test.batch(torch.tensor([8])).x
-    clean, damaged, again, other = (passage.passage(model, x, *how) for how in ((), (True,), (True,), (True, 1)))
+    clean, damaged, again, other = (reconstruct.passage(model, x, *how) for how in ((), (True,), (True,), (True, 1)))
     np.testing.assert_array_equal(clean["seen"], clean["input"])
     np.testing.assert_array_equal(damaged["seen"], again["seen"])
     assert np.abs(damaged["seen"] - x[0].numpy()).std() > 0.1 and not np.array_equal(damaged["seen"], other["seen"])
     with pytest.raises(aecore.DataError, match="cannot corrupt"):
-        passage.passage(vae(), x, True)
+        reconstruct.passage(vae(), x, True)
 
 
 def test_the_worst_are_those_with_the_largest_errors(digits):
     model = vae()
-    every = passage.reconstruct(model, digits.test, np.arange(200))
-    ids, errors = passage.worst(model, digits.test, 5, limit=200)
+    every = reconstruct.reconstruct(model, digits.test, np.arange(200))
+    ids, errors = reconstruct.worst(model, digits.test, 5, limit=200)
     assert ids.tolist() == np.argsort(-every.errors, kind="stable")[:5].tolist()
     np.testing.assert_allclose(errors, every.errors[ids], rtol=1e-5)
     np.testing.assert_allclose(every.errors, ((every.originals - every.reconstructions) ** 2).sum((1, 2, 3)), rtol=1e-5)
@@ -473,7 +477,7 @@ def test_a_preview_has_its_rows_and_is_the_same_at_every_call(digits, key, rows)
     assert model.training and torch.equal(state, torch.get_rng_state()) and png == preview_png(model, which, digits)
     sheet = np.asarray(Image.open(io.BytesIO(png)))
     assert sheet.shape == (rows * 10 - 2, 10 * 10 - 2)
-    first = codes.images(digits.test, np.arange(10))
+    first = examples.images(digits.test, np.arange(10))
     for k in range(10):
         np.testing.assert_array_equal(sheet[:8, 10 * k : 10 * k + 8], first[k])
 
@@ -488,8 +492,14 @@ def test_a_preview_takes_less_than_fifty_milliseconds():
 
 
 def test_a_preview_needs_images_and_takes_few_or_large_ones(digits):
-    few = Data(digits.spec, "Few", (3, 128, 96), Images(torch.zeros(4, 3, 128, 96, dtype=torch.uint8)),
-               Images(torch.zeros(3, 3, 128, 96, dtype=torch.uint8)), "made here")  # fmt: skip
+    few = Data(
+        digits.spec,
+        "Few",
+        (3, 128, 96),
+        Images(torch.zeros(4, 3, 128, 96, dtype=torch.uint8)),
+        Images(torch.zeros(3, 3, 128, 96, dtype=torch.uint8)),
+        "made here",
+    )
     png = preview_png(aecore.build("linear", few.shape), aecore.entry("linear"), few)
     assert Image.open(io.BytesIO(png)).size == (10 * 50 - 2, 2 * 66 - 2)
     vectors = Data(digits.spec, "Vectors", (12,), digits.train, digits.test, "made here")
@@ -501,7 +511,7 @@ def test_vectors_are_refused_where_only_images_make_sense(digits):
     for look in (
         lambda: traverse.sheet(model, np.zeros(2), [0]),
         lambda: traverse.interpolate(model, np.zeros(2), np.ones(2)),
-        lambda: codes.reconstructions(model, digits.test, np.arange(2)),
+        lambda: examples.reconstructions(model, digits.test, np.arange(2)),
     ):
         with pytest.raises(aecore.DataError, match="shows images"):
             look()

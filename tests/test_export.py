@@ -14,17 +14,24 @@ from PIL import Image
 
 import aecore
 from aecore.data.base import DataSpec
-from aecore.explore import codes, export
+from aecore.explore import examples
+from aecore.runs import export
+from aecore.runs.library import create
+from aecore.runs.session import Session
 
 torch.set_num_threads(1)
 
 
 def trained(path, model="vae", data="digits8", **params) -> aecore.Run:
-    run = aecore.Run.create(
-        model, DataSpec(name=data, limit=300), params, aecore.Plan(epochs=2, batch=50, seed=3, held_out=60),
-        path=path, title='A "quoted" title \\ with traps """',
-    )  # fmt: skip
-    assert run.execute("cpu") == "done", run.info.reason
+    run = create(
+        model,
+        DataSpec(name=data, limit=300),
+        params,
+        aecore.Plan(epochs=2, batch=50, seed=3, held_out=60),
+        path=path,
+        title='A "quoted" title \\ with traps """',
+    )
+    assert Session(run).train("cpu") == "done", run.info.reason
     return run
 
 
@@ -38,7 +45,7 @@ def run(tmp_path_factory) -> aecore.Run:
     [("vae", {"code": 3, "width": 16}), ("deep", {"code": 4, "width": 64, "net": "conv"}), ("linear", {"code": 2})],
 )
 def test_onnx_gives_torchs_numbers_for_any_batch(key, params, tmp_path):
-    run = aecore.Run.create(key, DataSpec(name="digits8"), params, path=tmp_path / "run")
+    run = create(key, DataSpec(name="digits8"), params, path=tmp_path / "run")
     model = aecore.build(key, (1, 8, 8), **params).eval()
     run.save(shape=(1, 8, 8), status="done")
     run.save_model(model)
@@ -57,7 +64,7 @@ def test_onnx_gives_torchs_numbers_for_any_batch(key, params, tmp_path):
 
 def test_codes_as_csv_and_npz_are_the_codes_of_their_ids(run):
     data, model = run.data(), run.model()
-    expected = codes.codes(model, data.test, np.arange(40))
+    expected = examples.codes(model, data.test, np.arange(40))
     rows = list(csv.DictReader(io.StringIO(export.codes_csv(run, "test", 40).decode())))
     assert list(rows[0]) == ["id", "label", "class", "z1", "z2", "z3"] and len(rows) == 40
     np.testing.assert_allclose([[float(row[f"z{j}"]) for j in (1, 2, 3)] for row in rows], expected, rtol=1e-6)

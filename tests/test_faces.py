@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from aecore import CATALOG, DataError, DataSpec
+from aecore import CATALOG, DataError, DataSpec, inference
 from aecore import data as datasets
-from aecore.data import attributes, celeba, faces
+from aecore.data import attributes
+from aecore.data.sets import celeba, faces
 from aecore.explore import edits
-from aecore.measure import edits as measured
-from aecore.measure import judge, passing
+from aecore.measure import attribute_classifier
+from aecore.measure import attribute_edits as measured
+from aecore.runs.library import create
+from aecore.runs.session import Session
 from tests import conftest
 
 A = faces.ATTRIBUTES
@@ -72,10 +75,17 @@ def test_switching_takes_along_only_what_cannot_stay():
 
 
 REGIONS = {
-    "Eyeglasses": (-0.30, 0.32), "Smiling": (-0.05, 0.68), "Mouth_Slightly_Open": (0.2, 0.68), "Bangs": (-1.0, 0.34),
-    "Receding_Hairline": (-1.0, 0.34), "Mustache": (0.2, 0.55), "Wearing_Hat": (-1.0, 0.05), "Young": (-0.75, 1.0),
-    "Bald": (-1.0, 1.0), "Wavy_Hair": (-1.0, 1.0),
-}  # fmt: skip
+    "Eyeglasses": (-0.30, 0.32),
+    "Smiling": (-0.05, 0.68),
+    "Mouth_Slightly_Open": (0.2, 0.68),
+    "Bangs": (-1.0, 0.34),
+    "Receding_Hairline": (-1.0, 0.34),
+    "Mustache": (0.2, 0.55),
+    "Wearing_Hat": (-1.0, 0.05),
+    "Young": (-0.75, 1.0),
+    "Bald": (-1.0, 1.0),
+    "Wavy_Hair": (-1.0, 1.0),
+}
 """Between which heights (−1 top, 1 bottom) an attribute may change a face that is held upright."""
 
 
@@ -150,7 +160,9 @@ def test_celeba_is_read_as_its_authors_lay_it_out(tmp_path, monkeypatch):
     assert batch.attributes[:, 0].all() and not batch.attributes[:, 1].any()
     assert 0 < batch.attributes[:, 2].sum() < 27
     assert datasets.has_attributes(DataSpec(name="celeba"))
-    monkeypatch.setattr("aecore.data.store.BIG", 1000)  # as for 200,000 pictures: kept in a file, mapped into memory
+    monkeypatch.setattr(
+        "aecore.data.files.memmap.BIG", 1000
+    )  # as for 200,000 pictures: kept in a file, mapped into memory
     monkeypatch.setenv("AECORE_CACHE", str(tmp_path / "cache"))
     again = celeba.load(DataSpec(name="celeba", size=32))
     assert (tmp_path / "cache" / "arrays").exists() and again.train.batch(torch.arange(2)).attributes.shape == (2, 3)
@@ -209,7 +221,7 @@ def test_two_tables_are_one_too_many(tmp_path):
 
 
 def test_the_judge_reads_every_attribute_of_held_out_faces(data):
-    found = judge.accuracy(judge.judge_of(data), data.test, 2000)
+    found = attribute_classifier.accuracy(attribute_classifier.judge_of(data), data.test, 2000)
     assert found.attributes.min() >= 0.99, dict(zip(A, found.attributes, strict=True))
     read = dict(zip(faces.NUISANCE, found.nuisance, strict=True))
     assert all(read[name] > 0.9 for name in ("tone", "shift x", "tilt", "light", "background", "brightness", "shirt"))
@@ -217,13 +229,13 @@ def test_the_judge_reads_every_attribute_of_held_out_faces(data):
 
 def test_a_judge_can_be_trained_on_any_attributes_and_says_when_there_is_none():
     made = conftest.with_attributes(conftest.images((3, 16, 16), 64), 2)
-    found = judge.fit(made, steps=3, device="cpu")
-    said = judge.read(found, made.test.batch(torch.arange(4)).x)
+    found = attribute_classifier.fit(made, steps=3, device="cpu")
+    said = attribute_classifier.read(found, made.test.batch(torch.arange(4)).x)
     assert said.attributes.shape == (4, 2) and said.nuisance.shape == (4, 0)
     with pytest.raises(DataError, match="no judge of made"):
-        judge.judge_of(made)
+        attribute_classifier.judge_of(made)
     with pytest.raises(DataError, match="no attributes"):
-        judge.fit(conftest.images())
+        attribute_classifier.fit(conftest.images())
 
 
 def test_frechet_is_that_of_gaussians():
@@ -261,7 +273,7 @@ class Perfect(torch.nn.Module):
 
 
 def test_perfect_edits_score_perfectly_and_deaf_ones_as_not_editing(data):
-    marks = judge.judge_of(data)
+    marks = attribute_classifier.judge_of(data)
     best = measured.evaluate(Perfect(data), data, marks, 60)
     assert best.recon == 0 and best.error.max() == 0 and best.laid.max() < 1e-9
     assert best.seen.mean() > 0.99 and best.right.mean() > 0.95 and best.stays.min() > 0.98
@@ -273,7 +285,7 @@ def test_perfect_edits_score_perfectly_and_deaf_ones_as_not_editing(data):
     with pytest.raises(DataError, match="not told attributes"):
         measured.evaluate(CATALOG["vae"].build(data.shape, width=32), data, marks)
     with pytest.raises(DataError, match="other attributes"):
-        measured.evaluate(Perfect(data), data, judge.Judge(data.shape, 3))
+        measured.evaluate(Perfect(data), data, attribute_classifier.Judge(data.shape, 3))
 
 
 def test_directions_find_the_axis_of_an_attribute():
@@ -313,7 +325,8 @@ def test_models_are_told_attributes_and_train_on_them(key, data):
     params |= {"net": "conv"} if key in ("ali", "alice") else {}
     model = CATALOG[key].build(data.shape, **CATALOG[key].check(params))
     model.check(data)
-    from aecore.train import Plan, Training
+    from aecore.training.loop import Training
+    from aecore.training.plan import Plan
 
     rows = list(Training(model, datasets.load(DataSpec(name="faces", limit=256)), Plan(epochs=1, batch=64), "cpu"))
     assert all(np.isfinite(list(row["train"].values())).all() for row in rows)
@@ -323,8 +336,10 @@ def test_models_are_told_attributes_and_train_on_them(key, data):
     assert not torch.equal(model.decode(z, y), model.decode(z, 1 - y))
     assert not torch.equal(model.encode(x, y), model.encode(x))  # without attributes it is another question
     assert model.sample(3).shape == (3, *data.shape)
-    assert torch.equal(model.seen_attributes[:5], torch.from_numpy(datasets.load(
-        DataSpec(name="faces", limit=256)).train.attributes[:5]))  # fmt: skip
+    assert torch.equal(
+        model.seen_attributes[:5],
+        torch.from_numpy(datasets.load(DataSpec(name="faces", limit=256)).train.attributes[:5]),
+    )
 
 
 def test_attributes_that_do_not_fit_are_named():
@@ -343,27 +358,32 @@ def test_what_is_looked_at_are_averages_of_the_weights():
         for weight in model.encoder.parameters():
             weight.add_(1.0)
     for _ in range(3):
-        model.project("generator")
+        model.after_step("generator")
     name = "trunk.0.weight"
     moved = dict(model.encoder_mean.named_buffers())[name] - before[name]
     # Keeping 2/11, 3/12 and 4/13 of what was: a share 1 − (2·3·4)/(11·12·13) of the way.
     torch.testing.assert_close(moved, torch.full_like(moved, 1 - 24 / 1716))
-    model.project("critic")
+    model.after_step("critic")
     assert int(model.moves) == 3
 
 
 def test_a_published_model_without_its_raw_weights_looks_the_same(tmp_path, data):
-    from aecore import Plan, Run
+    from aecore import Plan
 
-    run = Run.create("attribute_ali", DataSpec(name="faces", limit=64), {"attributes": len(A), "width": 16, "code": 4},
-                     Plan(epochs=1, batch=32, held_out=32), path=tmp_path / "run")  # fmt: skip
-    run.execute()
+    run = create(
+        "attribute_ali",
+        DataSpec(name="faces", limit=64),
+        {"attributes": len(A), "width": 16, "code": 4},
+        Plan(epochs=1, batch=32, held_out=32),
+        path=tmp_path / "run",
+    )
+    Session(run).train()
     full = run.model()
     run.save_model(full, lean=True)
     lean = run.model()
     x, y = data.test.batch(torch.arange(4)).x, data.test.batch(torch.arange(4)).attributes
     assert torch.equal(full.decode(full.encode(x, y), y), lean.decode(lean.encode(x, y), y))
-    codes = passing.encode(lean, data.test, np.arange(2), told=True)
-    assert not np.array_equal(codes, passing.encode(lean, data.test, np.arange(2)))
-    held = passing.autoencode(lean, data.test, np.arange(3))
+    codes = inference.encode(lean, data.test, np.arange(2), told=True)
+    assert not np.array_equal(codes, inference.encode(lean, data.test, np.arange(2)))
+    held = inference.autoencode(lean, data.test, np.arange(3))
     assert held.shape == (3, *data.shape)

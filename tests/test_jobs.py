@@ -20,8 +20,15 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from aecore import DataSpec, FieldError, Plan, Run, RunError, jobs, runs
-from aecore.jobs import Forbidden, Queue, digest, turns
+from aecore import DataSpec, FieldError, Plan, Run, RunError, paths
+from aecore.errors import Forbidden
+from aecore.jobs.analyses import Analyses
+from aecore.jobs.queue import Queue, digest, fair_order
+from aecore.jobs.supervisor import POLL_SECONDS, Supervisor
+from aecore.runs import folder
+from aecore.runs.files import read_tensors
+from aecore.runs.library import create
+from aecore.runs.maps import stored
 
 KILLS = int(os.environ.get("AECORE_KILLS", 4))
 DATA = DataSpec(name="digits", size=8, limit=200)
@@ -42,15 +49,24 @@ def frequent_checkpoints():
         yield
 
 
+def one_worker(folder: Path) -> Supervisor:
+    return Supervisor(Queue(folder), threads=1, devices=["cpu"])
+
+
 @pytest.fixture(scope="module")
-def queue(tmp_path_factory) -> Iterator[Queue]:
-    """One queue with its worker for all tests that leave it as they found it."""
-    with Queue(tmp_path_factory.mktemp("runs"), threads=1, devices=["cpu"]) as queue:
-        yield queue
+def supervisor(tmp_path_factory) -> Iterator[Supervisor]:
+    """One supervisor with its worker for all tests that leave it as they found it."""
+    with one_worker(tmp_path_factory.mktemp("runs")) as supervisor:
+        yield supervisor
+
+
+@pytest.fixture
+def queue(supervisor) -> Queue:
+    return supervisor.queue
 
 
 def new(queue: Queue, name: str, who: str = ANN, plan: Plan = SHORT, **more) -> Run:
-    return Run.create("vae", DATA, {"code": 2, "width": 16}, plan, path=queue.folder / name, owner=who, **more)
+    return create("vae", DATA, {"code": 2, "width": 16}, plan, path=queue.folder / name, owner=who, **more)
 
 
 def until(condition: Callable[[], object], seconds: float = 90.0):
@@ -65,8 +81,8 @@ def is_now(run: Run, *statuses: str) -> Callable[[], bool]:
     return lambda: run.refresh().info.status in statuses
 
 
-def pid(queue: Queue) -> int:
-    return until(lambda: queue._workers and queue._workers[0]).process.pid
+def pid(supervisor: Supervisor) -> int:
+    return until(lambda: supervisor._workers and supervisor._workers[0]).process.pid
 
 
 def alive(pid: int) -> bool:
@@ -77,7 +93,7 @@ def alive(pid: int) -> bool:
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return runs.read_tensors(run.path / "weights.safetensors")[0]
+    return read_tensors(run.path / "weights.safetensors")[0]
 
 
 # --- turns ----------------------------------------------------------------------------------------------------
@@ -90,7 +106,7 @@ def run_of(owner: str, order: float, taken: float | None = None):
 def test_owners_take_turns_however_many_runs_one_submits():
     greedy = [run_of("a", order) for order in range(5)]
     modest = [run_of("b", 10), run_of("b", 11), run_of("c", 12)]
-    order = turns([*modest, *greedy], [])
+    order = fair_order([*modest, *greedy], [])
     assert "".join(run.info.owner for run in order) == "abcabaaa"
     assert [run.info.order for run in order if run.info.owner == "a"] == [0, 1, 2, 3, 4]
 
@@ -98,7 +114,7 @@ def test_owners_take_turns_however_many_runs_one_submits():
 def test_whoever_was_served_longest_ago_is_next():
     waiting = [run_of("a", 0), run_of("b", 1), run_of("c", 2)]
     served = [run_of("a", -1, taken=100.0), run_of("c", -2, taken=50.0)]
-    assert [run.info.owner for run in turns(waiting, waiting + served)] == ["b", "c", "a"]
+    assert [run.info.owner for run in fair_order(waiting, waiting + served)] == ["b", "c", "a"]
 
 
 def test_a_waiting_run_knows_its_place_and_moves_up_in_its_own_line(tmp_path):
@@ -138,8 +154,8 @@ def test_others_may_look_and_duplicate_but_not_change(tmp_path):
 
 
 def test_a_pretrained_example_can_be_duplicated_only(tmp_path, monkeypatch):
-    monkeypatch.setattr(runs, "PRETRAINED", tmp_path / "pretrained")
-    Run.create("vae", DATA, {"code": 2}, path=tmp_path / "pretrained/example", owner=ANN)
+    monkeypatch.setattr(paths, "PRETRAINED", tmp_path / "pretrained")
+    create("vae", DATA, {"code": 2}, path=tmp_path / "pretrained/example", owner=ANN)
     queue = Queue(tmp_path / "runs")
     for action in (queue.pause, queue.stop, queue.resume, queue.move_up, queue.delete):
         with pytest.raises(Forbidden, match="pretrained"):
@@ -168,7 +184,7 @@ def test_deleting_can_be_undone_by_its_owner(tmp_path):
 
 def test_an_id_from_a_link_does_not_walk_through_the_disk(tmp_path):
     queue = Queue(tmp_path / "runs")
-    Run.create("vae", DATA, path=tmp_path / "outside", owner=ANN)
+    create("vae", DATA, path=tmp_path / "outside", owner=ANN)
     for bad in ("../outside", str(tmp_path / "outside"), "", ".bin"):
         with pytest.raises(RunError, match="no run"):
             queue.delete(bad, ANN)
@@ -188,15 +204,15 @@ def test_a_listing_reads_only_what_has_changed(tmp_path, monkeypatch):
     (tmp_path / "broken/run.json").write_text("{")
     opened = []
     open_ = Run.open
-    monkeypatch.setattr(jobs.Run, "open", lambda path: opened.append(path) or open_(path))
+    monkeypatch.setattr(folder.Run, "open", lambda path: opened.append(path) or open_(path))
     assert len(queue.listing()) == 200 and len(opened) == 201 and list(queue.broken()) == ["broken"]
     for _ in range(30):
-        queue._shelf.forget()
+        queue.forget()
         queue.listing()
     assert len(opened) == 201
     first.save(title="changed")
     opened.clear()
-    queue._shelf.forget()
+    queue.forget()
     assert "changed" in [run.info.title for run in queue.listing()] and len(opened) == 1
 
 
@@ -240,27 +256,28 @@ def test_pause_resume_stop_and_delete_while_it_trains(queue):
 
 
 def test_settings_that_only_training_can_refuse_fail_with_a_sentence(queue):
-    run = Run.create("vae", DataSpec(name="images", path=str(queue.folder / "no-such-folder")),
-                     path=queue.folder / "lost", owner=ANN)  # fmt: skip
+    run = create(
+        "vae", DataSpec(name="images", path=str(queue.folder / "no-such-folder")), path=queue.folder / "lost", owner=ANN
+    )
     queue.submit(run)
     until(is_now(run, "failed"))
     assert "no-such-folder" in run.info.reason
 
 
-def test_a_map_is_computed_by_the_analyst_and_kept(queue):
+def test_a_map_is_computed_by_the_analyst_and_kept(supervisor):
+    queue, analyses = supervisor.queue, supervisor.analyses
     run = new(queue, "mapped")
     queue.submit(run)
     with pytest.raises(RunError, match="no weights yet"):
-        queue.analyse(Run.create("vae", DATA, path=queue.folder / "untrained", status="paused"))
+        analyses.map(create("vae", DATA, path=queue.folder / "untrained", status="paused"))
     until(is_now(run, "done"))
-    first = queue.analyse(run, "tsne", 60)
+    first = analyses.map(run, "tsne", 60)
     assert first.state == "waiting" and first.position == 1 and first.estimate > 0
-    done = until(lambda: (found := queue.analyse(run, "tsne", 60)).state not in ("waiting", "running") and found, 60)
+    done = until(lambda: (found := analyses.map(run, "tsne", 60)).state not in ("waiting", "running") and found, 60)
     assert done.state == "done" and done.progress == 1 and done.elapsed > 0
-    from aecore.explore import maps
 
-    assert maps.stored(run, "tsne", 60).shape == (60, 2)
-    assert Queue(queue.folder).analyse(run, "tsne", 60).state == "done"
+    assert stored(run, "tsne", 60).shape == (60, 2)
+    assert Analyses(queue.folder).map(run, "tsne", 60).state == "done"
 
 
 # --- crashes --------------------------------------------------------------------------------------------------
@@ -270,13 +287,14 @@ def test_killed_again_and_again_it_ends_with_the_weights_of_an_uninterrupted_run
     plan = Plan(epochs=12 * (KILLS + 1), batch=20, held_out=20)
     dice = random.Random(1)
     moments = sorted(dice.random() * 0.9 for _ in range(KILLS))
-    with Queue(tmp_path, threads=1, devices=["cpu"]) as queue:
+    with one_worker(tmp_path) as supervisor:
+        queue = supervisor.queue
         killed = new(queue, "killed", plan=plan)
         queue.submit(killed)
         for moment in moments:
             until(lambda: is_now(killed, "running")() and killed.heartbeat().get("progress", 0) >= moment)  # noqa: B023
             time.sleep(dice.random() * 0.05)
-            victim = pid(queue)
+            victim = pid(supervisor)
             os.kill(victim, signal.SIGKILL)
             Run.open(killed.path).rows()
             until(is_now(killed, "failed"), 15)
@@ -296,8 +314,9 @@ def test_killed_again_and_again_it_ends_with_the_weights_of_an_uninterrupted_run
 
 APP = """
 import sys, time
-from aecore.jobs import Queue
-queue = Queue(sys.argv[1], threads=1, devices=["cpu"]).start()
+from aecore.jobs.queue import Queue
+from aecore.jobs.supervisor import Supervisor
+supervisor = Supervisor(Queue(sys.argv[1]), threads=1, devices=["cpu"]).start()
 while True:
     time.sleep(0.05)
 """
@@ -307,12 +326,12 @@ def test_an_app_that_dies_takes_its_worker_along_and_another_goes_on(tmp_path):
     here = Path(__file__).resolve().parent.parent
     app = subprocess.Popen([sys.executable, "-c", APP, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(here)})
     try:
-        reader = Queue(tmp_path, threads=1, devices=["cpu"])
-        run = new(reader, "run", plan=ENDLESS)
-        reader.submit(run)
+        reader = one_worker(tmp_path)
+        run = new(reader.queue, "run", plan=ENDLESS)
+        reader.queue.submit(run)
         until(lambda: run.heartbeat().get("progress", 0) > 0)
         reader.start()
-        time.sleep(3 * jobs.POLL_SECONDS)
+        time.sleep(3 * POLL_SECONDS)
         assert not reader.leads and reader._workers == []  # one hands out work, the other looks on
     finally:
         app.kill()
@@ -322,7 +341,7 @@ def test_an_app_that_dies_takes_its_worker_along_and_another_goes_on(tmp_path):
     assert run.info.reason.startswith("Cut off")
     until(lambda: not run.busy())
     step = run.rows()[0][-1]["step"]
-    reader.resume("run", ANN)
+    reader.queue.resume("run", ANN)
     until(lambda: is_now(run, "running")() and run.rows()[0][-1]["step"] > step)
     worker = pid(reader)
     reader.close()

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from playwright.sync_api import expect
 
-from aecore import DataSpec, Plan, Run, jobs
-from aecore.runs import pretrained
+from aecore import DataSpec, Plan, Run
+from aecore.jobs.queue import digest
+from aecore.runs.library import create, pretrained
 from tests.chromium import CHROMIUM, PATIENCE, app, pixels, settled
 
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
@@ -182,8 +183,14 @@ def test_the_gallery_shows_a_live_picture_and_every_trained_example(tab, address
 
 
 def test_a_paused_run_of_somebody_else_can_be_watched_only(tab, address, runs):
-    run = Run.create("deep", DataSpec(name="digits8"), {"code": 2, "width": 16}, Plan(epochs=1),
-                     path=runs / "somebody", owner=jobs.digest("somebody's secret"))  # fmt: skip
+    run = create(
+        "deep",
+        DataSpec(name="digits8"),
+        {"code": 2, "width": 16},
+        Plan(epochs=1),
+        path=runs / "somebody",
+        owner=digest("somebody's secret"),
+    )
     run.save(status="paused")
     tab.goto(f"{address}/run?run=somebody")
     settled(tab)

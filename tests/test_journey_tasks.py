@@ -144,8 +144,11 @@ def test_planes_are_linked_under_the_hand_by_the_lasso_and_in_the_link(tab, addr
 
 @pytest.mark.timeout(600)  # three trainings lie in it
 def test_a_film_is_rated_and_own_ratings_are_compared(tab, address, tmp_path):
-    opened(tab, address, "recommend?recommend.rated.ratings=1:5_7:2&recommend.model=CDAE"
-           "&recommend.seeds=1&recommend.epochs=20")  # fmt: skip
+    opened(
+        tab,
+        address,
+        "recommend?recommend.rated.ratings=1:5_7:2&recommend.model=CDAE&recommend.seeds=1&recommend.epochs=20",
+    )
     tab.get_by_text("chance of a like").first.wait_for()
     pick(tab, "Autoencoder", "U-AutoRec")
     tab.wait_for_url("**recommend.model=U-AutoRec**")

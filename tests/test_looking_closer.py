@@ -11,17 +11,18 @@ from sklearn.decomposition import PCA
 from torch.nn import functional as F
 
 import aecore
-from aecore import DataError, DataSpec
-from aecore.data import gaussians, load
-from aecore.data.base import Given, Images
-from aecore.explore import denoise, filters, posterior, push
-from aecore.explore.algorithm import LINES, algorithm_1
+from aecore import DataError, DataSpec, inference
+from aecore.data import load
+from aecore.data.base import Images, TensorSplit
+from aecore.data.sets import gaussians
+from aecore.explore import denoise, filters, perturb, posterior
 from aecore.explore.features import feature_maps
+from aecore.explore.layerwise import through
 from aecore.explore.planes import principal_plane
-from aecore.explore.stages import through
-from aecore.measure import baseline, jacobian, likelihood, passing, sharpness
+from aecore.explore.vae_algorithm import LINES, algorithm_1
+from aecore.measure import jacobian, likelihood, pca, sharpness
+from aecore.measure.latents import activity
 from aecore.measure.reconstruction import psnr
-from aecore.measure.units import activity
 from aecore.models.regularised import sigmoid_jacobian
 
 SHAPE = (1, 12, 12)
@@ -80,38 +81,38 @@ def test_algorithm_1_does_its_lines_in_order_and_learns(split):
 # --- pushes, filters, Jacobians ----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("kind", list(push.KINDS))
+@pytest.mark.parametrize("kind", list(perturb.KINDS))
 def test_a_push_of_nothing_changes_nothing_and_a_larger_one_moves_the_code_further(kind, split):
     x = split.batch(torch.tensor([3])).x
-    across, up = push.grid_of(kind)
-    images = push.pushed(x, kind)
+    across, up = perturb.grid_of(kind)
+    images = perturb.pushed(x, kind)
     assert images.shape == (len(across) * len(up), *SHAPE)
     none = int(np.abs(up).argmin()) * len(across) + int(np.abs(across).argmin())
     assert torch.allclose(images[none], x[0], atol=1e-5)
     model = built("deep", code=4, width=32)
-    moved = push.moved(model, x, images, push.spread_of(model, split)).reshape(len(up), len(across))
+    moved = perturb.moved(model, x, images, perturb.spread_of(model, split)).reshape(len(up), len(across))
     assert moved.flat[none] < 1e-4 and moved.min() >= 0
     row = int(np.abs(up).argmin())
     assert moved[row, -1] > moved[row, (len(across) + int(np.abs(across).argmin())) // 2] * 0.8 > 0
-    assert push.answers(model, images).shape == (len(images), *SHAPE[1:])
+    assert perturb.answers(model, images).shape == (len(images), *SHAPE[1:])
 
 
 def test_a_shift_to_the_right_and_up_goes_to_the_right_and_up():
     x = torch.zeros(1, 1, 16, 16)
     x[0, 0, 8, 8] = 1
-    across, up = push.grid_of("shift")
-    images = push.pushed(x, "shift").reshape(len(up), len(across), 16, 16)
+    across, up = perturb.grid_of("shift")
+    images = perturb.pushed(x, "shift").reshape(len(up), len(across), 16, 16)
     there = images[int(np.where(up == 3)[0][0]), int(np.where(across == 2)[0][0])]
     assert there[8 - 3, 8 + 2] == pytest.approx(1, abs=1e-4) and float(there.sum()) == pytest.approx(1, abs=1e-3)
 
 
 def test_erasures_grow_and_noise_keeps_its_direction():
     x = torch.rand(1, 1, 8, 8) + 0.1
-    across, up = push.grid_of("erasure")
-    erased = push.pushed(x, "erasure").reshape(len(up), len(across), 8, 8) == 0
+    across, up = perturb.grid_of("erasure")
+    erased = perturb.pushed(x, "erasure").reshape(len(up), len(across), 8, 8) == 0
     assert (erased[:, :-1] <= erased[:, 1:]).all() and erased[0, -1].float().mean() > 0.7
     assert not torch.equal(erased[0, 5], erased[1, 5])
-    noisy = push.pushed(x, "noise").reshape(*map(len, push.grid_of("noise")[::-1]), 8, 8) - x[0, 0]
+    noisy = perturb.pushed(x, "noise").reshape(*map(len, perturb.grid_of("noise")[::-1]), 8, 8) - x[0, 0]
     assert torch.allclose(noisy[2, -1] / 2, noisy[2, 6], atol=1e-5)
 
 
@@ -163,8 +164,9 @@ def test_filters_remove_noise_and_the_best_is_found_on_training_images():
         assert torch.equal(x_tilde, denoise.damaged(x, noise, strength, seed=3))
         assert not torch.equal(x_tilde, denoise.damaged(x, noise, strength, seed=4))
         name = denoise.best_filter(digits.train, noise, strength)
-        scores = {key: psnr(x, denoise.filtered(x_tilde.numpy(), key, noise, strength)).mean()
-                  for key in denoise.FILTERS}  # fmt: skip
+        scores = {
+            key: psnr(x, denoise.filtered(x_tilde.numpy(), key, noise, strength)).mean() for key in denoise.FILTERS
+        }
         assert name != "none" and scores[name] > scores["none"] + 1 and scores[name] > max(scores.values()) - 0.3
     assert denoise.best_filter(digits.train, "gaussian", 0.0) == "none"
 
@@ -179,7 +181,7 @@ def test_erasures_are_counted_as_wrong_bits(split):
 
 
 def test_given_examples_may_leave_the_range():
-    given = Given(torch.tensor([[-2.0], [3.0]]))
+    given = TensorSplit(torch.tensor([[-2.0], [3.0]]))
     assert given.batch(torch.tensor([1, 0])).x.flatten().tolist() == [3, -2] and len(given) == 2
 
 
@@ -190,7 +192,7 @@ def test_given_examples_may_leave_the_range():
 def test_a_stack_through_all_layers_is_the_whole_and_through_one_its_first_pair(flavour, split):
     model = built("stacked", code=4, flavour=flavour, layers=2, width=32)
     ids = np.arange(6)
-    assert np.allclose(through(model, split, ids, 2), passing.autoencode(model, split, ids), atol=1e-6)
+    assert np.allclose(through(model, split, ids, 2), inference.autoencode(model, split, ids), atol=1e-6)
     A1, B1 = model.layer(1)
     x = split.batch(torch.from_numpy(ids)).x
     assert np.allclose(through(model, split, ids, 1), B1(A1(x).sigmoid()).sigmoid().numpy(), atol=1e-6)
@@ -243,7 +245,7 @@ def test_the_principal_plane_is_found_and_clouds_are_projected_onto_it():
 
 def test_pca_with_fewer_numbers_is_the_projection_and_the_error_that_is_reported():
     digits = load(DataSpec(name="digits", size=8, limit=500))
-    found = baseline.principal(digits, 20)
+    found = pca.principal(digits, 20)
     x = digits.test.batch(torch.arange(100)).x.numpy()
     assert np.allclose(found.directions @ found.directions.T, np.eye(20), atol=1e-4)
     rows = digits.train.batch(torch.arange(500)).x.flatten(1).numpy()
@@ -251,7 +253,7 @@ def test_pca_with_fewer_numbers_is_the_projection_and_the_error_that_is_reported
     assert np.allclose(np.abs(reference.components_ @ found.directions[:5].T), np.eye(5), atol=1e-2)
     errors = [float(np.square(x - found.reconstruct(x, code)).mean()) for code in (1, 5, 20)]
     assert errors[0] > errors[1] > errors[2] and found.reconstruct(x, 5).shape == x.shape
-    assert errors[1] == pytest.approx(baseline.pca_mse(digits, 5, 100), rel=0.02)
+    assert errors[1] == pytest.approx(pca.pca_mse(digits, 5, 100), rel=0.02)
 
 
 def test_the_25_gaussians_are_where_their_centres_are():

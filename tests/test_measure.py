@@ -10,11 +10,13 @@ import torch
 from torch import Tensor, nn
 
 import aecore
+from aecore import inference
 from aecore.data import load
-from aecore.data.base import Data, DataError, DataSpec, Images
-from aecore.distributions import LOG_2PI, Normal, sum_dims
-from aecore.measure import baseline, likelihood, passing, reconstruction, report, statistics, units
+from aecore.data.base import Data, DataSpec, Images
+from aecore.errors import DataError
+from aecore.measure import latents, likelihood, pca, reconstruction, report, statistics
 from aecore.models.base import Autoencoder
+from aecore.nn.distributions import LOG_2PI, Normal, sum_dims
 
 torch.set_num_threads(1)
 
@@ -200,14 +202,14 @@ def test_perfect_collapsed_and_mixed_codes_are_told_apart():
 
 
 def test_units_go_by_variance_where_there_is_no_kl():
-    assert units.order(None, np.array([0.1, 3.0, 1.0])).tolist() == [1, 2, 0]
-    assert units.order(np.array([5.0, 0.0, 1.0]), np.array([0.1, 3.0, 1.0])).tolist() == [0, 2, 1]
-    assert units.collapse_warning(None, np.zeros(3, bool)) is None
+    assert latents.order(None, np.array([0.1, 3.0, 1.0])).tolist() == [1, 2, 0]
+    assert latents.order(np.array([5.0, 0.0, 1.0]), np.array([0.1, 3.0, 1.0])).tolist() == [0, 2, 1]
+    assert latents.collapse_warning(None, np.zeros(3, bool)) is None
 
 
 def test_a_unit_is_active_above_a_variance_of_one_hundredth():
     codes = np.random.default_rng(0).normal(size=(20_000, 2)) * np.sqrt([0.009, 0.011])
-    assert units.active_of(codes).tolist() == [False, True]
+    assert latents.active_of(codes).tolist() == [False, True]
 
 
 # --- baseline -----------------------------------------------------------------------------------------------
@@ -219,8 +221,8 @@ def test_the_baseline_is_the_error_off_the_principal_subspace(digits):
     _, _, v = np.linalg.svd(x - mean, full_matrices=False)
     for code in (2, 10):
         off = (test - mean) - (test - mean) @ v[:code].T @ v[:code]
-        assert baseline.pca_mse(digits, code) == pytest.approx(float((off**2).mean()), rel=2e-3)
-    assert baseline.pca_mse(digits, 256) == pytest.approx(0, abs=1e-6)  # more than there are pixels
+        assert pca.pca_mse(digits, code) == pytest.approx(float((off**2).mean()), rel=2e-3)
+    assert pca.pca_mse(digits, 256) == pytest.approx(0, abs=1e-6)  # more than there are pixels
 
 
 # --- the report ---------------------------------------------------------------------------------------------
@@ -256,9 +258,9 @@ def test_the_report_reads_vectors_too():
 def test_examples_that_do_not_exist_are_refused_in_a_sentence(digits):
     model = aecore.build("linear", digits.shape)
     with pytest.raises(aecore.DataError, match="There is no example"):
-        passing.encode(model, digits.test, np.array([len(digits.test)]))
+        inference.encode(model, digits.test, np.array([len(digits.test)]))
     with pytest.raises(aecore.DataError, match="cannot sample"):
-        passing.require(model, "sample")
+        inference.require(model, "sample")
 
 
 def test_batches_join_in_the_order_of_the_ids():
@@ -266,12 +268,12 @@ def test_batches_join_in_the_order_of_the_ids():
     model = aecore.build("linear", (1, 8, 8), code=1)
     model.encoder[1].weight.data.fill_(255 / 64), model.encoder[1].bias.data.zero_()
     ids = np.random.default_rng(0).permutation(1024)
-    codes = passing.encode(model, Images(pixels), ids)[:, 0]
+    codes = inference.encode(model, Images(pixels), ids)[:, 0]
     np.testing.assert_allclose(codes, ids % 256, atol=1e-2)
 
 
 def test_known_factors_are_told_or_it_is_said_that_there_are_none():
     sprites = load(DataSpec(name="sprites", limit=50)).test
-    assert passing.factors_of(sprites, [3, 1]).tolist() == sprites.factors(torch.tensor([3, 1])).tolist()
+    assert inference.factors_of(sprites, [3, 1]).tolist() == sprites.factors(torch.tensor([3, 1])).tolist()
     with pytest.raises(DataError, match="Choose sprites"):
-        passing.factors_of(load(DataSpec(name="digits8")).test, [0])
+        inference.factors_of(load(DataSpec(name="digits8")).test, [0])

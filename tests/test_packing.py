@@ -6,9 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from aecore import DataSpec, Plan, Run, RunError, runs
-from aecore.packing import BITS, LARGEST, LEAST, SCALE, pack, unpack
-from aecore.recipe import shrink
+from aecore import DataSpec, Plan, Run, RunError
+from aecore.nn.quantize import BITS, LARGEST, LEAST, SCALE, pack, unpack
+from aecore.runs.files import read_tensors
+from aecore.runs.library import create, pretrained
+from aecore.runs.session import Session
+from aecore.zoo import shrink
 
 
 @pytest.mark.parametrize("shape", [(64, 32), (33, 77), (5, 3, 31, 7), (3001, 1)])
@@ -22,8 +25,12 @@ def test_what_is_packed_comes_back_to_within_half_a_step_of_its_row(shape):
 
 
 def test_small_tensors_whole_numbers_and_zeros_are_kept():
-    tensors = {"bias": torch.randn(LEAST), "count": torch.tensor(3), "small": torch.randn(4, 4),
-               "zero": torch.zeros(64, 64)}  # fmt: skip
+    tensors = {
+        "bias": torch.randn(LEAST),
+        "count": torch.tensor(3),
+        "small": torch.randn(4, 4),
+        "zero": torch.zeros(64, 64),
+    }
     packed = pack(tensors)
     assert all(packed[name] is tensors[name] for name in ("bias", "count", "small"))
     assert torch.equal(unpack(packed, {"zero": torch.Size([64, 64])})["zero"], tensors["zero"])
@@ -34,9 +41,14 @@ def test_a_tensor_of_another_shape_stays_packed_and_is_named_by_the_run(tmp_path
     assert "w" not in unpack(packed, {"w": torch.Size([32, 64])}) and "w" not in unpack(
         packed, {"w": torch.Size([64, 9])}
     )
-    run = Run.create("vae", DataSpec(name="digits", limit=64), {"width": 64, "code": 4}, Plan(epochs=1, batch=32),
-                     path=tmp_path / "run")  # fmt: skip
-    run.execute()
+    run = create(
+        "vae",
+        DataSpec(name="digits", limit=64),
+        {"width": 64, "code": 4},
+        Plan(epochs=1, batch=32),
+        path=tmp_path / "run",
+    )
+    Session(run).train()
     full = run.model()
     (tmp_path / "small").mkdir()
     bits = shrink(run, tmp_path / "small" / "weights.safetensors")
@@ -54,6 +66,6 @@ def test_a_tensor_of_another_shape_stays_packed_and_is_named_by_the_run(tmp_path
 
 
 def test_the_published_examples_are_packed_where_their_pictures_agree():
-    files = [run.path / "weights.safetensors" for run in runs.pretrained()]
-    packed = [any(name.endswith(BITS) for name in runs.read_tensors(file)[0]) for file in files]
+    files = [run.path / "weights.safetensors" for run in pretrained()]
+    packed = [any(name.endswith(BITS) for name in read_tensors(file)[0]) for file in files]
     assert sum(packed) > len(files) / 2

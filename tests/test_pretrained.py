@@ -6,19 +6,18 @@ import re
 
 import pytest
 import torch
-from streamlit.testing.v1 import AppTest
 
-from aecore import CATALOG, Run
-from aecore.measure import passing, statistics
+from aecore import CATALOG, Run, inference, paths
+from aecore.measure import statistics
 from aecore.measure.reconstruction import mse
-from aecore.recipe import card, recipes, same
-from aecore.runs import PRETRAINED
-from aecore.train import evaluate
-from app import standing
+from aecore.training.loop import evaluate
+from aecore.zoo import card, recipes, same
+from app.pages import PAGES
+from tests.pages import app_at
 
-ROOT = PRETRAINED.parent
+ROOT = paths.PRETRAINED.parent
 RECIPES = {recipe["id"]: recipe for recipe in recipes()}
-VIEWS = {"run": set(), **{page: needs for page, _, _, needs in standing.LINKS}}
+VIEWS = {"run": frozenset(), **{page.key: page.needs for page in PAGES.values() if page.needs}}
 OPENINGS = [
     (identity, view)
     for identity, recipe in RECIPES.items()
@@ -29,11 +28,11 @@ OPENINGS = [
 
 @pytest.fixture(params=RECIPES)
 def run(request) -> Run:
-    return Run.open(PRETRAINED / request.param)
+    return Run.open(paths.PRETRAINED / request.param)
 
 
 def test_all_together_stay_small():
-    files = [file for file in PRETRAINED.rglob("*") if file.is_file()]
+    files = [file for file in paths.PRETRAINED.rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) < 63e6
 
 
@@ -54,8 +53,8 @@ def test_the_figure_on_its_card_is_what_the_weights_give(run):
     """
     split, model, card = run.data().test, run.model(), run.info.metrics
     if "encode" in run.entry.abilities:
-        ids = passing.first(split, 1000)
-        error = float(mse(passing.examples(split, ids).numpy(), passing.autoencode(model, split, ids)).mean())
+        ids = inference.first(split, 1000)
+        error = float(mse(inference.examples(split, ids).numpy(), inference.autoencode(model, split, ids)).mean())
         assert error == pytest.approx(card["mse"], rel=0.1)
     else:
         term = "nll" if "nll" in run.entry.terms else "adv"
@@ -83,10 +82,8 @@ def test_no_example_has_collapsed(run):
 
 @pytest.mark.parametrize(("identity", "view"), OPENINGS)
 def test_every_page_shows_every_example(identity, view):
-    run = Run.open(PRETRAINED / identity)
-    app = AppTest.from_file(str(ROOT / "app/main.py"), default_timeout=60)
-    app.query_params["run"] = run.info.id
-    app.switch_page(f"views/{view}.py").run()
+    run = Run.open(paths.PRETRAINED / identity)
+    app = app_at(view, {"run": run.info.id}).run()
     assert not app.exception and not app.error
     assert all("have collapsed to the prior" in warning.value for warning in app.warning)  # a true word, on Watch
     box = [widget.value for widget in app.selectbox if widget.key == "run-box"]

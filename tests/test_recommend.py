@@ -11,8 +11,14 @@ import torch
 from scipy.sparse import csr_matrix, random_array
 
 import aecore
-from aecore import Batch, DataError, FieldError, Plan, Training, packing, tasks
+from aecore import Batch, DataError, FieldError, Plan, Training, tasks
 from aecore.data import DataSpec, load, ratings
+from aecore.data.files import ratings as rating_files
+from aecore.data.files.ratings import from_path
+from aecore.data.sets import world as invented
+from aecore.data.sets.rating_sets import info
+from aecore.data.sets.world import ITEMS, TRAITS
+from aecore.nn import quantize
 from aecore.tasks import recommend
 from tests.test_exhibits import opened
 
@@ -22,7 +28,7 @@ QUICK = {"epochs": 40, "batch": 32, "lr": 5e-3}
 
 
 def small_world(seed: int = 3) -> ratings.Ratings:
-    return ratings.world(seed, 300, 120)
+    return invented.world(seed, 300, 120)
 
 
 def some(n: int = 6, items: int = 9, seed: int = 0) -> Batch:
@@ -38,7 +44,7 @@ GOOD = "userId,movieId,rating,timestamp\n1,10,4.0,0\n1,70,2.5,0\n9,10,5,0\n9,300
 
 def read(text: str | bytes, name: str = "ratings.csv", **beside: str) -> ratings.Ratings:
     files = {key.replace("_", ".", 1): value.encode("latin-1") for key, value in beside.items()}
-    return ratings.read({name: text if isinstance(text, bytes) else text.encode(), **files})
+    return rating_files.read({name: text if isinstance(text, bytes) else text.encode(), **files})
 
 
 def test_ids_with_gaps_become_rows_and_columns():
@@ -50,18 +56,31 @@ def test_ids_with_gaps_become_rows_and_columns():
 
 
 def test_the_grouplens_formats_are_read_with_titles_genres_and_traits():
-    data = read("196\t242\t3\t881250949\n186\t302\t3\t891717742\n196\t302\t1\t0\n", "u.data",
-                u_item="242|Kolya (1996)|24-Jan-1997||url|0|0|0|0|0|1|" + "|".join("0" * 13)
-                + "\n302|Caf\xe9|x||u|0|1|0|0|0|0|" + "|".join("0" * 13) + "\n",
-                u_user="196|49|M|writer|55105\n186|24|F|other|0\n")  # fmt: skip
+    data = read(
+        "196\t242\t3\t881250949\n186\t302\t3\t891717742\n196\t302\t1\t0\n",
+        "u.data",
+        u_item="242|Kolya (1996)|24-Jan-1997||url|0|0|0|0|0|1|"
+        + "|".join("0" * 13)
+        + "\n302|Caf\xe9|x||u|0|1|0|0|0|0|"
+        + "|".join("0" * 13)
+        + "\n",
+        u_user="196|49|M|writer|55105\n186|24|F|other|0\n",
+    )
     assert data.matrix.toarray().tolist() == [[0, 3], [3, 1]]
     assert data.titles == ("Kolya (1996)", "Café") and data.genre_names == ("Action", "Comedy")
     assert data.genres.tolist() == [[0, 1], [1, 0]]
     assert dict(zip(data.trait_names, data.traits.T.tolist(), strict=True)) == {
-        "woman": [1, 0], "under 25": [1, 0], "25 to 44": [0, 0], "45 and over": [0, 1]}  # fmt: skip
-    other = read("1::1193::5::978300760\n2::1193::4::0\n2::661::3::0\n", "ratings.dat",
-                 movies_dat="661::Giant (1996)::Animation|Musical\n1193::Cuckoo's (1975)::Drama\n",
-                 users_dat="1::F::1::10::48067\n2::M::56::16::70072\n")  # fmt: skip
+        "woman": [1, 0],
+        "under 25": [1, 0],
+        "25 to 44": [0, 0],
+        "45 and over": [0, 1],
+    }
+    other = read(
+        "1::1193::5::978300760\n2::1193::4::0\n2::661::3::0\n",
+        "ratings.dat",
+        movies_dat="661::Giant (1996)::Animation|Musical\n1193::Cuckoo's (1975)::Drama\n",
+        users_dat="1::F::1::10::48067\n2::M::56::16::70072\n",
+    )
     assert other.matrix.toarray().tolist() == [[0, 5], [3, 4]]
     assert other.titles[0] == "Giant (1996)" and other.genres.sum() == 3 and other.traits[:, 0].tolist() == [1, 0]
     third = read(GOOD, movies_csv='movieId,title,genres\n10,"One, two",Drama|War\n70,Three,War\n300,Four,Drama\n')
@@ -99,11 +118,11 @@ def test_folders_zips_and_nothing(tmp_path):
     with zipfile.ZipFile(tmp_path / "ml.zip", "w") as archive:
         archive.writestr("ml/ratings.csv", GOOD)
     for path in (tmp_path / "ml", tmp_path / "ml.zip", tmp_path / "ml" / "ratings.csv"):
-        assert ratings.from_path(path).matrix.nnz == 4
+        assert from_path(path).matrix.nnz == 4
     assert len(load(DataSpec(name="ratings", path=str(tmp_path / "ml"))).train) == 1
     (tmp_path / "none").mkdir()
     with pytest.raises(DataError, match="no file of ratings"):
-        ratings.from_path(tmp_path / "none")
+        from_path(tmp_path / "none")
     with pytest.raises(DataError, match="There is no"):
         load(DataSpec(name="ratings", path=str(tmp_path / "nowhere")))
     with pytest.raises(DataError, match=r"u\.data has 2 columns"):
@@ -113,12 +132,12 @@ def test_folders_zips_and_nothing(tmp_path):
 def test_movielens_is_named_with_its_remedy_and_read_from_an_archive(tmp_path, monkeypatch):
     monkeypatch.setenv("AECORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("AECORE_DATA", str(tmp_path))
-    assert not ratings.info("ml-100k").here and ratings.info("ml-100k").download_mb == 5
+    assert not info("ml-100k").here and info("ml-100k").download_mb == 5
     with pytest.raises(DataError, match=r"ml-100k.zip.*AECORE_DATA"):
         load("ml-100k")
     with zipfile.ZipFile(tmp_path / "ml-100k.zip", "w") as archive:
         archive.writestr("ml-100k/u.data", "1\t2\t3\t0\n1\t5\t4\t0\n2\t2\t1\t0\n7\t5\t1\t0\n")
-    assert ratings.info("ml-100k-items").here
+    assert info("ml-100k-items").here
     data = load("ml-100k-items")
     assert data.shape == (3,) and data.rows == "items" and data.kind == "ratings"
 
@@ -136,9 +155,9 @@ def test_the_worlds_truth_is_the_mean_of_its_ratings():
     assert set(np.unique(r)) <= {1, 2, 3, 4, 5} and len(set(world.titles)) == 120
     assert r.mean() > world.truth.mean() + 0.2  # people rate what they like
     assert np.diff(world.matrix.indptr).min() >= 1 and np.diff(world.transposed.indptr).min() >= 1
-    again = ratings.world.__wrapped__(3, 300, 120)
+    again = invented.world.__wrapped__(3, 300, 120)
     assert (again.matrix != world.matrix).nnz == 0 and again.titles == world.titles
-    assert (ratings.world(4, 300, 120).matrix != world.matrix).nnz > 0
+    assert (invented.world(4, 300, 120).matrix != world.matrix).nnz > 0
 
 
 def test_only_the_rows_of_a_minibatch_are_made_dense(monkeypatch):
@@ -162,9 +181,9 @@ def test_a_stored_rating_of_0_is_a_rating():
 
 def test_named_data_hold_out_other_users_or_other_films():
     data = load("ratings")
-    assert data.kind == "ratings" and data.shape == (ratings.ITEMS,) and data.attributes == ratings.TRAITS
+    assert data.kind == "ratings" and data.shape == (ITEMS,) and data.attributes == TRAITS
     batch = data.test.batch(torch.arange(3))
-    assert batch.y.tolist() == [-1, -1, -1] and batch.attributes.shape == (3, len(ratings.TRAITS))
+    assert batch.y.tolist() == [-1, -1, -1] and batch.attributes.shape == (3, len(TRAITS))
     assert len(load(DataSpec(name="ratings", limit=50)).train) == 50
     with pytest.raises(FieldError, match="ratings-items"):
         Training(aecore.build("i_autorec", data.shape, code=4), data, Plan(epochs=1), "cpu")
@@ -228,7 +247,7 @@ def test_side_information_reaches_input_and_hidden_layer():
     told = model.terms(Batch(x, y, mask, s), ("autoencoder",))["recon"]
     assert not torch.allclose(told, model.terms(Batch(x, y, mask), ("autoencoder",))["recon"])
     with pytest.raises(FieldError, match="side"):
-        Training(aecore.build("cfn", (ratings.ITEMS,), side=2), load("ratings"), Plan(epochs=1), "cpu")
+        Training(aecore.build("cfn", (ITEMS,), side=2), load("ratings"), Plan(epochs=1), "cpu")
 
 
 def test_cdae_counts_likes_and_draws_negatives():
@@ -358,7 +377,7 @@ def test_simple_methods_are_what_they_say():
 def test_ratings_are_predicted_better_than_by_means(key, share, seed):
     # Error by that of the best mean, seeds 0 to 2: U-AutoRec 0.911, 0.916, 0.906; I-AutoRec 0.835, 0.822, 0.834; CFN
     # 0.846, 0.838, 0.845.
-    known, asked = recommend.hold_out(ratings.world().matrix, 0.1, seed)
+    known, asked = recommend.hold_out(invented.world().matrix, 0.1, seed)
     means = [recommend.rmse(recommend.Mean(of).fit(known).predict(known), asked) for of in ("all", "users", "items")]
     plan = {**QUICK, "epochs": 150, "lr": 1e-2} if key == "i_autorec" else QUICK
     found = recommend.AutoencoderOf(key, plan=plan, seed=seed, code=32, lam=0.05).fit(known)
@@ -370,7 +389,7 @@ def test_ratings_are_predicted_better_than_by_means(key, share, seed):
 def test_rankings_of_unseen_users_beat_popularity(key, recall, ndcg, seed):
     # By those of popularity, seeds 0 to 2: CDAE's recall 1.16, 1.16, 1.18 and NDCG 1.23, 1.20, 1.20; Mult-VAE's 1.10,
     # 1.11, 1.11 and 1.17, 1.15, 1.15.
-    split = recommend.hold_out_users(ratings.world().matrix, 0.3, 0.8, seed)
+    split = recommend.hold_out_users(invented.world().matrix, 0.3, 0.8, seed)
     wanted = recommend.likes(split.asked)
     scores = []
     for method in (recommend.Popular(), recommend.AutoencoderOf(key, plan={**QUICK, "batch": 64}, seed=seed)):
@@ -385,7 +404,7 @@ def test_activations_are_what_they_are_called_and_a_sigmoid_reaches_the_range_of
     for f in ("identity", "sigmoid"):
         for g in ("identity", "sigmoid"):
             model = aecore.build("u_autorec", (3,), code=4, f=f, g=g)
-            model.refresh(ratings.Rows(matrix), 0.0)
+            model.on_epoch_start(ratings.Rows(matrix), 0.0)
             bend = {"identity": lambda v: v, "sigmoid": torch.sigmoid}
             (V, mu), (W, b) = ((layer.weight, layer.bias) for layer in (model.encoder[1], model.decoder))
             h = W @ bend[g](V @ r[0] + mu) + b
@@ -415,32 +434,40 @@ def test_a_file_of_numbers_and_one_of_words_say_the_same():
     lines = [(3, 9, 4.5), (3, 2, 1.0), (8, 9, 2.0), (11, 2, 3.5)]
     numbers = "userId,movieId,rating,timestamp\n" + "\n".join(f"{u},{i},{r},1" for u, i, r in lines)
     words = "userId,movieId,rating,timestamp\n" + "\n".join(f"{u},{i},{r},now" for u, i, r in lines)
-    one, two = (ratings.read({"ratings.csv": text.encode()}) for text in (numbers, words))
+    one, two = (rating_files.read({"ratings.csv": text.encode()}) for text in (numbers, words))
     assert (one.matrix != two.matrix).nnz == 0 and one.titles == two.titles
     tab = "\n".join(f"{u}\t{i}\t{int(r)}\t1" for u, i, r in lines).encode()
-    assert ratings.read({"u.data": tab}).matrix.shape == one.matrix.shape
+    assert rating_files.read({"u.data": tab}).matrix.shape == one.matrix.shape
 
 
 def test_ids_that_begin_with_a_zero_are_names_of_their_own():
-    read = ratings.read({"ratings.csv": b"user,item,rating\n007,1,5\n7,1,2\n7,2,3\n"})
+    read = rating_files.read({"ratings.csv": b"user,item,rating\n007,1,5\n7,1,2\n7,2,3\n"})
     assert read.matrix.shape == (2, 2)
-    large = ratings.read({"ratings.csv": b"user,item,rating\n18446744073709551615,1,5\n18446744073709551614,2,2\n"})
+    large = rating_files.read(
+        {"ratings.csv": b"user,item,rating\n18446744073709551615,1,5\n18446744073709551614,2,2\n"}
+    )
     assert large.matrix.shape == (2, 2)
 
 
-@pytest.mark.parametrize(("name", "content"), [
-    ("movies.csv", b"movieId,title\n1,One\n"), ("movies.csv", b""), ("u.item", b"1|One\n\n2\n"),
-    ("movies.csv", "movieId,title,genres\n1,Amélie,Comedy\n".encode("latin-1")), ("u.user", b"1|old|F|x|1\n"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("movies.csv", b"movieId,title\n1,One\n"),
+        ("movies.csv", b""),
+        ("u.item", b"1|One\n\n2\n"),
+        ("movies.csv", "movieId,title,genres\n1,Amélie,Comedy\n".encode("latin-1")),
+        ("u.user", b"1|old|F|x|1\n"),
+    ],
+)
 def test_what_stands_beside_the_ratings_is_read_or_refused_in_a_sentence(name, content):
     files = {"ratings.csv": b"user,item,rating\n1,1,5\n2,1,2\n2,2,3\n", name: content}
     with pytest.raises(DataError, match=r"beside ratings\.csv could not be read"):
-        ratings.read(files)
+        rating_files.read(files)
 
 
 def test_films_of_one_title_and_films_without_a_genre_are_kept_apart():
     films = b"movieId,title,genres\n1,Twins,Comedy\n2,Twins,Drama\n"
-    read = ratings.read({"ratings.csv": b"user,item,rating\n1,1,5\n2,2,2\n2,3,3\n", "movies.csv": films})
+    read = rating_files.read({"ratings.csv": b"user,item,rating\n1,1,5\n2,2,2\n2,3,3\n", "movies.csv": films})
     assert read.titles == ("Twins [1]", "Twins [2]", "film 3") and read.genres[2].sum() == 0
 
 
@@ -462,7 +489,7 @@ def test_a_study_that_cannot_be_made_says_so_before_it_trains(tmp_path, monkeypa
 def test_weights_pass_through_text_and_a_rating_taken_away_is_seen():
     model = aecore.build("cfn", (9,), code=3).eval()
     again = aecore.build("cfn", (9,), 7, code=3).eval()
-    again.load_state_dict(packing.from_text(packing.to_text(model.state_dict())))
+    again.load_state_dict(quantize.from_text(quantize.to_text(model.state_dict())))
     x = some().x[1].numpy()
     assert torch.allclose(model.encode(torch.tensor(x)[None]), again.encode(torch.tensor(x)[None]), atol=2e-3)
     rated, gain = recommend.without(model, x, 4)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from aecore import DataError, FieldError, tasks
+from aecore import DataError, FieldError, inference, tasks
 from aecore.data import load
 from aecore.data.base import DataSpec
-from aecore.measure import passing
 from aecore.tasks import reduce
 from tests.test_exhibits import opened
 
@@ -61,8 +60,8 @@ def test_an_autoencoder_sees_only_the_images_it_is_given():
     assert seconds > 0
     errors = []
     for some in (ids, np.arange(40, 200)):
-        x = passing.examples(data.train, some).numpy()
-        errors.append(float(np.square(x - passing.autoencode(model, data.train, some)).mean()))
+        x = inference.examples(data.train, some).numpy()
+        errors.append(float(np.square(x - inference.autoencode(model, data.train, some)).mean()))
     seen, unseen = errors
     assert seen < unseen
 
@@ -95,7 +94,7 @@ def test_the_stored_study_says_what_the_chapter_says():
 def test_stored_places_have_the_way_back_that_their_figures_were_taken_on():
     found, data = tasks.stored("reduce", {}), load(DataSpec())
     assert found is not None
-    x = passing.examples(data.train, np.array(found["images"])).numpy()
+    x = inference.examples(data.train, np.array(found["images"])).numpy()
     for row in found["rows"]:
         back = reduce.restore(found, row, data, np.array(row["points"], np.float32).T)
         assert (back is None) == (row["restored"] is None), row["name"]

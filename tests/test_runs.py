@@ -12,7 +12,13 @@ import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
 
-from aecore import DataSpec, FieldError, Plan, Run, RunError, runs
+from aecore import DataSpec, FieldError, Plan, Run, RunError
+from aecore.runs import files, session
+from aecore.runs.files import read_tensors
+from aecore.runs.folder import os
+from aecore.runs.library import broken, create, find, scan
+from aecore.runs.session import Session
+from aecore.settings import parse
 
 DATA = DataSpec(name="digits", size=8, limit=200)
 PLAN = Plan(epochs=3, batch=20, held_out=50)
@@ -34,14 +40,14 @@ def one_thread(monkeypatch, tmp_path):
 
 def new(folder: Path, case: str = "vae", **more) -> Run:
     model, params = CASES[case]
-    return Run.create(model, DATA, params, PLAN, path=folder, **more)
+    return create(model, DATA, params, PLAN, path=folder, **more)
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory) -> Run:
     torch.set_num_threads(1)
     run = new(tmp_path_factory.mktemp("runs") / "whole")
-    assert run.execute("cpu") == "done"
+    assert Session(run).train("cpu") == "done"
     return run
 
 
@@ -52,7 +58,7 @@ def copy(trained, tmp_path) -> Run:
 
 
 def weights(run: Run) -> dict[str, torch.Tensor]:
-    return runs.read_tensors(run.path / "weights.safetensors")[0]
+    return read_tensors(run.path / "weights.safetensors")[0]
 
 
 def curves(run: Run) -> list[dict]:
@@ -98,11 +104,11 @@ def test_a_copied_folder_is_a_run_of_its_own(copy, trained):
 
 
 def test_ids_do_not_walk_through_the_disk():
-    run = Run.create("vae", DATA)
-    assert runs.find(run.info.id).info == run.info
+    run = create("vae", DATA)
+    assert find(run.info.id).info == run.info
     for bad in ("../" + run.info.id, "", ".", "nobody", f"{run.info.id}/"):
         with pytest.raises(RunError, match="There is no run"):
-            runs.find(bad)
+            find(bad)
 
 
 # --- exact resume ---------------------------------------------------------------------------------------------
@@ -112,14 +118,14 @@ def test_ids_do_not_walk_through_the_disk():
 def test_paused_and_resumed_is_as_never_paused(case, tmp_path, trained):
     whole = trained if case == "vae" else new(tmp_path / "whole", case)
     if whole is not trained:
-        whole.execute("cpu")
+        Session(whole).train("cpu")
     pieces = new(tmp_path / "pieces", case)
     for last in (4, 17):
         wish = iter(["", "", "pause"])
-        assert pieces.execute("cpu", command=lambda: next(wish, "pause")) == "paused", last  # noqa: B023
+        assert Session(pieces).train("cpu", command=lambda: next(wish, "pause")) == "paused", last  # noqa: B023
         assert Run.open(pieces.path).info.status == "paused"
         assert pieces.model()
-    assert pieces.execute("cpu") == "done"
+    assert Session(pieces).train("cpu") == "done"
     assert same(whole, pieces) and curves(whole) == curves(pieces)
     assert whole.steps("snapshots") == pieces.steps("snapshots") and whole.steps("preview") == pieces.steps("preview")
 
@@ -130,29 +136,29 @@ def test_what_came_after_the_checkpoint_is_dropped_and_done_again(tmp_path, trai
 
     def kill(row, training):
         if row["step"] == 12:
-            monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 1e9)  # the last checkpoint was at the row before
+            monkeypatch.setattr(session, "CHECKPOINT_SECONDS", 1e9)  # the last checkpoint was at the row before
         if row["step"] >= 22:
             raise Killed
 
-    monkeypatch.setattr(runs, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(session, "CHECKPOINT_SECONDS", 0.0)
     run = new(tmp_path / "killed")
     with pytest.raises(Killed):
-        run.execute("cpu", kill)
+        Session(run).train("cpu", kill)
     killed = Run.open(run.path)
     assert killed.info.status == "running" and not killed.busy()
     assert killed.rows()[0][-1]["step"] == 22
     assert killed.cut_off() and killed.info.status == "paused" and "Resume" in killed.info.reason
     assert not killed.cut_off()
-    assert killed.execute("cpu") == "done"
+    assert Session(killed).train("cpu") == "done"
     assert same(killed, trained) and curves(killed) == curves(trained)
 
 
 def test_changed_data_are_not_resumed_silently(tmp_path):
     run = new(tmp_path / "run")
-    run.execute("cpu", command=lambda: "stop")
+    Session(run).train("cpu", command=lambda: "stop")
     assert run.info.status == "stopped"
     run.save(data=DataSpec(name="digits", size=8, limit=160))
-    assert run.execute("cpu") == "failed"
+    assert Session(run).train("cpu") == "failed"
     assert "200 training examples then, 160 now" in run.info.reason
 
 
@@ -165,11 +171,11 @@ def test_only_one_process_trains_a_run(tmp_path):
     def again(row, training):
         other = Run.open(run.path)
         assert other.busy() and not other.cut_off()
-        with pytest.raises(RunError, match="in use"), other._locked("busy", 0.0):
+        with pytest.raises(RunError, match="in use"), other.locked("busy", 0.0):
             pass
 
     assert not run.busy()
-    run.execute("cpu", again, command=lambda: "pause")
+    Session(run).train("cpu", again, command=lambda: "pause")
     assert not run.busy()
 
 
@@ -181,7 +187,7 @@ def test_changes_of_two_readers_do_not_undo_each_other(tmp_path):
     assert (info.title, info.order) == ("new", 3.0)
     assert two.save(only_from=("queued",), status="paused") and not one.save(only_from=("queued",), status="running")
     assert one.info.status == "paused"
-    assert one.execute("cpu", only_from=("queued",)) == "paused" and not one.rows()[0]
+    assert Session(one).train("cpu", only_from=("queued",)) == "paused" and not one.rows()[0]
 
 
 # --- disk full ------------------------------------------------------------------------------------------------
@@ -198,11 +204,11 @@ def test_a_full_disk_ends_the_run_with_a_sentence_and_loses_nothing(tmp_path, tr
         save_file(tensors, path, metadata)
 
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "save_file", full)
-        assert run.execute("cpu") == "failed"
+        patch.setattr(files, "save_file", full)
+        assert Session(run).train("cpu") == "failed"
     assert "The disk is full. Free some space, then resume." in Run.open(run.path).info.reason
     assert run.model() and not list(run.path.rglob("*.tmp"))
-    assert run.execute("cpu") == "done" and same(run, trained)
+    assert Session(run).train("cpu") == "done" and same(run, trained)
 
 
 def test_a_disk_too_full_to_say_so_still_leaves_a_readable_folder(tmp_path, trained, monkeypatch):
@@ -212,14 +218,14 @@ def test_a_disk_too_full_to_say_so_still_leaves_a_readable_folder(tmp_path, trai
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        stop_here = lambda row, training: row["step"] >= 9 and patch.setattr(runs.os, "replace", full)  # noqa: E731
+        stop_here = lambda row, training: row["step"] >= 9 and patch.setattr(os, "replace", full)  # noqa: E731
         with pytest.raises(RunError, match=r"disk is full. Free some space"):
-            run.execute("cpu", stop_here)
+            Session(run).train("cpu", stop_here)
         with pytest.raises(RunError, match="disk is full"):
             run.save(title="new")
     found = Run.open(run.path)
     assert found.info.status == "running" and found.info.title != "new" and found.model()
-    assert found.cut_off() and found.execute("cpu") == "done" and same(found, trained)
+    assert found.cut_off() and Session(found).train("cpu") == "done" and same(found, trained)
 
 
 def test_a_full_disk_at_a_row_is_told_too(tmp_path, monkeypatch):
@@ -228,7 +234,7 @@ def test_a_full_disk_at_a_row_is_told_too(tmp_path, monkeypatch):
     def full(row, training):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    assert run.execute("cpu", full) == "failed" and run.info.reason.startswith("The disk is full.")
+    assert Session(run).train("cpu", full) == "failed" and run.info.reason.startswith("The disk is full.")
 
 
 # --- folders that are not as they should be -------------------------------------------------------------------
@@ -252,21 +258,21 @@ def test_a_broken_run_json_is_told_and_does_not_hide_the_others(tmp_path, traine
     (tmp_path / "bad/run.json").write_text(text)
     with pytest.raises(RunError, match=says):
         Run.open(tmp_path / "bad")
-    assert [run.info.id for run in runs.scan(tmp_path)] == ["good"]
-    assert [path.name for path, _ in runs.broken(tmp_path)] == ["bad"]
+    assert [run.info.id for run in scan(tmp_path)] == ["good"]
+    assert [path.name for path, _ in broken(tmp_path)] == ["bad"]
 
 
 @pytest.mark.parametrize("field", ["code", "width"])
 def test_numbers_that_are_none_are_refused(copy, field, tmp_path):
     with pytest.raises(FieldError, match=f"{field}: nan is not allowed; give a whole number from"):
-        Run.create("vae", DATA, {field: float("nan")}, path=tmp_path / "new")
+        create("vae", DATA, {field: float("nan")}, path=tmp_path / "new")
     assert not (tmp_path / "new").exists()
     raw = json.loads((copy.path / "run.json").read_text())
     raw["params"][field] = float("nan")
     (copy.path / "run.json").write_text(json.dumps(raw))
     with pytest.raises(RunError, match=f"{field}: nan is not allowed"):
         Run.open(copy.path).model()
-    assert copy.execute("cpu", only_from=("done",)) == "failed" and field in copy.info.reason
+    assert Session(copy).train("cpu", only_from=("done",)) == "failed" and field in copy.info.reason
 
 
 def _cut(path):
@@ -282,12 +288,12 @@ def _foreign(path):
 
 
 def _shapes(path):
-    tensors = runs.read_tensors(path)[0]
+    tensors = read_tensors(path)[0]
     save_file({name: torch.zeros(2, 2) for name in tensors}, path)
 
 
 def _nan(path):
-    tensors = runs.read_tensors(path)[0]
+    tensors = read_tensors(path)[0]
     save_file({name: torch.full_like(value, float("nan")) for name, value in tensors.items()}, path)
 
 
@@ -312,9 +318,9 @@ def test_weights_that_do_not_fit_are_told(copy, damage, says):
 @pytest.mark.parametrize("damage", [_cut, _text, _foreign, _shapes])
 def test_a_damaged_checkpoint_fails_with_a_sentence(tmp_path, damage):
     run = new(tmp_path / "run")
-    run.execute("cpu", command=lambda: "pause")
+    Session(run).train("cpu", command=lambda: "pause")
     damage(run.path / "resume/state.safetensors")
-    assert run.execute("cpu") == "failed"
+    assert Session(run).train("cpu") == "failed"
     assert "state.safetensors" in run.info.reason and "\n" not in run.info.reason
     assert run.model()
 
@@ -340,9 +346,9 @@ def test_settings_name_the_field_and_what_is_allowed(tmp_path):
         (DataSpec, {"size": 4}, "size: 4 is not allowed; it must be greater than or equal to 8"),
     ]:
         with pytest.raises(FieldError, match=says):
-            runs.parse(kind, values)
+            parse(kind, values)
     with pytest.raises(FieldError, match="there is no 'nope'; choose one of"):
-        Run.create("nope", DATA, path=tmp_path / "x")
+        create("nope", DATA, path=tmp_path / "x")
     new(tmp_path / "run")
     with pytest.raises(RunError, match="already holds a run"):
         new(tmp_path / "run")

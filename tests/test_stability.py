@@ -11,8 +11,8 @@ import pytest
 import torch
 
 from aecore import CATALOG, DataSpec, Plan, Training
+from aecore.catalog import seeded_build
 from aecore.data import load
-from aecore.runs import seeded_build
 from tests.study import signs
 
 STEPS = 30

@@ -7,14 +7,23 @@ import math
 import numpy as np
 import pytest
 
-from aecore import RunError, recipe, sweeps
-from aecore.runs import PRETRAINED, Run, find
+from aecore import RunError, paths, zoo
+from aecore.runs import sweeps
+from aecore.runs.folder import Run
+from aecore.runs.library import find
 
 RECIPE = {
-    "id": "tiny", "title": "Tiny", "model": "beta_vae", "data": {"name": "digits8", "limit": 300}, "vary": "beta",
-    "values": [1.0, 4.0, 16.0], "seeds": 2, "params": {"code": 2, "width": 16}, "plan": {"epochs": 1, "batch": 50},
+    "id": "tiny",
+    "title": "Tiny",
+    "model": "beta_vae",
+    "data": {"name": "digits8", "limit": 300},
+    "vary": "beta",
+    "values": [1.0, 4.0, 16.0],
+    "seeds": 2,
+    "params": {"code": 2, "width": 16},
+    "plan": {"epochs": 1, "batch": 50},
     "symbol": "β",
-}  # fmt: skip
+}
 WHOLE = sweeps.recipes()
 
 
@@ -26,17 +35,17 @@ def places(tmp_path, monkeypatch):
 
 
 def test_a_sweep_is_trained_once_and_goes_on_where_it_was_cut_off(places, capsys):
-    recipe.train_sweep({**RECIPE, "seeds": 1, "values": [1.0]}, 0, places / "work")
+    zoo.train_sweep({**RECIPE, "seeds": 1, "values": [1.0]}, 0, places / "work")
     assert len(sweeps.figures("tiny")) == 1
     with pytest.raises(RunError, match=r"tiny-2, tiny-3.*make pretrained"):
         sweeps.sweep("tiny")
-    recipe.train_sweep(RECIPE, 0, places / "work")
+    zoo.train_sweep(RECIPE, 0, places / "work")
     found = sweeps.sweep("tiny")
     assert capsys.readouterr().out.count("tiny: beta") == 6
-    recipe.train_sweep(RECIPE, 0, places / "work")
+    zoo.train_sweep(RECIPE, 0, places / "work")
     assert "tiny: beta" not in capsys.readouterr().out
     changed = {**RECIPE, "plan": {"epochs": 1, "batch": 100}}
-    recipe.train_sweep(changed, 0, places / "work")
+    zoo.train_sweep(changed, 0, places / "work")
     assert capsys.readouterr().out.count("tiny: beta") == 6  # a recipe that changed is trained anew
 
     assert found.values == (1.0, 4.0, 16.0) and [run.info.params["beta"] for run in found.runs] == [1.0, 4.0, 16.0]
@@ -50,12 +59,17 @@ def test_a_sweep_is_trained_once_and_goes_on_where_it_was_cut_off(places, capsys
 
 def test_a_sweep_of_models_is_named_by_them(places, monkeypatch):
     several = {
-        **RECIPE, "vary": "model", "seeds": 1, "params": {"code": 2, "width": 16}, "models": [
-            {"title": "plain", "model": "deep"}, {"title": "heavy", "model": "beta_vae", "params": {"beta": 9.0}},
+        **RECIPE,
+        "vary": "model",
+        "seeds": 1,
+        "params": {"code": 2, "width": 16},
+        "models": [
+            {"title": "plain", "model": "deep"},
+            {"title": "heavy", "model": "beta_vae", "params": {"beta": 9.0}},
         ],
-    }  # fmt: skip
+    }
     monkeypatch.setattr(sweeps, "recipes", lambda: [several])
-    recipe.train_sweep(several, 0, places / "work")
+    zoo.train_sweep(several, 0, places / "work")
     found = sweeps.sweep("tiny")
     assert found.values == ("plain", "heavy") and found.vary == "model"
     assert [run.info.model for run in found.runs] == ["deep", "beta_vae"]
@@ -72,9 +86,9 @@ def test_an_unknown_sweep_is_named():
 def test_the_sweeps_that_come_with_the_project_are_whole_and_true_to_their_recipes(identity):
     single = next(found for found in WHOLE if found["id"] == identity)
     known = {(row["value"], row["seed"]): row["recipe"] for row in sweeps.figures(identity)}
-    assert known == {(value, seed): recipe.digest(one) for value, seed, one in sweeps.expand(single)}
+    assert known == {(value, seed): zoo.digest(one) for value, seed, one in sweeps.expand(single)}
     for run in sweeps.sweep(identity).runs:
-        assert run.pretrained and find(run.info.id).path == run.path and run.path.is_relative_to(PRETRAINED)
+        assert run.pretrained and find(run.info.id).path == run.path and run.path.is_relative_to(paths.PRETRAINED)
         model = Run.open(run.path).model()
         own = [weight for name, weight in model.named_parameters() if not name.startswith("eye.")]  # a DFC-VAE's judge
         assert sum(weight.numel() for weight in own) <= 150_000

@@ -8,10 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from aecore import DataError, tasks
+from aecore import DataError, inference, tasks
 from aecore.__main__ import main
-from aecore.data import table
-from aecore.measure import passing
+from aecore.data.files import table
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +29,7 @@ def heaps(tmp_path_factory) -> str:
 def test_a_table_becomes_data_with_a_quarter_held_out(heaps):
     data = table.load(heaps, "kind")
     assert (data.shape, data.classes, len(data.train), len(data.test)) == ((5,), ("x", "y", "z"), 68, 22)
-    x = passing.examples(data.train, passing.first(data.train)).numpy()
+    x = inference.examples(data.train, inference.first(data.train)).numpy()
     assert np.allclose(x.mean(0), 0.5, atol=1e-5) and np.allclose(x.std(0), 1 / table.MARGIN, atol=1e-4)
     assert data.train.labels is not None and set(data.train.labels) == {0, 1, 2}
     whole = table.load(heaps, "kind", held_out=0)
@@ -50,18 +49,22 @@ def test_clusters_of_a_table_are_found_and_every_line_gets_one(heaps):
 
 
 def test_a_table_is_classified_by_a_few_of_its_lines(heaps):
-    found = tasks.compute("classify", {"data": "table", "path": heaps, "label": "kind", "labels_per_class": 3,
-                                       "seeds": 1})  # fmt: skip
+    found = tasks.compute(
+        "classify", {"data": "table", "path": heaps, "label": "kind", "labels_per_class": 3, "seeds": 1}
+    )
     assert found["classes"] == ["x", "y", "z"] and found["labels"] == 9 and "mixture encoder" not in found["methods"]
     assert min(m["accuracy"][0] for m in found["methods"].values()) > 0.9
 
 
-@pytest.mark.parametrize(("lines", "label", "words"), [
-    (["a,b,kind", *["1,2,x", "2,1,x"] * 20], "kind", "with two classes or more"),
-    (["a,b", *["1,2", "2,1"] * 20], "", "give label=COLUMN"),
-    (["a,b,kind", *["1,2,x", "2,1,y"] * 20, "3,3,z"], "kind", "The class z has too few lines"),
-    (["a,b,kind", "1,2,x", "2,1,y"], "kind", "2 lines; at least 20"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("lines", "label", "words"),
+    [
+        (["a,b,kind", *["1,2,x", "2,1,x"] * 20], "kind", "with two classes or more"),
+        (["a,b", *["1,2", "2,1"] * 20], "", "give label=COLUMN"),
+        (["a,b,kind", *["1,2,x", "2,1,y"] * 20, "3,3,z"], "kind", "The class z has too few lines"),
+        (["a,b,kind", "1,2,x", "2,1,y"], "kind", "2 lines; at least 20"),
+    ],
+)
 def test_tables_that_cannot_be_classified_are_refused_in_a_sentence(tmp_path, lines, label, words):
     path = tmp_path / "bad.csv"
     path.write_text("\n".join(lines), encoding="utf-8")
@@ -84,10 +87,15 @@ def test_the_command_line_takes_a_table(heaps, capsys):
     assert "one column of words can be named as the label" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize(("content", "words"), [
-    ('a,b\n1,"2\n3,4\n', "no number"), (b"a,b\n1,1e39\n2,3\n", "no number"),
-    ("a,b\n1,\"" + "2" * 140_000, "quotation mark"), ("a,b\n" + "0.1,0.7\n" * 30, "All lines of the table are alike"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ('a,b\n1,"2\n3,4\n', "no number"),
+        (b"a,b\n1,1e39\n2,3\n", "no number"),
+        ('a,b\n1,"' + "2" * 140_000, "quotation mark"),
+        ("a,b\n" + "0.1,0.7\n" * 30, "All lines of the table are alike"),
+    ],
+)
 def test_odd_tables_are_refused_in_a_sentence(content, words):
     with pytest.raises(DataError, match=words):
         table.read(content if isinstance(content, bytes) else content.encode())
@@ -112,8 +120,11 @@ def test_a_path_with_a_comma_is_a_path_and_one_without_its_setting_is_refused(he
     odd.write_bytes(Path(heaps).read_bytes())
     assert main(["cluster", "look=table", f"path={odd}", "label=kind", "seeds=1", "--json"]) == 0
     capsys.readouterr()
-    for said, words in ((["cluster", f"path={heaps}"], "look=table"), (["reduce", f"path={heaps}"], "data=table"),
-                        (["detect", f"path={heaps}"], "data=table or data=images")):  # fmt: skip
+    for said, words in (
+        (["cluster", f"path={heaps}"], "look=table"),
+        (["reduce", f"path={heaps}"], "data=table"),
+        (["detect", f"path={heaps}"], "data=table or data=images"),
+    ):
         assert main(said) == 2 and words in capsys.readouterr().err
 
 

@@ -11,11 +11,16 @@ from pydantic import ValidationError
 from torch import nn
 
 import aecore
-from aecore import Batch, DataError, DataSpec, Diverged, FieldError, Plan, Run, RunError, Training, bench
+from aecore import Batch, DataError, DataSpec, Diverged, FieldError, Plan, Run, RunError, Training
+from aecore.bench import cases
+from aecore.bench.cases import ROW, race
 from aecore.data import load
-from aecore.explore import export
 from aecore.models.base import Autoencoder, Model, Player, total
-from aecore.train import MARKS, evaluate, losses, marks, mix
+from aecore.runs import export
+from aecore.runs.library import create
+from aecore.runs.session import Session
+from aecore.training.loop import evaluate, losses
+from aecore.training.plan import EVAL_STEPS, eval_steps, fold_in
 from tests import conftest, naive
 
 WIDTH = {"code": 3, "width": 16}
@@ -79,11 +84,11 @@ class Exploding(Autoencoder):
 
 
 def test_mix_gives_distinct_unrelated_seeds():
-    found = [mix(seed, stream, step) for seed in range(20) for stream in range(3) for step in range(200)]
+    found = [fold_in(seed, stream, step) for seed in range(20) for stream in range(3) for step in range(200)]
     assert len(set(found)) == len(found)
     assert all(0 <= value < 2**63 for value in found)
-    assert mix(1, 2, 3) == mix(1, 2, 3) != mix(1, 3, 2)
-    ones = [bin(mix(0, 1, step) ^ mix(0, 1, step + 1)).count("1") for step in range(300)]
+    assert fold_in(1, 2, 3) == fold_in(1, 2, 3) != fold_in(1, 3, 2)
+    ones = [bin(fold_in(0, 1, step) ^ fold_in(0, 1, step + 1)).count("1") for step in range(300)]
     assert sum(ones) / len(ones) == pytest.approx(31.5, abs=1)  # neighbours share no more bits than chance
 
 
@@ -171,7 +176,9 @@ def test_simultaneous_players_see_the_same_weights():
     for reverse in (False, True):
         model = aecore.build("aae", (1, 8, 8), **WIDTH)
         names = list(model.players())
-        model.turns = lambda progress, names=names, reverse=reverse: (tuple(names[::-1] if reverse else names),)
+        model.update_schedule = lambda progress, names=names, reverse=reverse: (
+            tuple(names[::-1] if reverse else names),
+        )
         trained(model, epochs=1)
         found.append(weights(model))
     # the encoder has two players: moves add up, and rounding may differ with their order
@@ -200,11 +207,11 @@ def test_total_and_losses_are_the_weighted_sums():
 
 @pytest.mark.parametrize(("draws", "per_epoch"), [(10, 10), (780, 78), (100_000, 100), (3, 1)])
 def test_marks_are_dense_at_first_and_include_the_end(draws, per_epoch):
-    found = marks(draws, per_epoch)
+    found = eval_steps(draws, per_epoch)
     assert found == sorted(set(found)) and found[-1] == draws and found[0] >= 1
-    assert len(found) <= MARKS + 62
+    assert len(found) <= EVAL_STEPS + 62
     if draws > 500:
-        assert found[1] - found[0] < draws / MARKS / 4
+        assert found[1] - found[0] < draws / EVAL_STEPS / 4
 
 
 def test_rows_count_steps_epochs_and_seconds():
@@ -260,13 +267,13 @@ def test_resumed_from_a_folder_the_weights_are_bitwise_the_same():
     plan = Plan(epochs=2, batch=8, held_out=16, precision="fp32")
     data = conftest.images()
     model = aecore.build("aae", data.shape, **WIDTH)
-    run = Run.create("aae", DataSpec(name="digits"), WIDTH, plan)
+    run = create("aae", DataSpec(name="digits"), WIDTH, plan)
     training = Training(model, data, plan, "cpu")
     for row in training:
         if row["step"] == 3:
-            run.checkpoint(training)
+            Session(run).checkpoint(training)
     again = Training(aecore.build("aae", data.shape, seed=9, **WIDTH), data, plan, "cpu")
-    assert run.restore(again) and again.step == 3
+    assert Session(run).restore(again) and again.step == 3
     list(again)
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), again.model.parameters(), strict=True))
 
@@ -290,14 +297,14 @@ def test_resumed_what_adam_remembers_lies_in_memory_as_the_weights_do():
 def test_divergence_names_the_term_and_keeps_the_checkpointed_weights(how, term):
     model = Exploding(how)
     training = Training(model, conftest.images(), Plan(epochs=2, batch=8), "cpu")
-    run = Run.create("deep", DataSpec(name="digits"))
+    run = create("deep", DataSpec(name="digits"))
     with pytest.raises(Diverged, match=term) as caught:
         for _ in training:
-            run.checkpoint(training)
+            Session(run).checkpoint(training)
             kept = weights(model)
     assert caught.value.term == term and "step 3" in str(caught.value) and "lower learning rate" in str(caught.value)
     fresh = Training(Exploding(), conftest.images(), Plan(epochs=2, batch=8), "cpu")
-    assert run.restore(fresh) and fresh.step == 2
+    assert Session(run).restore(fresh) and fresh.step == 2
     assert all(torch.equal(kept[name], p) and p.isfinite().all() for name, p in fresh.model.named_parameters())
 
 
@@ -319,10 +326,10 @@ def test_the_bench_counts_its_steps(monkeypatch):
     counted, one = [], Training._round
     monkeypatch.setattr(Training, "_round", lambda self, players: (counted.append(1), one(self, players)))
     data = conftest.images()
-    bench.ours(aecore.build("deep", data.shape, **WIDTH), data, "fp32")(2 * bench.ROW)
-    assert len(counted) == 2 * bench.ROW
+    cases.ours(aecore.build("deep", data.shape, **WIDTH), data, "fp32")(2 * ROW)
+    assert len(counted) == 2 * ROW
     with pytest.raises(ValueError, match="multiple"):
-        bench.race(print, print, block=bench.ROW + 1)
+        race(print, print, block=ROW + 1)
 
 
 # --- an encoder that is held ------------------------------------------------------------------------------------------
@@ -334,32 +341,34 @@ def test_an_encoder_of_another_model_is_held_and_what_follows_it_is_trained():
     x = data.test.batch(torch.arange(5)).x
     for key, more in (("pixelcnn_decoder", {"maps": 8, "layers": 1}), ("deep", {}), ("vae", {})):
         model = aecore.build(key, (1, 8, 8), 5, code=3, net="dense", width=16, **more)
-        aecore.take_encoder(model, vae)
+        aecore.freeze_encoder_from(model, vae)
         assert torch.allclose(model.eval().encode(x), vae.encode(x), atol=1e-6), key
         before = [p.clone() for p in model.parameters()]
         for _ in Training(model, data, Plan(epochs=1, batch=32, precision="fp32"), "cpu"):
             pass
         assert torch.allclose(model.eval().encode(x), vae.encode(x), atol=1e-6), key
         assert any(not torch.equal(a, b) for a, b in zip(before, model.parameters(), strict=True)), key
-    for other in (aecore.build("vae", (1, 8, 8), code=4, net="dense", width=16),
-                  aecore.build("vae", (1, 8, 8), code=3, net="dense", width=32),
-                  aecore.build("deep", (1, 8, 8), code=6, net="dense", width=16),
-                  aecore.build("pixelcnn", (1, 8, 8), width=8, layers=1)):  # fmt: skip
+    for other in (
+        aecore.build("vae", (1, 8, 8), code=4, net="dense", width=16),
+        aecore.build("vae", (1, 8, 8), code=3, net="dense", width=32),
+        aecore.build("deep", (1, 8, 8), code=6, net="dense", width=16),
+        aecore.build("pixelcnn", (1, 8, 8), width=8, layers=1),
+    ):
         with pytest.raises(FieldError, match="encoder"):
-            aecore.take_encoder(aecore.build("deep", (1, 8, 8), code=3, net="dense", width=16), other)
+            aecore.freeze_encoder_from(aecore.build("deep", (1, 8, 8), code=3, net="dense", width=16), other)
 
 
 def test_a_run_with_the_encoder_of_another_says_so_and_keeps_it(tmp_path, monkeypatch):
     monkeypatch.setenv("AECORE_RUNS", str(tmp_path))
     spec, plan = DataSpec(name="digits8", limit=64), Plan(epochs=1, batch=32, precision="fp32")
     params = {"code": 3, "net": "dense", "width": 16}
-    first = Run.create("vae", spec, params, plan, path=tmp_path / "first")
-    assert first.execute("cpu") == "done"
-    second = Run.create("deep", spec, params, plan, path=tmp_path / "second", encoder="first")
-    assert second.execute("cpu") == "done"
+    first = create("vae", spec, params, plan, path=tmp_path / "first")
+    assert Session(first).train("cpu") == "done"
+    second = create("deep", spec, params, plan, path=tmp_path / "second", encoder="first")
+    assert Session(second).train("cpu") == "done"
     x = second.data().test.batch(torch.arange(5)).x
     assert torch.allclose(Run.open(tmp_path / "second").model().encode(x), first.model().encode(x), atol=1e-6)
-    assert 'runs.find("first")' in export.snippet(second) and "take_encoder" not in export.snippet(first)
+    assert 'find("first")' in export.snippet(second) and "freeze_encoder_from" not in export.snippet(first)
     with pytest.raises(RunError, match="no run 'nobody'"):
-        Run.create("deep", spec, params, plan, path=tmp_path / "third", encoder="nobody")
+        create("deep", spec, params, plan, path=tmp_path / "third", encoder="nobody")
     assert not (tmp_path / "third").exists()

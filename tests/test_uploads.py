@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 import aecore.data as D
-from aecore.data import DataError, DataSpec, members, picture, store, uploads
+from aecore.data import DataError, DataSpec
+from aecore.data.files import archive, image, memmap, uploads
 
 
 @pytest.fixture(autouse=True)
@@ -157,7 +158,7 @@ def test_big_folders_are_decoded_once_into_a_file(tmp_path, monkeypatch):
     folder(path, ["bad.png"], b"no")
     plain = load(path)
     D._kept.clear()
-    monkeypatch.setattr(store, "BIG", 1000)
+    monkeypatch.setattr(memmap, "BIG", 1000)
     mapped = load(path)
     assert torch.equal(mapped.train.pixels, plain.train.pixels) and "bad.png" in mapped.source
     D._kept.clear()
@@ -209,9 +210,22 @@ def broken_sources(root: Path) -> dict[str, tuple[Path, str]]:
 
 @pytest.mark.parametrize(
     "case",
-    ["missing", "null", "long", "empty", "text", "broken zip", "garbage zip", "one in a zip",
-     "texts in a zip", "bomb", "one picture", "one of two damaged", "pipe"],
-)  # fmt: skip
+    [
+        "missing",
+        "null",
+        "long",
+        "empty",
+        "text",
+        "broken zip",
+        "garbage zip",
+        "one in a zip",
+        "texts in a zip",
+        "bomb",
+        "one picture",
+        "one of two damaged",
+        "pipe",
+    ],
+)
 def test_a_source_that_cannot_be_used_gets_a_sentence_with_the_remedy(tmp_path, case):
     path, remedy = broken_sources(tmp_path)[case]
     with pytest.raises(DataError, match=remedy) as e:
@@ -240,16 +254,16 @@ def test_a_folder_without_permission_gets_a_sentence(tmp_path, monkeypatch):
 def test_caps_on_zips(tmp_path, monkeypatch):
     path = tmp_path / "set.zip"
     path.write_bytes(zipped({f"{i}.png": PNG for i in range(5)}))
-    monkeypatch.setattr(members, "MAX_MEMBERS", 4)
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 4)
     with pytest.raises(DataError, match="more than 4 files"):
         load(path)
     with pytest.raises(DataError, match="more than 4 files"):
         load(folder(tmp_path / "set", [f"{i}.png" for i in range(5)]))
-    monkeypatch.setattr(members, "MAX_MEMBERS", 5)
-    monkeypatch.setattr(members, "MAX_UNPACKED", 4 * len(PNG))
+    monkeypatch.setattr(archive, "MAX_MEMBERS", 5)
+    monkeypatch.setattr(archive, "MAX_UNPACKED", 4 * len(PNG))
     with pytest.raises(DataError, match="would unpack to"):
         load(path)
-    monkeypatch.setattr(members, "MAX_UNPACKED", 5 * len(PNG))
+    monkeypatch.setattr(archive, "MAX_UNPACKED", 5 * len(PNG))
     assert len(load(path).train) == 4
 
 
@@ -279,8 +293,14 @@ def test_names_that_point_outside_are_left_out_and_nothing_is_written_there(tmp_
     report = D.ingest([("evil.zip", evil_zip())], tmp_path / "a" / "b" / "out")
     assert report.taken == 2
     assert {n for n, _ in report.left_out} == {
-        "../up.png", "/abs.png", "C:/win.png", "a/../../b.png", "../w.png", "link.png", "inner.zip",
-    }  # fmt: skip
+        "../up.png",
+        "/abs.png",
+        "C:/win.png",
+        "a/../../b.png",
+        "../w.png",
+        "link.png",
+        "inner.zip",
+    }
     assert all(is_sentence(why) for _, why in report.left_out)
     assert sorted(p.name for p in tmp_path.rglob("*.png")) == ["1.png", "2.png"]
     (tmp_path / "evil.zip").write_bytes(evil_zip())
@@ -321,7 +341,7 @@ def test_kinds_of_pictures_come_out_as_they_look():
         array = D.image(raw, shape)
         assert array.shape == shape and array.dtype == np.uint8, name
         assert np.abs(array.reshape(3, -1).mean(1) - colour).max() <= 3, (name, array[:, 0, 0])
-        assert bool(picture.decode(raw, name).note) == name.startswith("animated"), name
+        assert bool(image.decode(raw, name).note) == name.startswith("animated"), name
 
 
 def test_a_turned_photo_stands_upright():
@@ -361,7 +381,7 @@ def test_bad_pictures_get_a_sentence(raw, words):
 
 
 def test_huge_files_are_not_even_opened(monkeypatch):
-    monkeypatch.setattr(picture, "MAX_BYTES", 1000)
+    monkeypatch.setattr(image, "MAX_BYTES", 1000)
     with pytest.raises(DataError, match="larger than"):
         D.image(PNG + bytes(1000), (3, 8, 8))
 
@@ -424,8 +444,10 @@ def test_uploaded_folders_become_labels_and_equal_names_stay_apart(tmp_path):
     report = D.ingest([("pets.zip", one)], tmp_path / "mine")
     assert report.taken == 3 and report.classes == ("cats", "dogs")
     assert sorted(p.relative_to(report.path).as_posix() for p in report.path.rglob("*.png")) == [
-        "cats/1.png", "dogs/1-2.png", "dogs/1.png",
-    ]  # fmt: skip
+        "cats/1.png",
+        "dogs/1-2.png",
+        "dogs/1.png",
+    ]
     assert load(report.path).classes == ("cats", "dogs")
     same = D.ingest([("a.png", PNG), ("a.png", PNG), ("A.PNG", PNG), ("a-2.png", PNG)], tmp_path / "same")
     assert same.taken == 4 and len(list(same.path.iterdir())) == 4

@@ -18,18 +18,34 @@ from typing import NamedTuple
 
 import torch
 
-from . import attributes as tables
-from . import celeba, digits, faces, gaussians, ratings, small, sprites, uploads
-from .base import Batch, Data, DataError, DataSpec, Images, Split
-from .picture import image
+from ..errors import DataError
+from .base import Batch, Data, DataSpec, Images, Split
+from .files import uploads
+from .files.attribute_table import beside
+from .files.image import image
+from .files.uploads import Report, from_path, ingest
 from .places import Info, Progress
-from .torchvision_sets import OFFICIAL
-from .uploads import Report, from_path, ingest
+from .sets import celeba, digits, digits8, faces, gaussians, rating_sets, sprites
+from .sets.rating_sets import REGISTERED
+from .sets.torchvision_sets import OFFICIAL
 
 __all__ = [
-    "Batch", "Data", "DataError", "DataSpec", "Images", "Info", "Progress", "Report", "Split",
-    "from_path", "has_attributes", "image", "ingest", "load", "names",
-]  # fmt: skip
+    "Batch",
+    "Data",
+    "DataError",
+    "DataSpec",
+    "Images",
+    "Info",
+    "Progress",
+    "Report",
+    "Split",
+    "from_path",
+    "has_attributes",
+    "image",
+    "ingest",
+    "load",
+    "names",
+]
 
 
 class Entry(NamedTuple):
@@ -41,13 +57,13 @@ class Entry(NamedTuple):
 
 SETS: dict[str, Entry] = {
     "digits": Entry(digits.info, lambda spec, download, progress: digits.load(spec)),
-    "digits8": Entry(small.info, lambda spec, download, progress: small.load(spec)),
+    "digits8": Entry(digits8.info, lambda spec, download, progress: digits8.load(spec)),
     "sprites": Entry(sprites.info, lambda spec, download, progress: sprites.load(spec)),
     "faces": Entry(faces.info, lambda spec, download, progress: faces.load(spec)),
     "gaussians": Entry(gaussians.info, lambda spec, download, progress: gaussians.load(spec)),
     "celeba": Entry(celeba.info, lambda spec, download, progress: celeba.load(spec)),
     **{name: Entry(official.info, official.load) for name, official in OFFICIAL.items()},
-    **{name: Entry(partial(ratings.info, name), ratings.load) for name in ratings.REGISTERED},
+    **{name: Entry(partial(rating_sets.info, name), rating_sets.load) for name in REGISTERED},
 }
 OWN = "images"
 """The name of the user's own pictures, which `DataSpec.path` says where to find."""
@@ -63,7 +79,7 @@ _guard = threading.Lock()
 def has_attributes(spec: DataSpec) -> bool:
     """Whether the data of a spec come with attributes, found out without loading them."""
     if spec.name == OWN:
-        return bool(spec.path) and tables.beside(Path(spec.path).expanduser())
+        return bool(spec.path) and beside(Path(spec.path).expanduser())
     return spec.name in ("faces", "celeba")
 
 

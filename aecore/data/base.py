@@ -15,9 +15,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
-
-class DataError(ValueError):
-    """Something is wrong with the data; the message says what, and the remedy."""
+from ..errors import DataError
 
 
 class Batch(NamedTuple):
@@ -89,7 +87,7 @@ class Images:
         return Images(self.pixels.to(device), self.labels, self.attributes)
 
 
-class Given:
+class TensorSplit:
     """Examples (N, …) as they are: points of a plane, lines of a table, damaged images that leave [0, 1].
 
     labels: (N,) ints.
@@ -106,8 +104,8 @@ class Given:
         index = index.to(self.x.device)
         return Batch(self.x[index], None if self._y is None else self._y[index])
 
-    def to(self, device: torch.device | str) -> Given:
-        return Given(self.x.to(device), self.labels)
+    def to(self, device: torch.device | str) -> TensorSplit:
+        return TensorSplit(self.x.to(device), self.labels)
 
 
 @dataclass(frozen=True)

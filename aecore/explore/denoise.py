@@ -9,8 +9,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from ..data.base import Given, Split
-from ..measure.passing import autoencode, examples, first
+from ..data.base import Split, TensorSplit
+from ..inference import autoencode, examples, first
 from ..measure.reconstruction import psnr
 from ..models.base import Model
 from ..models.regularised import erasures, gaussian_noise
@@ -28,7 +28,7 @@ def damaged(x: Tensor, noise: str, strength: float, seed: int = 0) -> Tensor:
 
 def restored(model: Model, x_tilde: Tensor) -> np.ndarray:
     """B(A(x̃)), (B, C, H, W)."""
-    return autoencode(model, Given(x_tilde), np.arange(len(x_tilde)))
+    return autoencode(model, TensorSplit(x_tilde), np.arange(len(x_tilde)))
 
 
 def _blur(sigma: float) -> Callable[[np.ndarray, float], np.ndarray]:
@@ -38,11 +38,17 @@ def _blur(sigma: float) -> Callable[[np.ndarray, float], np.ndarray]:
 FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
     "none": lambda x, kept: x,
     **{f"Gaussian blur, σ = {sigma}": _blur(sigma) for sigma in (0.5, 0.7, 1.0, 1.5)},
-    **{f"median of {size}×{size}": lambda x, kept, size=size: ndimage.median_filter(x, (1, 1, size, size))
-       for size in (3, 5)},
-    **{f"Gaussian blur, σ = {sigma}, then median of 3×3": lambda x, kept, sigma=sigma: ndimage.median_filter(
-        _blur(sigma)(x, kept), (1, 1, 3, 3)) for sigma in (0.5, 1.0)},
-}  # fmt: skip
+    **{
+        f"median of {size}×{size}": lambda x, kept, size=size: ndimage.median_filter(x, (1, 1, size, size))
+        for size in (3, 5)
+    },
+    **{
+        f"Gaussian blur, σ = {sigma}, then median of 3×3": lambda x, kept, sigma=sigma: ndimage.median_filter(
+            _blur(sigma)(x, kept), (1, 1, 3, 3)
+        )
+        for sigma in (0.5, 1.0)
+    },
+}
 """Classical filters of images (B, C, H, W); kept: the share of pixels that is left, by which a blur is divided."""
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
-from ..data.base import Data, DataError, Split
-from ..measure import passing
+from .. import inference
+from ..data.base import Data, Split
+from ..errors import DataError
 from ..models.base import Model
 
 Switches = Sequence[tuple[str, bool]]
@@ -32,13 +33,29 @@ COLUMNS: tuple[tuple[str, Switches], ...] = (
     ("black, smiling", (("Black_Hair", True), ("Smiling", True))),
     ("+ mouth open", (("Black_Hair", True), ("Smiling", True), ("Mouth_Slightly_Open", True))),
     ("+ eyeglasses", (("Black_Hair", True), ("Smiling", True), ("Mouth_Slightly_Open", True), ("Eyeglasses", True))),
-    ("+ hat", (("Black_Hair", True), ("Smiling", True), ("Mouth_Slightly_Open", True), ("Eyeglasses", True),
-               ("Wearing_Hat", True))),
-)  # fmt: skip
+    (
+        "+ hat",
+        (
+            ("Black_Hair", True),
+            ("Smiling", True),
+            ("Mouth_Slightly_Open", True),
+            ("Eyeglasses", True),
+            ("Wearing_Hat", True),
+        ),
+    ),
+)
 """Fig. 6 of the chapter: rows hold male and young, columns vary hair, smile, mouth, glasses and hat."""
-BASE: Switches = (("Bald", False), ("Bangs", False), ("Receding_Hairline", False), ("Wavy_Hair", False),
-                  ("Wearing_Hat", False), ("Eyeglasses", False), ("Smiling", False), ("Mouth_Slightly_Open", False),
-                  ("Mustache", False))  # fmt: skip
+BASE: Switches = (
+    ("Bald", False),
+    ("Bangs", False),
+    ("Receding_Hairline", False),
+    ("Wavy_Hair", False),
+    ("Wearing_Hat", False),
+    ("Eyeglasses", False),
+    ("Smiling", False),
+    ("Mouth_Slightly_Open", False),
+    ("Mustache", False),
+)
 """What the grid's first column starts from."""
 
 
@@ -63,10 +80,10 @@ def render(
     targets = np.atleast_2d(np.asarray(targets, np.float32))
     if model.attributes:
         codes = np.array(np.broadcast_to(z, (len(targets), z.shape[-1])))
-        return passing.decode(model, codes, torch.tensor(targets))
+        return inference.decode(model, codes, torch.tensor(targets))
     if along is None:
         raise DataError(f"{type(model).__name__} is not told attributes: give the directions along which codes move.")
-    return passing.decode(model, z + (targets - start) @ along, *model.told(len(targets)))
+    return inference.decode(model, z + (targets - start) @ along, *model.condition(len(targets)))
 
 
 def single_edits(data: Data, attributes: np.ndarray) -> np.ndarray:
@@ -86,7 +103,7 @@ def directions(model: Model, split: Split, ids, how: str = "means") -> np.ndarra
     """
     if how not in ("means", "classifier"):
         raise DataError(f"There are directions by 'means' and by 'classifier', not by '{how}'.")
-    a, z = passing.attributes_of(split, ids), passing.encode(model, split, ids)
+    a, z = inference.attributes_of(split, ids), inference.encode(model, split, ids)
     found = np.zeros((a.shape[1], z.shape[1]), np.float32)
     spread = z.std(0) + 1e-6
     for k, present in enumerate(a.T > 0.5):

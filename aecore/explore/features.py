@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.base import DataError, Split
-from ..measure.passing import examples, still
+from ..data.base import Split
+from ..errors import DataError
+from ..inference import evaluating, examples
 from ..models.base import Model
 from ..models.perceptual import DFCVAE
 
@@ -31,7 +32,7 @@ def feature_maps(eye: Model, model: Model, split: Split, example: int, block: in
     if not isinstance(eye, DFCVAE):
         raise DataError(f"{type(eye).__name__} has no network that compares. Choose a deep-feature-consistent VAE.")
     x = examples(split, [example])
-    with still(model) as device, still(eye):
+    with evaluating(model) as device, evaluating(eye):
         x = x.to(device)
         x_hat = model.decode(model.encode(x))
         seen, again = (eye.eye.features(image, block, block)[0][0].float().cpu().numpy() for image in (x, x_hat))

@@ -7,8 +7,8 @@ import math
 import numpy as np
 from torch import nn
 
-from ..data.base import DataError
-from ..measure.passing import require_images
+from ..errors import DataError
+from ..inference import require_images
 from ..models.base import Model
 
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 import torch
 
-from ..data.base import DataError, Images, Split
-from ..measure.passing import decode, first, generator, inputs, require, still
+from ..data.base import Images, Split
+from ..errors import DataError
+from ..inference import decode, evaluating, first, generator, inputs, require
 from ..models.base import Decoding, Model
 
 
@@ -26,8 +27,8 @@ def generate(
     if label is not None and not 0 <= label < model.classes:
         known = f"give one from 0 to {model.classes - 1}" if model.classes else "draw without one"
         raise DataError(f"This model was not told of label {label}: {known}.")
-    labels = model.told(n, None if label is None else torch.full((n,), label))
-    with still(model, seed) as device:
+    labels = model.condition(n, None if label is None else torch.full((n,), label))
+    with evaluating(model, seed) as device:
         draws = generator(device, seed)
         if not isinstance(model, Decoding):
             return able.sample(n, temperature, draws, *labels).float().clamp(0, 1).cpu().numpy(), None

@@ -7,11 +7,12 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..data.base import DataError, Split
+from ..data.base import Split
+from ..errors import DataError
+from ..inference import checked, decode, evaluating, examples, generator, require
 from ..measure.likelihood import log_weights
-from ..measure.passing import checked, decode, examples, generator, require, still
 from ..models.base import Model
-from .pictures import to_uint8
+from .images import to_uint8
 
 PIECE = 500  # draws at once
 
@@ -73,7 +74,7 @@ def _weigh(model: Model, x: torch.Tensor, k: int, seed: int) -> tuple[np.ndarray
     if not hasattr(model, "p_x"):
         raise DataError(f"{type(model).__name__} has no likelihood p(x|z), which the weights need. Choose a VAE.")
     zs, ws = [], []
-    with still(model, seed) as device:
+    with evaluating(model, seed) as device:
         noise = generator(device, seed)
         x = x.to(device)
         qz_x = able.posterior(x)

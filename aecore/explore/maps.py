@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
-import warnings
-import zlib
-from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
-from zipfile import BadZipFile
 
 import numpy as np
 
-from ..data.base import Data, DataError
-from ..data.places import cache_dir
-from ..measure.passing import decode, require, require_images
+from ..data.base import Data
+from ..errors import DataError
+from ..inference import decode, require, require_images
 from ..models.base import Model
-from ..runs import Run, RunError, write_aside
-from . import codes as code_of
-from .pictures import fit, to_uint8
+from . import examples as code_of
+from .images import fit, to_uint8
+from .projection import Method, Projection
 
-Method = Literal["auto", "units", "pca", "umap", "tsne"]
-METHODS = ("units", "pca", "umap", "tsne")
-SLOW = ("umap", "tsne")  # methods for a background worker
-NAMES = {"units": "units of the code", "pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
-NEIGHBOURS = 5
 THUMBNAIL = 32
 PLANE_BYTES, MOST_GRID, LEAST_GRID, MOST_TILE = 4_000_000, 64, 24, 64
 DRAWN_GRID = 16  # where each tile is drawn pixel by pixel, which takes milliseconds
@@ -55,116 +43,6 @@ class MapView:
     caption: str
     note: str
     method: str
-
-
-class Projection:
-    """Codes (n, D) → points (n, 2), and back.
-
-    method: "units" (two units as they are), "pca", "umap" or "tsne".  units: which two, for "units".
-    After `fit`: `note`, `axes` and `inverse`. A code of one unit gets a height that means nothing.
-
-    Sources: McInnes et al. (2018), arXiv:1802.03426; van der Maaten & Hinton (2008), JMLR 9.
-    """
-
-    def __init__(self, method: str = "pca", units: tuple[int, int] = (0, 1), seed: int = 0):
-        if method not in METHODS:
-            raise DataError(f"There is no projection {method!r}; choose one of {', '.join(METHODS)}.")
-        self.method, self.units, self.seed = method, units, seed
-        self.note = ""
-
-    def fit(self, codes: np.ndarray, points: np.ndarray | None = None) -> np.ndarray:
-        """Learn the projection of these codes: points (n, 2) float32. points: known already, of a slow method."""
-        self.codes = np.asarray(codes, np.float32)
-        size = self.codes.shape[1]
-        self.mean = self.codes.mean(0, dtype=np.float64)
-        if size == 1:
-            return self._line()
-        if self.method == "units":
-            return self._plane_of_units(size)
-        if self.method == "pca":
-            return self._plane_of_pca(size)
-        return self._neighbourhood(points)
-
-    def inverse(self, points: np.ndarray) -> np.ndarray:
-        """Points (m, 2) → codes (m, D) float32.
-
-        Exact on the plane for "units" and "pca", with everything off the plane at its mean; for "umap" and "tsne"
-        the mean of the 5 nearest points' codes, weighted by 1 / distance².
-        """
-        points = np.asarray(points, np.float64)
-        if self.method in SLOW and self.codes.shape[1] > 1:
-            distance, index = self._tree.query(points, k=min(NEIGHBOURS, len(self.codes)))
-            distance, index = distance.reshape(len(points), -1), index.reshape(len(points), -1)
-            weight = 1 / np.maximum(distance, 1e-9 * max(1.0, float(np.abs(self._tree.data).max()))) ** 2  # (m, 5)
-            weight /= weight.sum(1, keepdims=True)
-            return np.einsum("mk,mkd->md", weight, self.codes[index]).astype(np.float32)
-        return (self._origin + points @ self._directions).astype(np.float32)
-
-    def _line(self) -> np.ndarray:
-        self.axes = ("z1", "")
-        self.note = "The code has one unit: points are spread in height only to be seen."
-        self._origin, self._directions = np.zeros(1), np.array([[1.0], [0.0]])
-        reach = max(float(np.ptp(self.codes)), 1e-3) / 4
-        height = np.random.default_rng(self.seed).uniform(-reach, reach, len(self.codes))
-        return np.stack([self.codes[:, 0], height], 1).astype(np.float32)
-
-    def _plane_of_units(self, size: int) -> np.ndarray:
-        a, b = self.units
-        if a == b or not (0 <= a < size and 0 <= b < size):
-            raise DataError(f"Choose two different units from 1 to {size}.")
-        self.axes = (f"z{a + 1}", f"z{b + 1}")
-        if size > 2:
-            self.note = "Pictures of the plane have the other units of the code at their mean."
-        self._directions = np.eye(size)[[a, b]]
-        self._origin = self.mean * (1 - self._directions.sum(0))
-        return np.ascontiguousarray(self.codes[:, [a, b]])
-
-    def _plane_of_pca(self, size: int) -> np.ndarray:
-        from sklearn.decomposition import PCA
-
-        pca = PCA(2, svd_solver="full").fit(self.codes.astype(np.float64))
-        self._origin, self._directions = pca.mean_, pca.components_
-        self.axes = ("PC 1", "PC 2")
-        share = pca.explained_variance_ratio_
-        if size > 2:
-            self.note = (
-                f"The two principal directions hold {100 * share.sum():.0f} % of the code's variance; "
-                "pictures of the plane have all others at their mean."
-            )
-        return pca.transform(self.codes.astype(np.float64)).astype(np.float32)
-
-    def _neighbourhood(self, points: np.ndarray | None) -> np.ndarray:
-        from scipy.spatial import KDTree
-
-        points = (_umap if self.method == "umap" else _tsne)(self.codes, self.seed) if points is None else points
-        points = np.asarray(points, np.float32)
-        if points.shape != (len(self.codes), 2):
-            raise DataError(f"{len(points)} stored points do not fit {len(self.codes)} codes. Compute the map again.")
-        self._tree = KDTree(points.astype(np.float64))
-        name = NAMES[self.method]
-        self.axes = (f"{name} 1", f"{name} 2")
-        self.note = (
-            f"{name} keeps neighbours together; distances and empty space between groups mean little. It has no exact "
-            f"way back: a picture of the plane is decoded from the {NEIGHBOURS} nearest points' codes, averaged by "
-            "inverse distance."
-        )
-        return points
-
-
-def _umap(codes: np.ndarray, seed: int) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        from umap import UMAP
-
-        few = min(15, len(codes) - 1)
-        return UMAP(n_neighbors=few, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(codes)
-
-
-def _tsne(codes: np.ndarray, seed: int) -> np.ndarray:
-    from sklearn.manifold import TSNE
-
-    perplexity = min(30.0, (len(codes) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=seed).fit_transform(codes)
 
 
 def latent_map(
@@ -243,7 +121,7 @@ def grid_of(shape: tuple[int, ...], most: int = MOST_GRID) -> tuple[int, int]:
 
 
 def _plane(model: Model, projection: Projection, extent: tuple[float, float, float, float]) -> np.ndarray:
-    g, tile = grid_of(model.shape, DRAWN_GRID if model.loops else MOST_GRID)
+    g, tile = grid_of(model.shape, DRAWN_GRID if model.sequential else MOST_GRID)
     x0, x1, y0, y1 = extent
     y, x = np.meshgrid(np.linspace(y0, y1, g), np.linspace(x0, x1, g), indexing="ij")
     codes = projection.inverse(np.stack([x.ravel(), y.ravel()], 1))
@@ -252,77 +130,3 @@ def _plane(model: Model, projection: Projection, extent: tuple[float, float, flo
 
 
 # --- slow projections, computed once ------------------------------------------------------------------------
-
-
-def stored(run: Run, method: str, n: int, split: str = "test") -> np.ndarray | None:
-    """Points (n, 2) computed earlier for the run's present weights (seed 0), or None."""
-    weights = _digest(run)
-    for folder in (run.path / "maps", _cache(run)):
-        try:
-            with np.load(folder / _file(method, n, split), allow_pickle=False) as file:
-                if str(file["weights"]) == weights:
-                    return file["points"].astype(np.float32)
-        except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error):
-            continue
-    return None
-
-
-def store(run: Run, method: str, n: int, split: str, points: np.ndarray, folder: Path | None = None) -> Path:
-    """Keep points in the run's folder; in the cache where that cannot be written, or the run is a pretrained one.
-
-    folder: write there and nowhere else (how maps get into pretrained runs).
-    """
-    choice = [folder] if folder else [_cache(run)] if run.pretrained else [run.path / "maps", _cache(run)]
-    problem: Exception | None = None
-    for place in choice:
-        try:
-            place.mkdir(parents=True, exist_ok=True)
-            path = place / _file(method, n, split)
-            write_aside(path, lambda aside: _write(aside, points.astype(np.float32), _digest(run)))
-            return path
-        except (OSError, RunError) as error:
-            problem = error
-    raise RunError(f"The map could not be kept ({problem}). Free some disk space.")
-
-
-def compute(
-    run: Run, method: str, n: int = 5000, split: str = "test", progress: Callable[[float, str], None] | None = None
-) -> np.ndarray:
-    """Points (n, 2), computed and stored: for a background worker. progress: called with a fraction and a sentence."""
-    say = progress or (lambda fraction, sentence: None)
-    say(0.0, "Reading the data")
-    half = getattr(run.data(), split)
-    ids = code_of.choose(half, n)
-    say(0.05, f"Encoding {len(ids):,} images")
-    codes = code_of.codes(run.model(), half, ids)
-    say(0.1, f"{NAMES[method]} of {len(ids):,} codes, about {estimate(method, len(ids)):.0f} seconds")
-    points = Projection(method).fit(codes)
-    store(run, method, n, split, points)
-    say(1.0, "Done")
-    return points
-
-
-def estimate(method: str, n: int) -> float:
-    """About how many seconds `compute` takes on one core, UMAP's compiling (40 s, the first time) included."""
-    return {"units": 0.5, "pca": 0.5, "umap": 44 + 0.0025 * n, "tsne": 3 + 0.005 * n}[method]
-
-
-def _write(path: Path, points: np.ndarray, weights: str) -> None:
-    with open(path, "wb") as file:
-        np.savez_compressed(file, points=points, weights=np.array(weights))
-
-
-def _file(method: str, n: int, split: str) -> str:
-    return f"{method}-{split}-{n}.npz"
-
-
-def _cache(run: Run) -> Path:
-    return cache_dir() / "maps" / re.sub(r"[^\w-]", "_", run.info.id)
-
-
-def _digest(run: Run) -> str:
-    """Of the weights, so that a map is never shown for a model that was trained on."""
-    try:
-        return hashlib.sha256((run.path / "weights.safetensors").read_bytes()).hexdigest()[:32]
-    except OSError as error:
-        raise RunError(f"The weights of {run.path} cannot be read ({error.strerror}). Train the run first.") from None

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..data.base import DataError
-from ..measure.passing import require_images
+from ..errors import DataError
+from ..inference import require_images
 from ..models.base import Model
 from .maps import tiles_of
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 
 from ..data.base import Split
-from ..divergences import kl_per_unit
+from ..inference import evaluating, examples, generator, require
 from ..measure.likelihood import log_likelihood
-from ..measure.passing import examples, generator, require, still
 from ..models.base import Model
-from .pictures import to_uint8
+from ..nn.divergences import kl_per_unit
+from .images import to_uint8
 
 BLOCK = 64
 
@@ -46,7 +46,7 @@ def inside(model: Model, split: Split, example: int, draws: int, seed: int = 0) 
     """
     able = require(model, "posterior", "decode")
     x = examples(split, [example])
-    with still(model, seed) as device:
+    with evaluating(model, seed) as device:
         x = x.to(device)
         qz_x = able.posterior(x)
         rows = BLOCK * -(-draws // BLOCK)  # the first numbers of a long row are not those of a very short one

@@ -8,10 +8,10 @@ import numpy as np
 import torch
 
 from ..data.base import Data
-from ..entry import Entry
-from ..measure.passing import first, generator, still
+from ..inference import evaluating, first, generator
 from ..models.base import Model
-from .pictures import grid, png, to_uint8
+from ..models.entry import Entry
+from .images import grid, png, to_uint8
 
 COLUMNS = 10
 SIDE = 64
@@ -29,7 +29,7 @@ def preview_png(model: Model, entry: Entry, data: Data) -> bytes | None:
         return None
     ids = np.resize(first(data.test, COLUMNS), COLUMNS)
     rows, able = [], cast(Any, model)  # what it can do, its entry says
-    with still(model, SEED) as device:
+    with evaluating(model, SEED) as device:
         batch = data.test.batch(torch.from_numpy(ids))
         x, told = batch.x.to(device), (batch.attributes.to(device),) if model.attributes else ()
         rows.append(x)

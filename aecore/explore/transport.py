@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..data.base import DataError
+from ..errors import DataError
 
 Random = np.random.Generator
 
@@ -43,8 +43,12 @@ def _four(n: int, random: Random) -> np.ndarray:
 
 
 SHAPES: dict[str, Callable[[int, Random], np.ndarray]] = {
-    "blob": _blob, "ring": _ring, "two moons": _moons, "spiral": _spiral, "four blobs": _four,
-}  # fmt: skip
+    "blob": _blob,
+    "ring": _ring,
+    "two moons": _moons,
+    "spiral": _spiral,
+    "four blobs": _four,
+}
 
 
 def cloud(shape: str, n: int, seed: int = 0) -> np.ndarray:
@@ -74,9 +78,16 @@ class Critique(NamedTuple):
 
 
 def critic(
-    a: np.ndarray, b: np.ndarray, reach: float = 1.6, width: int = 128, lr: float = 2e-3, weight: float = 10.0,
-    every: int = 50, seed: int = 0, grid: int = 41,
-) -> Iterator[Critique]:  # fmt: skip
+    a: np.ndarray,
+    b: np.ndarray,
+    reach: float = 1.6,
+    width: int = 128,
+    lr: float = 2e-3,
+    weight: float = 10.0,
+    every: int = 50,
+    seed: int = 0,
+    grid: int = 41,
+) -> Iterator[Critique]:
     """Trains f to tell the clouds a and b (n, 2) apart without being steep, for ever; yields every `every` steps.
 
     max E f(a) − E f(b) − weight · E max(0, ‖∇f‖ − 1)²: the dual (Eq. 20), whose supremum over 1-Lipschitz f is W₁. The
@@ -90,9 +101,7 @@ def critic(
     draws = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        f = nn.Sequential(
-            nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1)
-        )  # fmt: skip
+        f = nn.Sequential(nn.Linear(2, width), nn.SiLU(), nn.Linear(width, width), nn.SiLU(), nn.Linear(width, 1))
     optimiser = None  # made after the first look: its import takes a second
     line = torch.linspace(-reach, reach, grid)
     places = torch.cartesian_prod(line, line).flip(1)  # rows are y

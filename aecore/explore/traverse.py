@@ -6,12 +6,13 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..data.base import DataError, Split
-from ..distributions import StandardNormal
-from ..measure.passing import abilities, decode, encode, generator, require, require_images, still
-from ..measure.units import Units
+from ..data.base import Split
+from ..errors import DataError
+from ..inference import abilities, decode, encode, evaluating, generator, require, require_images
+from ..measure.latents import Units
 from ..models.base import Model
-from .pictures import fit, to_uint8
+from ..nn.distributions import StandardNormal
+from .images import fit, to_uint8
 
 MOST_UNITS, MOST_BYTES = 16, 4_000_000
 
@@ -148,7 +149,7 @@ def _side(shape: tuple[int, ...], tiles: int) -> int | None:
 
 def _draws(model: Model, n: int, seed: int) -> np.ndarray:
     able = require(model, "sample")
-    with still(model) as device:
+    with evaluating(model) as device:
         like = next(able.parameters())
         return able.prior.sample(n, like, 1.0, generator(device, seed)).float().cpu().numpy()
 

@@ -7,19 +7,31 @@ from contextlib import suppress
 import numpy as np
 import torch
 
-from ..data.base import Data, DataError
-from ..entry import Entry
+from .. import inference
+from ..data.base import Data
+from ..errors import DataError
 from ..models.base import Model
-from ..pixels import bits
-from ..train import evaluate, losses
-from . import baseline, edits, likelihood, passing, reconstruction, units
-from .judge import judge_of
-from .units import Units, collapse_warning, statistics
+from ..models.entry import Entry
+from ..nn.pixel_distributions import bits
+from ..training.loop import evaluate, losses
+from . import attribute_edits, likelihood, pca, reconstruction
+from .attribute_classifier import judge_of
+from .latents import Units, collapse_warning, statistics
 
 __all__ = [
-    "Units", "baseline", "collapse_warning", "edits", "judge_of", "likelihood", "looked_at", "passing",
-    "reconstruction", "report", "statistics", "units",
-]  # fmt: skip
+    "Units",
+    "baseline",
+    "collapse_warning",
+    "edits",
+    "judge_of",
+    "likelihood",
+    "looked_at",
+    "passing",
+    "reconstruction",
+    "report",
+    "statistics",
+    "units",
+]
 
 VALUES = 2_000_000  # numbers in the held-out examples that are looked at: 2,000 digits, fewer images where larger
 LL_SAMPLES = 64
@@ -41,7 +53,7 @@ def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[st
     Of a model that is told attributes, those of `edits.evaluate`, where there is a judge of the data.
     Everything over the first `limit` held-out examples; fewer where images are large.
     """
-    ids = passing.first(data.test, looked_at(data.shape, limit))
+    ids = inference.first(data.test, looked_at(data.shape, limit))
     terms = evaluate(model, data.test, len(ids))
     found = {f"test/{name}": value for name, value in {**terms, **losses(terms, model.players(1.0))}.items()}
     if {"encode", "decode"} <= entry.abilities:
@@ -54,23 +66,23 @@ def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[st
         found |= _likelihood(model, data, ids)
     if model.attributes:
         with suppress(DataError):  # no judge of these data has been trained
-            found |= edits.evaluate(model, data, judge_of(data)).numbers()
+            found |= attribute_edits.evaluate(model, data, judge_of(data)).numbers()
     return {name: float(value) for name, value in found.items() if np.isfinite(value)}
 
 
 def _reconstruction(model: Model, entry: Entry, data: Data, ids: np.ndarray) -> dict[str, float]:
-    x = np.concatenate([part.cpu().numpy() for part in passing.inputs(data.test, ids, data.shape)])
-    x_hat = passing.autoencode(model, data.test, ids)
+    x = np.concatenate([part.cpu().numpy() for part in inference.inputs(data.test, ids, data.shape)])
+    x_hat = inference.autoencode(model, data.test, ids)
     errors = reconstruction.mse(x, x_hat)
     found = {"mse": errors.mean(), "psnr": reconstruction.psnr(x, x_hat).mean()}
     if data.kind == "image":
         found["ssim"] = reconstruction.ssim(x, x_hat).mean()
     if "corrupt" in entry.abilities:
-        able = passing.require(model, "corrupt")
-        cleaned = passing.over(model, data.test, ids, lambda x: able.decode(able.encode(able.corrupt(x))))
+        able = inference.require(model, "corrupt")
+        cleaned = inference.map_batches(model, data.test, ids, lambda x: able.decode(able.encode(able.corrupt(x))))
         found["denoised mse"] = reconstruction.mse(x, cleaned).mean()
     if hasattr(model, "code"):
-        found["pca mse"] = baseline.pca_mse(data, model.code, len(ids))
+        found["pca mse"] = pca.pca_mse(data, model.code, len(ids))
     return found
 
 
@@ -81,7 +93,7 @@ def _code(model: Model, data: Data, count: int) -> dict[str, float]:
 
 
 def _likelihood(model: Model, data: Data, ids: np.ndarray) -> dict[str, float]:
-    bounds = [likelihood.bound(model, x)["elbo"] for x in passing.inputs(data.test, ids, data.shape)]
+    bounds = [likelihood.bound(model, x)["elbo"] for x in inference.inputs(data.test, ids, data.shape)]
     few = ids[: int(np.clip(LL_VALUES // (LL_SAMPLES * int(np.prod(data.shape))), 16, 200))]
     x = data.test.batch(torch.from_numpy(few)).x
     estimate = likelihood.log_likelihood(model, x, LL_SAMPLES).mean()

@@ -53,9 +53,16 @@ def scores(z: np.ndarray, v: np.ndarray, categorical: tuple[int, ...] = (), seed
     importance, accuracy = importances(z, v, seed)
     d, c = dci(importance)
     return Scores(
-        mig=mig(information), sap=sap(z, v, categorical), d=d, c=c, i=accuracy, beta=beta_vae(z, v, seed),
-        factor=factor_vae(z, v, seed), information=information, importance=importance,
-    )  # fmt: skip
+        mig=mig(information),
+        sap=sap(z, v, categorical),
+        d=d,
+        c=c,
+        i=accuracy,
+        beta=beta_vae(z, v, seed),
+        factor=factor_vae(z, v, seed),
+        information=information,
+        importance=importance,
+    )
 
 
 def _checked(z: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

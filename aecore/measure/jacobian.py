@@ -6,8 +6,8 @@ import numpy as np
 import torch
 
 from ..data.base import Split
+from ..inference import device_of, examples, require
 from ..models.base import Model
-from .passing import device_of, examples, require
 
 
 def singular_values(model: Model, split: Split, example: int) -> np.ndarray:

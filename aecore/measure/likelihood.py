@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..distributions import Normal, StandardNormal
-from ..divergences import kl_standard
+from ..inference import batch_size, device_of, evaluating, generator, require
 from ..models.base import Model
-from .passing import batch_size, device_of, generator, require, still
+from ..nn.distributions import Normal, StandardNormal
+from ..nn.divergences import kl_standard
 
 
 def bound(model: Model, x: Tensor, samples: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
@@ -23,7 +23,7 @@ def bound(model: Model, x: Tensor, samples: int = 1, seed: int = 0) -> dict[str,
     """
     able, recons, kls = require(model, "posterior"), [], []
     size = max(1, batch_size(model.shape) // samples)
-    with still(model, seed) as device:
+    with evaluating(model, seed) as device:
         noise = generator(device, seed)
         for part in x.to(device).split(size):
             qz_x = able.posterior(part)
@@ -54,7 +54,7 @@ def log_likelihood(model: Model, x: Tensor, samples: int = 100, seed: int = 0) -
     examples = max(1, size // samples)
     chunk = min(samples, size)
     found = []
-    with still(model, seed) as device:
+    with evaluating(model, seed) as device:
         noise = generator(device, seed)
         for part in x.split(examples):
             qz_x = able.posterior(part)

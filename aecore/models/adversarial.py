@@ -7,12 +7,12 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from .. import nets
 from ..data.base import Batch
-from ..distributions import PRIORS, distance
-from ..entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape, mlp
+from ..nn import networks
+from ..nn.distributions import PRIORS, distance
+from ..nn.networks import Shape, mlp
 from .base import Autoencoder, Player
+from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 from .gan import CRITIC, critic_loss, fooling_loss
 from .inference import slope_penalty
 
@@ -51,8 +51,8 @@ class AAE(Autoencoder):
         gamma: float = 1.0,
     ):
         super().__init__(shape, code, PRIORS[prior](code))
-        self.encoder = nets.encoder(net, self.shape, code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, code, width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.critic = mlp([code, width, width, 1])
         self.distance, self.speed = distance, speed
         self.held = {"slope": gamma} if gamma else {}  # which costs a quarter of a step

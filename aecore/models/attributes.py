@@ -10,13 +10,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
 
-from .. import nets
 from ..data.base import Batch
-from ..distributions import Normal, sum_dims
-from ..divergences import kl_standard
-from ..entry import ATTRIBUTES, CLASSES, CODE, Entry, FieldError, Param, Term
-from ..nets import Shape
+from ..errors import FieldError
+from ..nn import networks
+from ..nn.distributions import Normal, sum_dims
+from ..nn.divergences import kl_standard
+from ..nn.networks import Shape
 from .base import Conditioned, Player, Stochastic
+from .entry import ATTRIBUTES, CLASSES, CODE, Entry, Param, Term
 from .gan import ADAM, CRITIC
 from .inference import WIDEST
 
@@ -29,7 +30,7 @@ def widths(shape: Shape, width: int) -> list[int]:
     """Channels after each halving of the image: width / 4, then doubling up to width."""
     if len(shape) != 3:
         raise FieldError("width", "this model needs images; these data are vectors: choose another model")
-    stages = len(nets.halvings(shape)) - 1
+    stages = len(networks.halvings(shape)) - 1
     return [min(width, max(8, width // 4) * 2**k) for k in range(max(1, stages))]
 
 
@@ -65,9 +66,9 @@ class MapEncoder(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in zip([shape[0] + (MAPS if given else 0), *counts], counts, strict=False):
             layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.BatchNorm2d(outputs), nn.ReLU()]
-        height, breadth = nets.halvings(shape)[-1]
+        height, breadth = networks.halvings(shape)[-1]
         self.trunk = nn.Sequential(*layers, nn.Flatten())
-        self.head = nets.linear(counts[-1] * height * breadth + given, 2 * code)
+        self.head = networks.linear(counts[-1] * height * breadth + given, 2 * code)
 
     def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
         if self.maps is None:
@@ -81,9 +82,10 @@ class ModulatedDecoder(nn.Module):
 
     def __init__(self, shape: Shape, code: int, width: int, given: int):
         super().__init__()
-        sizes, counts = nets.halvings(shape), widths(shape, width)
+        sizes, counts = networks.halvings(shape), widths(shape, width)
         self.first = nn.Sequential(
-            nets.linear(code + given, counts[-1] * sizes[-1][0] * sizes[-1][1]), nets.Reshape((counts[-1], *sizes[-1]))
+            networks.linear(code + given, counts[-1] * sizes[-1][0] * sizes[-1][1]),
+            networks.Reshape((counts[-1], *sizes[-1])),
         )
         ups, norms = [], [Modulated(counts[-1], given)]
         for stage in range(len(sizes) - 1, 0, -1):
@@ -115,13 +117,18 @@ class AttributeCritic(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in zip([shape[0], *counts], counts, strict=False):
             layers += [spectral_norm(nn.Conv2d(inputs, outputs, 4, stride=2, padding=1)), nn.LeakyReLU(0.2)]
-        height, breadth = nets.halvings(shape)[-1]
+        height, breadth = networks.halvings(shape)[-1]
         size = counts[-1] * height * breadth
         self.of_x = nn.Sequential(*layers, nn.Flatten(), spectral_norm(nn.Linear(size, 2 * width)), nn.LeakyReLU(0.2))
-        self.of_z = nn.Sequential(spectral_norm(nn.Linear(code + given, width)), nn.LeakyReLU(0.2),
-                                  spectral_norm(nn.Linear(width, width)), nn.LeakyReLU(0.2))  # fmt: skip
-        self.joint = nn.Sequential(spectral_norm(nn.Linear(3 * width, width)), nn.LeakyReLU(0.2),
-                                   spectral_norm(nn.Linear(width, 1)))  # fmt: skip
+        self.of_z = nn.Sequential(
+            spectral_norm(nn.Linear(code + given, width)),
+            nn.LeakyReLU(0.2),
+            spectral_norm(nn.Linear(width, width)),
+            nn.LeakyReLU(0.2),
+        )
+        self.joint = nn.Sequential(
+            spectral_norm(nn.Linear(3 * width, width)), nn.LeakyReLU(0.2), spectral_norm(nn.Linear(width, 1))
+        )
         self.projection = spectral_norm(nn.Linear(given, 2 * width, bias=False)) if given else None
 
     def forward(self, x: Tensor, z: Tensor, c: Tensor | None) -> Tensor:
@@ -139,7 +146,7 @@ class Reader(nn.Sequential):
     """
 
     def __init__(self, shape: Shape, width: int, attributes: int):
-        sizes = nets.halvings(shape)
+        sizes = networks.halvings(shape)
         narrow = max(8, width // 4 // 8 * 8)
         layers: list[nn.Module] = []
         inputs = shape[0]
@@ -189,7 +196,7 @@ class AttributeALI(Conditioned, Stochastic):
 
     withheld = 0.05
     decay = 0.998
-    spare = ("encoder.", "decoder.")
+    training_only = ("encoder.", "decoder.")
 
     def __init__(
         self,
@@ -206,7 +213,7 @@ class AttributeALI(Conditioned, Stochastic):
         super().__init__(shape, code)
         self.lam, self.read = lam, read
         self.additions = {"cycle": cycle, "read": head and attributes > 0, "shuffle": shuffle and attributes > 0}
-        given = self.conditioned(0, attributes)
+        given = self.condition_on(0, attributes)
         self.encoder = MapEncoder(self.shape, code, width, given)
         self.decoder = ModulatedDecoder(self.shape, code, width, given)
         self.critic = AttributeCritic(self.shape, code, width, given)
@@ -226,7 +233,7 @@ class AttributeALI(Conditioned, Stochastic):
             return players | {"critic": Player((self.critic,), {"critic": 1.0, "reading": 1.0}, betas=ADAM)}
         return players | {"reader": Player((self.reader,), {"reading": 1.0}, lr=3.0)}
 
-    def project(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         """After each move of the generator: its averages follow."""
         if player != "generator":
             return
@@ -247,7 +254,7 @@ class AttributeALI(Conditioned, Stochastic):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """q(z|x, y), each (B, D).  y: attributes (B, A), or None where unknown."""
-        return self.posterior_given(x, self.condition(y, len(x)))
+        return self.posterior_given(x, self.condition_vector(y, len(x)))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.posterior(x, y).mu
@@ -257,12 +264,12 @@ class AttributeALI(Conditioned, Stochastic):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """B(z, y), (B, *shape) in [0, 1].  y: attributes (B, A), from 0 to 1 and beyond; None where unknown."""
-        return self.decode_given(z, self.condition(y, len(z)))
+        return self.decode_given(z, self.condition_vector(y, len(z)))
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x, n = batch.x, len(batch.x)
         y = self.given(batch)
-        c = self.withhold(self.condition(y, n))
+        c = self.condition_dropout(self.condition_vector(y, n))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(n, z_hat)
         # The first half of the fakes are draws, the second edits: of each image with its neighbour's attributes.
@@ -312,11 +319,19 @@ class ConditionalVAE(Conditioned, Stochastic):
 
     withheld = 0.05
 
-    def __init__(self, shape: Shape, code: int = 64, beta: float = 1.0, c: float = 50.0, width: int = 128,
-                 classes: int = 0, attributes: int = 0):  # fmt: skip
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 64,
+        beta: float = 1.0,
+        c: float = 50.0,
+        width: int = 128,
+        classes: int = 0,
+        attributes: int = 0,
+    ):
         super().__init__(shape, code)
         self.beta, self.c = beta, c
-        given = self.conditioned(classes, attributes)
+        given = self.condition_on(classes, attributes)
         self.encoder = MapEncoder(self.shape, code, width, given)
         self.decoder = ModulatedDecoder(self.shape, code, width, given)
 
@@ -329,17 +344,17 @@ class ConditionalVAE(Conditioned, Stochastic):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """q(z|x, y), each (B, D).  y: attributes (B, A), labels (B,), or None where unknown."""
-        return self.posterior_given(x, self.condition(y, len(x)))
+        return self.posterior_given(x, self.condition_vector(y, len(x)))
 
     def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
         return self.posterior(x, y).mu
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """B(z, y), (B, *shape) in [0, 1].  y: attributes (B, A), labels (B,), or None where unknown."""
-        return self.decoder(z, self.condition(y, len(z))).float().sigmoid()
+        return self.decoder(z, self.condition_vector(y, len(z))).float().sigmoid()
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        c = self.withhold(self.condition(self.given(batch), len(batch.x)))
+        c = self.condition_dropout(self.condition_vector(self.given(batch), len(batch.x)))
         qz_x = self.posterior_given(batch.x, c)
         x_hat = self.decoder(qz_x.rsample(), c).float().sigmoid()
         return {"recon": self.c * sum_dims((batch.x - x_hat) ** 2), "kl": kl_standard(qz_x)}
@@ -349,9 +364,11 @@ class ConditionalVAE(Conditioned, Stochastic):
 
 WIDTH = Param(128, 16, 512, 16, "log", help="channels of the smallest maps; the largest have a quarter")
 SIZE = Param(64, 1, 256, 1, "log", CODE.symbol, CODE.help)
-YES = {"cycle": "ask each image back from its code",
-       "head": "let a reader of attributes tell the generator what it sees",
-       "shuffle": "make half of the fakes edits: images with another's attributes"}  # fmt: skip
+YES = {
+    "cycle": "ask each image back from its code",
+    "head": "let a reader of attributes tell the generator what it sees",
+    "shuffle": "make half of the fakes edits: images with another's attributes",
+}
 
 ENTRIES: tuple[Entry, ...] = (
     Entry(

@@ -15,15 +15,16 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from .. import nets
-from ..causal import GatedStacks, RowLSTM, affine, bias, with_one
 from ..data.base import Batch
 from ..device import Replays
-from ..distributions import sum_dims
-from ..entry import CLASSES, CODE, NET, WIDTH, Entry, FieldError, Param, Term
-from ..nets import Shape
-from ..pixels import VALUES, Values
+from ..errors import FieldError
+from ..nn import networks
+from ..nn.causal import GatedStacks, RowLSTM, affine, bias, with_one
+from ..nn.distributions import sum_dims
+from ..nn.networks import Shape
+from ..nn.pixel_distributions import VALUES, Values
 from .base import Model, Player
+from .entry import CLASSES, CODE, NET, WIDTH, Entry, Param, Term
 
 ORDERS = ("rows", "columns", "rows from the end", "columns from the end")
 DECODING_SEED = 20160616  # of the noise that every code is decoded with
@@ -40,7 +41,7 @@ class PixelByPixel(Model):
     transposed or turned before.
     """
 
-    loops = True
+    sequential = True
     network: GatedStacks | RowLSTM
     head: nn.Sequential
 
@@ -92,7 +93,7 @@ class PixelByPixel(Model):
             return self.head[3](hidden.to(next(self.head[3].parameters()).dtype))
 
     @property
-    def numbers(self) -> int:
+    def output_size(self) -> int:
         return self.values.outputs * math.prod(self.shape[1:])
 
     def laws(self, x: Tensor, given: Tensor | None = None) -> list[Tensor]:
@@ -190,7 +191,7 @@ class ImageDensity(PixelByPixel):
         if not self.classes:
             return None
         like = next(self.parameters())
-        (y,) = self.told(n, y)
+        (y,) = self.condition(n, y)
         return F.one_hot(y.to(like.device), self.classes).to(like.dtype)[..., None, None]
 
     def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
@@ -299,8 +300,8 @@ class PixelCNNDecoder(PixelByPixel):
     ):
         super().__init__(shape, binary, order, values)
         self.code = code
-        self.encoder = nets.encoder(net, self.shape, code, width)
-        self.sketch = nets.decoder(net, code, (sketch, *self.shape[1:]), width)
+        self.encoder = networks.encoder(net, self.shape, code, width)
+        self.sketch = networks.decoder(net, code, (sketch, *self.shape[1:]), width)
         self.network = GatedStacks(self.channels, maps, layers, sketch)
         self.head = self.ending(maps, maps)
 
@@ -336,8 +337,11 @@ CHAIN = r"-\textstyle\sum_i \log p(x_i \mid x_1, \ldots, x_{i-1}"
 NLL = Term("nats", "−log p(x), exactly: how unlikely the image is, pixel after pixel")
 DEPARTURES = "binary by default, not of 256 levels; a pixel's channels depend on each other linearly"
 MAPS = Param(32, 8, 128, 8, "log", "p", "feature maps of a layer")
-BINARY = Param("drawn", choices=("drawn", "threshold"),
-               help="where values are binary: grey pixels become black or white by lot, or at one half")  # fmt: skip
+BINARY = Param(
+    "drawn",
+    choices=("drawn", "threshold"),
+    help="where values are binary: grey pixels become black or white by lot, or at one half",
+)
 KINDS = Param("binary", choices=tuple(VALUES), help="0 or 1; or 256 levels, by a logit for each or by logistics")
 ORDER = Param("rows", choices=ORDERS, help="in which the pixels are drawn: by rows or columns, from the first or last")
 SKETCH = Param(4, 1, 64, 1, "log", help="features of the map that the code is turned into, which all layers are told")

@@ -11,9 +11,9 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..data.base import Batch, Data, Split
-from ..distributions import Normal, Prior, StandardNormal
-from ..entry import FieldError
-from ..nets import Shape
+from ..errors import FieldError
+from ..nn.distributions import Normal, Prior, StandardNormal
+from ..nn.networks import Shape
 
 
 @dataclass(frozen=True)
@@ -37,22 +37,22 @@ class Model(nn.Module):
     shape: of one example, (C, H, W) or (D,).
     classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
     attributes: how many attributes condition it (`batch.attributes`); 0 where none do.
-    spare: beginnings of names of weights that only training needs; published examples come without them.
-    loops: whether it draws pixel after pixel, which takes milliseconds an image, and which no graph of fixed operations
+    training_only: beginnings of names of weights that only training needs; published examples come without them.
+    sequential: whether it draws pixel after pixel, which takes milliseconds an image, and which no graph of fixed operations
     (ONNX) can hold.
     """
 
     classes: int = 0
     attributes: int = 0
-    spare: tuple[str, ...] = ()
-    loops: bool = False
+    training_only: tuple[str, ...] = ()
+    sequential: bool = False
 
     def __init__(self, shape: Shape):
         super().__init__()
         self.shape = tuple(shape)
 
     @property
-    def numbers(self) -> int:
+    def output_size(self) -> int:
         """How many it says of one example: what bounds a batch that must fit into memory."""
         return math.prod(self.shape)
 
@@ -72,17 +72,17 @@ class Model(nn.Module):
         """
         raise NotImplementedError
 
-    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
         """One round of play: each turn draws one minibatch, and its players move simultaneously on it.
 
         By default all players move at once. Five critic steps to one: (("critic",),) * 5 + (("generator",),).
         """
         return (tuple(self.players(progress)),)
 
-    def project(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         """Called after each step of a player: put its weights back where they must stay (WGAN's clipping)."""
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         """Called before each epoch and stage, and at the end, under `no_grad`: what is estimated from all examples.
 
         A stage begins where other players play, or for other terms.
@@ -92,7 +92,7 @@ class Model(nn.Module):
         What is found is kept in buffers, so that a run that is resumed has it too.
         """
 
-    def told(self, n: int, y: Tensor | None = None) -> tuple[Tensor, ...]:
+    def condition(self, n: int, y: Tensor | None = None) -> tuple[Tensor, ...]:
         """What `decode` of n codes is given beside them: nothing, or labels (n,), by default the classes in turn.
 
         Of a model that attributes condition: attributes (n, A), by default those of training examples in turn.
@@ -141,7 +141,7 @@ class Decoding(Model):
         y: labels (n,) for a model that is conditioned on them; by default the classes in turn.
         """
         z = self.prior.sample(n, next(self.parameters()), temperature, generator)
-        return self.decode(z, *self.told(n, y))
+        return self.decode(z, *self.condition(n, y))
 
 
 class Autoencoder(Decoding):
@@ -157,7 +157,7 @@ class Autoencoder(Decoding):
         return self.encoder(x)
 
 
-def take_encoder(model: Model, other: Model) -> None:
+def freeze_encoder_from(model: Model, other: Model) -> None:
     """From now on a model has the encoder of another, and holds it: only what is behind the code is trained.
 
     Of an encoder to a Gaussian the half that gives μ is taken where the model's own gives no variances, so that its
@@ -167,15 +167,23 @@ def take_encoder(model: Model, other: Model) -> None:
     if own is None or theirs is None:
         raise FieldError("encoder", "one of these two models has none: choose two autoencoders")
     wanted, there = own.state_dict(), theirs.state_dict()
-    taken = {name: there[name][: len(value)] if value.ndim else there[name]
-             for name, value in wanted.items() if name in there}  # fmt: skip
+    taken = {
+        name: there[name][: len(value)] if value.ndim else there[name]
+        for name, value in wanted.items()
+        if name in there
+    }
     most = 2 if isinstance(other, Stochastic) and not isinstance(model, Stochastic) else 1
-    halved = all(len(there[name]) in (len(value), most * len(value)) for name, value in wanted.items()
-                 if name in taken and value.ndim)  # fmt: skip
+    halved = all(
+        len(there[name]) in (len(value), most * len(value))
+        for name, value in wanted.items()
+        if name in taken and value.ndim
+    )
     fits = {name: value.shape for name, value in taken.items()} == {name: v.shape for name, v in wanted.items()}
     if not fits or not halved or len(there) != len(wanted):
-        raise FieldError("encoder", "the networks differ: give the model the other's net, width and code, for images "
-                         "of the same size")  # fmt: skip
+        raise FieldError(
+            "encoder",
+            "the networks differ: give the model the other's net, width and code, for images of the same size",
+        )
     own.load_state_dict(taken)
     own.requires_grad_(False)
 
@@ -195,9 +203,9 @@ class Stochastic(Autoencoder):
 class Conditioned(Model):
     """A model whose networks are told labels or attributes as a vector c (B, C), some of it withheld in training."""
 
-    withheld = 0.1  # share of minibatches' conditions, so that the networks know what to do without one
+    condition_dropout_rate = 0.1  # share of minibatches' conditions, so that the networks know what to do without one
 
-    def conditioned(self, classes: int, attributes: int) -> int:
+    def condition_on(self, classes: int, attributes: int) -> int:
         """Remember by what the model is conditioned; the size of c. For the constructor, before any network."""
         if classes and attributes:
             raise FieldError("attributes", "labels and attributes at once are not allowed: give 0 for one of them")
@@ -206,7 +214,7 @@ class Conditioned(Model):
             self.register_buffer("seen_attributes", torch.zeros(64, attributes))
         return classes or attributes
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if self.attributes:
             some = split.batch(torch.arange(min(64, len(split)))).attributes
             self.seen_attributes.copy_(some[torch.arange(64, device=some.device) % len(some)])
@@ -215,7 +223,7 @@ class Conditioned(Model):
         """What stands beside a minibatch: attributes (B, A), labels (B,), or None."""
         return batch.attributes if self.attributes else batch.y
 
-    def condition(self, y: Tensor | None, n: int) -> Tensor | None:
+    def condition_vector(self, y: Tensor | None, n: int) -> Tensor | None:
         """c (n, C), None without conditions.
 
         Of labels: y (n,) one-hot, or shares y (n, C); 1/C for every class where y is None. Of attributes: y (n, A),
@@ -234,12 +242,12 @@ class Conditioned(Model):
             return y.to(like.dtype)
         return F.one_hot(y, size).to(like.dtype)
 
-    def withhold(self, c: Tensor | None) -> Tensor | None:
+    def condition_dropout(self, c: Tensor | None) -> Tensor | None:
         """The conditions of a minibatch, (B, C), some of them made unknown while the model trains."""
         if c is None or not self.training:
             return c
-        unknown = torch.rand(len(c), 1, device=c.device) < self.withheld
-        return torch.where(unknown, self.condition(None, len(c)), c)
+        unknown = torch.rand(len(c), 1, device=c.device) < self.condition_dropout_rate
+        return torch.where(unknown, self.condition_vector(None, len(c)), c)
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

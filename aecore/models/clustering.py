@@ -9,13 +9,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from .. import nets
 from ..data.base import Batch, Split
-from ..distributions import Bernoulli, Gaussian, Normal, distance, likelihood, noise
-from ..divergences import kl_standard, squared_distances
-from ..entry import DISTANCE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape, linear
+from ..nn import networks
+from ..nn.distributions import Bernoulli, Gaussian, Normal, distance, likelihood, noise
+from ..nn.divergences import kl_standard, squared_distances
+from ..nn.networks import Shape, linear
 from .base import Autoencoder, Player
+from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 from .variational import PARAMS, RECON
 
 VALUES = 4_000_000  # numbers that are encoded at once when all examples are looked at
@@ -80,8 +80,8 @@ class Centroid(Autoencoder):
         distance: str = "squared",
     ):
         super().__init__(shape, code)
-        self.encoder = nets.encoder(net, self.shape, code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, code, width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.lam, self.pretraining, self.distance = lam, pretraining, distance
         self.register_buffer("centres", torch.zeros(clusters, code))
         self.register_buffer("begun", torch.tensor(False))
@@ -92,7 +92,7 @@ class Centroid(Autoencoder):
             return {"autoencoder": Player(networks, {"recon": 1.0})}
         return {"clustering": Player(networks, {"recon": 1.0, "centre": self.lam})}
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if progress < self.pretraining:
             return
         h = codes(self, split)
@@ -179,8 +179,8 @@ class DCEC(Autoencoder):
         distance: str = "squared",
     ):
         super().__init__(shape, code)
-        self.encoder = nets.encoder(net, self.shape, code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, code, width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.clusters = SoftClusters(clusters, code)
         self.gamma, self.pretraining, self.distance = gamma, pretraining, distance
         self.register_buffer("frequencies", torch.full((clusters,), 1 / clusters))
@@ -192,7 +192,7 @@ class DCEC(Autoencoder):
         networks = (self.encoder, self.decoder, self.clusters)
         return {"clustering": Player(networks, {"recon": 1.0, "cluster": self.gamma})}
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if progress < self.pretraining:
             return
         h = codes(self, split)
@@ -295,8 +295,8 @@ class GMVAE(Autoencoder):
         width: int = 512,
     ):
         super().__init__(shape, code, MixturePrior(code, clusters, style, width))
-        self.encoder = nets.encoder(net, self.shape, 2 * (code + style), width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, 2 * (code + style), width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.style, self.lam, self.likelihood, self.c = style, lam, likelihood, c
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import nets
 from ..data.base import Batch
-from ..distributions import sum_dims
-from ..entry import CODE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape
+from ..nn import networks
+from ..nn.distributions import sum_dims
+from ..nn.networks import Shape
 from .base import Decoding, Player
+from .entry import CODE, NET, WIDTH, Entry, Param, Term
 
 ADAM = (0.5, 0.999)  # β of players against a critic; Radford et al. (2015), arXiv:1511.06434
 
@@ -33,7 +33,7 @@ class Critic(nn.Module):
 
     def __init__(self, shape: Shape, net: str = "dense", width: int = 512):
         super().__init__()
-        self.features, size = nets.critic_trunk(net, shape, width)
+        self.features, size = networks.critic_trunk(net, shape, width)
         self.head = nn.Linear(size, 1)
 
     def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -79,7 +79,7 @@ class GAN(Decoding):
 
     def __init__(self, shape: Shape, code: int = 32, gamma: float = 10.0, net: str = "dense", width: int = 512):
         super().__init__(shape, code)
-        self.decoder = nets.decoder(net, code, self.shape, width, nets.linear)
+        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
         self.critic = Critic(self.shape, net, width)
         self.gamma = gamma
 
@@ -89,7 +89,7 @@ class GAN(Decoding):
             "generator": Player((self.decoder,), {"adv": 1.0}, betas=ADAM),
         }
 
-    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
         return (("critic",), ("generator",))
 
     def fakes(self, n: int, players: Collection[str]) -> Tensor:
@@ -155,10 +155,10 @@ class WGAN(GAN):
             "generator": Player((self.decoder,), {"adv": 1.0}, betas=(0.0, 0.9)),
         }
 
-    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
         return (("critic",),) * self.critic_steps + (("generator",),)
 
-    def project(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         if player == "critic" and self.lipschitz == "clip":
             with torch.no_grad():
                 for weight in self.critic.parameters():

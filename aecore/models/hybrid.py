@@ -10,13 +10,13 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
-from .. import nets
 from ..data.base import Batch, Split
-from ..distributions import LOG_2PI, StandardNormal, noise, sum_dims
-from ..divergences import kl_standard
-from ..entry import CODE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape
+from ..nn import networks
+from ..nn.distributions import LOG_2PI, StandardNormal, noise, sum_dims
+from ..nn.divergences import kl_standard
+from ..nn.networks import Shape
 from .base import Decoding, Player, Stochastic
+from .entry import CODE, NET, WIDTH, Entry, Param, Term
 from .gan import ADAM, ADV, CRITIC, GAMMA, PLAN, SLOPE, Critic, critic_loss, fooling_loss, slope_at
 
 DIGIT = 784  # values of a digit, at which the weight of the slope is given
@@ -56,8 +56,8 @@ class VAEGAN(Stochastic):
         width: int = 512,
     ):
         super().__init__(shape, code)
-        self.encoder = nets.encoder(net, self.shape, 2 * code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width, nets.linear)
+        self.encoder = networks.encoder(net, self.shape, 2 * code, width)
+        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
         self.critic = Critic(self.shape, net, width)
         self.c, self.gamma, self.lam = c, gamma, lam
 
@@ -158,7 +158,7 @@ class GMMGAN(Decoding):
         width: int = 512,
     ):
         super().__init__(shape, code, FittedMixture(code, components))
-        self.decoder = nets.decoder(net, code, self.shape, width, nets.linear)
+        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
         self.critic = Critic(self.shape, net, width)
         self.encoder = nn.Sequential(
             nn.Linear(self.critic.head.in_features, width), nn.LeakyReLU(0.2), nn.Linear(width, code)
@@ -173,14 +173,14 @@ class GMMGAN(Decoding):
             "generator": Player((self.decoder,), {"adv": 1.0, "code": self.lam}, betas=ADAM),
         }
 
-    def turns(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
         return (("critic",), ("generator",))
 
     def encode(self, x: Tensor) -> Tensor:
         """A(x), (B, D)."""
         return self.encoder(self.critic.features(x)).float()
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         device = next(self.parameters()).device
         index = torch.linspace(0, len(split) - 1, min(len(split), FITTED)).long()
         self.prior.fit(torch.cat([self.encode(split.batch(part).x.to(device)) for part in index.split(500)]))

@@ -11,18 +11,18 @@ from collections.abc import Collection
 import torch
 from torch import Generator, Tensor, nn
 
-from .. import nets
 from ..data.base import Batch
-from ..distributions import Normal, StandardNormal, noise, sum_dims
-from ..entry import ATTRIBUTES, CLASSES, CODE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape
+from ..nn import networks
+from ..nn.distributions import Normal, StandardNormal, noise, sum_dims
+from ..nn.networks import Shape
 from .base import Conditioned, Player, Stochastic
+from .entry import ATTRIBUTES, CLASSES, CODE, NET, WIDTH, Entry, Param, Term
 from .gan import ADAM, CRITIC, critic_loss
 
 # --- networks -------------------------------------------------------------------------------------------
 
 
-def told(v: Tensor, c: Tensor | None) -> Tensor:
+def append_condition(v: Tensor, c: Tensor | None) -> Tensor:
     """What a layer reads: v (B, F), beside it the condition c (B, C) where there is one, which it embeds linearly."""
     return v if c is None else torch.cat([v, c.to(v.dtype)], -1)
 
@@ -41,7 +41,7 @@ def batch_normalised(net: nn.Module) -> nn.Sequential:
             normalisation = nn.BatchNorm1d(layer.out_features)
         elif isinstance(layer, nn.Conv2d | nn.ConvTranspose2d):
             normalisation = nn.BatchNorm2d(layer.out_channels)
-        elif isinstance(layer, nets.Reshape):
+        elif isinstance(layer, networks.Reshape):
             normalisation = nn.BatchNorm2d(layer.shape[0])
         elif isinstance(layer, nn.ReLU):
             layers.append(normalisation)
@@ -55,12 +55,12 @@ class Encoder(nn.Module):
 
     def __init__(self, net: str, shape: Shape, code: int, width: int, given: int = 0):
         super().__init__()
-        trunk, size = nets.trunk(net, shape, width)
+        trunk, size = networks.trunk(net, shape, width)
         self.trunk = batch_normalised(trunk)
-        self.head = nets.linear(size + given, 2 * code)
+        self.head = networks.linear(size + given, 2 * code)
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.head(told(self.trunk(x), c))
+        return self.head(append_condition(self.trunk(x), c))
 
 
 class PairCritic(nn.Module):
@@ -71,12 +71,12 @@ class PairCritic(nn.Module):
 
     def __init__(self, shape: Shape, code: int, net: str = "dense", width: int = 512, given: int = 0):
         super().__init__()
-        self.of_x, size = nets.critic_trunk(net, shape, width)
-        self.of_z, size_z = nets.critic_trunk("dense", (code + given,), width)
+        self.of_x, size = networks.critic_trunk(net, shape, width)
+        self.of_z, size_z = networks.critic_trunk("dense", (code + given,), width)
         self.head = nn.Sequential(nn.Linear(size + size_z, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))
 
     def forward(self, x: Tensor, z: Tensor, c: Tensor | None = None) -> Tensor:
-        return self.head(torch.cat([self.of_x(2 * x - 1), self.of_z(told(z, c))], -1)).squeeze(-1)
+        return self.head(torch.cat([self.of_x(2 * x - 1), self.of_z(append_condition(z, c))], -1)).squeeze(-1)
 
 
 def slope_penalty(logits: Tensor, seen: tuple[Tensor, ...], learning: bool = True) -> Tensor:
@@ -129,9 +129,9 @@ class ALI(Conditioned, Stochastic):
     ):
         super().__init__(shape, code)
         self.gamma = gamma
-        given = self.conditioned(classes, attributes)
+        given = self.condition_on(classes, attributes)
         self.encoder = Encoder(net, self.shape, code, width, given)
-        self.decoder = batch_normalised(nets.decoder(net, code + given, self.shape, width, nets.linear))
+        self.decoder = batch_normalised(networks.decoder(net, code + given, self.shape, width, networks.linear))
         self.critic = PairCritic(self.shape, self.seen, net, width, given)
 
     @property
@@ -147,7 +147,7 @@ class ALI(Conditioned, Stochastic):
 
     def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
         """q(z|x, c), each (B, D).  y: labels (B,), or None where unknown."""
-        return self.posterior_given(x, self.condition(y, len(x)))
+        return self.posterior_given(x, self.condition_vector(y, len(x)))
 
     def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
         """q(z|x, c) for a condition c (B, C) that the networks understand, withheld or not."""
@@ -159,10 +159,10 @@ class ALI(Conditioned, Stochastic):
 
     def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
         """B(z, c), (B, *shape) in [0, 1].  y: labels (B,), or None where unknown."""
-        return self.decode_given(z, self.condition(y, len(z)))
+        return self.decode_given(z, self.condition_vector(y, len(z)))
 
     def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
-        return self.decoder(told(z, c)).float().sigmoid()
+        return self.decoder(append_condition(z, c)).float().sigmoid()
 
     def contest(self, encoded: tuple[Tensor, Tensor], decoded: tuple[Tensor, Tensor], c: Tensor | None) -> dict:
         """Both players' terms, (B,) each, from the pairs (x, ẑ) and (x̃, z) and one forward pass of the critic."""
@@ -180,7 +180,7 @@ class ALI(Conditioned, Stochastic):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x = batch.x
-        c = self.withhold(self.condition(self.given(batch), len(x)))
+        c = self.condition_dropout(self.condition_vector(self.given(batch), len(x)))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
         return self.contest((x, z_hat), (self.decode_given(z, c), z), c)
@@ -212,7 +212,7 @@ class ALICE(ALI):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x = batch.x
-        c = self.withhold(self.condition(self.given(batch), len(x)))
+        c = self.condition_dropout(self.condition_vector(self.given(batch), len(x)))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
         both = self.decode_given(torch.cat([z, z_hat]), None if c is None else torch.cat([c, c]))
@@ -225,7 +225,7 @@ class Conditional(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, width: int):
         super().__init__()
-        self.net = batch_normalised(nets.mlp([inputs, width, width, 2 * outputs]))
+        self.net = batch_normalised(networks.mlp([inputs, width, width, 2 * outputs]))
 
     def forward(self, z: Tensor) -> Normal:
         mu, logvar = self.net(z).float().chunk(2, -1)

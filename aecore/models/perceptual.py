@@ -9,12 +9,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import nets
 from ..data.base import Batch, Split
-from ..divergences import kl_standard
-from ..entry import CODE, WIDTH, Entry, FieldError, Param, Term
-from ..nets import Shape
+from ..errors import FieldError
+from ..nn import networks
+from ..nn.divergences import kl_standard
+from ..nn.networks import Shape
 from .base import Player, Stochastic
+from .entry import CODE, WIDTH, Entry, Param, Term
 
 BLOCKS = 5
 TAPS = {  # the last layer of each block that is compared, in torchvision's numbering
@@ -188,8 +189,8 @@ class DFCVAE(Stochastic):
         if features.startswith("vgg") and min(self.shape[1:]) < 2 ** (self.last - 1):
             remedy = f"give images of {2 ** (self.last - 1)}×{2 ** (self.last - 1)} pixels or more, or fewer blocks"
             raise FieldError("last", f"block {self.last} of {features} sees nothing in images this small: {remedy}")
-        self.encoder = nets.encoder(net, self.shape, 2 * code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, 2 * code, width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.learns = features == "classifier"
         self.eye = Classifier(self.shape) if self.learns else Frozen(features, self.last)
         self.register_buffer("scale", torch.ones(self.last - self.first + 1))
@@ -200,7 +201,7 @@ class DFCVAE(Stochastic):
             return {"classifier": Player((self.eye,), {"label": 1.0})}
         return {"autoencoder": Player((self.encoder, self.decoder), {"features": self.beta, "kl": self.alpha})}
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if "autoencoder" in self.players(progress):
             count = min(512, max(16, SEEN // math.prod(self.shape)), len(split))
             x = split.batch(torch.linspace(0, len(split) - 1, count).long()).x.to(self.scale.device)

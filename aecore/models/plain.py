@@ -8,12 +8,12 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from .. import nets
 from ..data.base import Batch
-from ..distributions import distance, sum_dims
-from ..entry import CODE, DISTANCE, NET, WIDTH, Entry, Term
-from ..nets import Shape
+from ..nn import networks
+from ..nn.distributions import distance, sum_dims
+from ..nn.networks import Shape
 from .base import Autoencoder, Player
+from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Term
 
 
 class Linear(Autoencoder):
@@ -32,7 +32,7 @@ class Linear(Autoencoder):
         super().__init__(shape, code)
         inputs = math.prod(self.shape)
         self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(inputs, code))
-        self.decoder = nn.Sequential(nn.Linear(code, inputs), nets.Reshape(self.shape))
+        self.decoder = nn.Sequential(nn.Linear(code, inputs), networks.Reshape(self.shape))
         A, B = self.encoder[1], self.decoder[0]
         nn.init.orthogonal_(B.weight)
         with torch.no_grad():
@@ -63,8 +63,8 @@ class Deep(Autoencoder):
 
     def __init__(self, shape: Shape, code: int = 16, net: str = "dense", width: int = 512, distance: str = "squared"):
         super().__init__(shape, code)
-        self.encoder = nets.encoder(net, self.shape, code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, code, width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.distance = distance
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:

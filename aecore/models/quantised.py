@@ -7,13 +7,13 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from .. import nets
 from ..data.base import Batch, Split
-from ..distributions import distance, sum_dims
-from ..divergences import squared_distances
-from ..entry import DISTANCE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape
+from ..nn import networks
+from ..nn.distributions import distance, sum_dims
+from ..nn.divergences import squared_distances
+from ..nn.networks import Shape
 from .base import Autoencoder, Player
+from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 
 
 class VQVAE(Autoencoder):
@@ -43,8 +43,8 @@ class VQVAE(Autoencoder):
         distance: str = "bernoulli",
     ):
         super().__init__(shape, symbols * size)
-        self.encoder = nets.encoder(net, self.shape, self.code, width)
-        self.decoder = nets.decoder(net, self.code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, self.code, width)
+        self.decoder = networks.decoder(net, self.code, self.shape, width)
         self.codebook = nn.Embedding(K, size)
         self.register_buffer("usage", torch.zeros(K))  # the share of all symbols that is k, over the last 100 steps
         self.beta, self.distance = beta, distance
@@ -78,7 +78,7 @@ class VQVAE(Autoencoder):
             "commitment": sum_dims((h - z.detach()) ** 2),
         }
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         if progress == 1:  # nothing would train a vector that is replaced at the end
             return
         idle = self.usage < 0.01 / len(self.usage)

@@ -9,13 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .. import nets
 from ..data.base import Batch, Data, Split
-from ..distributions import Normal, sum_dims
-from ..divergences import kl_standard
-from ..entry import Entry, FieldError, Param, Term
-from ..nets import Shape
+from ..errors import FieldError
+from ..nn import networks
+from ..nn.distributions import Normal, sum_dims
+from ..nn.divergences import kl_standard
+from ..nn.networks import Shape
 from .base import Autoencoder, Player, Stochastic
+from .entry import Entry, Param, Term
 
 
 def observed(batch: Batch) -> Tensor:
@@ -60,7 +61,7 @@ class AutoRec(Autoencoder):
             named = {"users": "ratings", "items": "ratings-items"}[self.rows]
             raise FieldError("data", f"this model reads {self.rows}, the rows of {data.title} are {rows}: take {named}")
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         """The lowest and the highest rating there is, for a sigmoid output; once, at the start."""
         if progress or self.f == "identity":
             return
@@ -112,8 +113,16 @@ class CFN(Autoencoder):
     scales to [−1, 1]; Adam in place of gradient descent; the mean over examples.
     """
 
-    def __init__(self, shape: Shape, code: int = 64, noise: float = 0.25, alpha: float = 1.0, beta: float = 0.5,
-                 lam: float = 0.01, side: int = 0):  # fmt: skip
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 64,
+        noise: float = 0.25,
+        alpha: float = 1.0,
+        beta: float = 0.5,
+        lam: float = 0.01,
+        side: int = 0,
+    ):
         super().__init__(shape, code)
         ratings = math.prod(self.shape)
         self.noise, self.alpha, self.beta, self.lam, self.side = noise, alpha, beta, lam, side
@@ -125,7 +134,7 @@ class CFN(Autoencoder):
         if self.side and data.attributes and len(data.attributes) != self.side:
             raise FieldError("side", f"{data.title} knows {len(data.attributes)} more of each: give that, or 0")
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         """The mean rating of each column, drawn to the mean of all as by five more ratings; once, at the start."""
         if progress or self.centre.any():
             return
@@ -191,12 +200,20 @@ class CDAE(Autoencoder):
     size is right on average; the mean over users; Adam in place of AdaGrad.
     """
 
-    def __init__(self, shape: Shape, code: int = 64, q: float = 0.5, negatives: float = 5.0, lam: float = 0.001,
-                 like: float = 4.0, users: int = 0):  # fmt: skip
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 64,
+        q: float = 0.5,
+        negatives: float = 5.0,
+        lam: float = 0.001,
+        like: float = 4.0,
+        users: int = 0,
+    ):
         super().__init__(shape, code)
         items = math.prod(self.shape)
         self.q, self.negatives, self.lam, self.like = q, negatives, lam, like
-        self.linear = nets.linear(items, code)
+        self.linear = networks.linear(items, code)
         self.decoder = nn.Linear(code, items)
         self.own = nn.Embedding(users, code) if users else None
         if self.own is not None:
@@ -255,13 +272,21 @@ class MultVAE(Stochastic):
     Source: Liang et al. (2018), arXiv:1802.05814. Departures: none in the objective; sizes of layers for small data.
     """
 
-    def __init__(self, shape: Shape, code: int = 64, beta: float = 0.2, warmup: float = 0.5, dropout: float = 0.5,
-                 width: int = 256, like: float = 4.0):  # fmt: skip
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 64,
+        beta: float = 0.2,
+        warmup: float = 0.5,
+        dropout: float = 0.5,
+        width: int = 256,
+        like: float = 4.0,
+    ):
         super().__init__(shape, code)
         items = math.prod(self.shape)
         self.beta, self.warmup, self.dropout, self.like = beta, warmup, dropout, like
-        self.encoder = nn.Sequential(nets.linear(items, width), nn.Tanh(), nets.linear(width, 2 * code))
-        self.decoder = nn.Sequential(nets.linear(code, width), nn.Tanh(), nets.linear(width, items))
+        self.encoder = nn.Sequential(networks.linear(items, width), nn.Tanh(), networks.linear(width, 2 * code))
+        self.decoder = nn.Sequential(networks.linear(code, width), nn.Tanh(), networks.linear(width, items))
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         beta = self.beta * (min(1.0, progress / self.warmup) if self.warmup else 1.0)

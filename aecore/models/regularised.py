@@ -8,12 +8,12 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from .. import nets
 from ..data.base import Batch
-from ..distributions import distance, noise, sum_dims
-from ..entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape
+from ..nn import networks
+from ..nn.distributions import distance, noise, sum_dims
+from ..nn.networks import Shape
 from .base import Autoencoder, Player
+from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 
 
 def gaussian_noise(x: Tensor, sigma: float) -> Tensor:
@@ -56,10 +56,10 @@ class SparseL1(Autoencoder):
         distance: str = "squared",
     ):
         super().__init__(shape, code)
-        self.encoder = nn.Sequential(nets.encoder(net, self.shape, code, width), nn.ReLU())
-        self.decoder = nn.Sequential(nn.Linear(code, math.prod(self.shape)), nets.Reshape(self.shape))
+        self.encoder = nn.Sequential(networks.encoder(net, self.shape, code, width), nn.ReLU())
+        self.decoder = nn.Sequential(nn.Linear(code, math.prod(self.shape)), networks.Reshape(self.shape))
         self.lam, self.distance = lam, distance
-        self.project("autoencoder")
+        self.after_step("autoencoder")
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "sparsity": self.lam})}
@@ -70,7 +70,7 @@ class SparseL1(Autoencoder):
         return {"recon": distance(self.distance, x, self.decoder(a)), "sparsity": sum_dims(a.abs())}
 
     @torch.no_grad()
-    def project(self, player: str) -> None:
+    def after_step(self, player: str) -> None:
         """Back to ‖b_j‖ = 1."""
         columns = self.decoder[0].weight  # (V, D)
         columns /= columns.norm(dim=0).clamp_min(1e-12)
@@ -101,8 +101,8 @@ class SparseKL(Autoencoder):
         distance: str = "squared",
     ):
         super().__init__(shape, code)
-        self.encoder = nn.Sequential(nets.encoder(net, self.shape, code, width), nn.Sigmoid())
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = nn.Sequential(networks.encoder(net, self.shape, code, width), nn.Sigmoid())
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.p, self.lam, self.distance = p, lam, distance
         last = [layer for layer in self.encoder.modules() if isinstance(layer, nn.Linear)][-1]
         first = next(layer for layer in self.decoder.modules() if isinstance(layer, nn.Linear))
@@ -145,8 +145,8 @@ class Denoising(Autoencoder):
         distance: str = "squared",
     ):
         super().__init__(shape, code)
-        self.encoder = nets.encoder(net, self.shape, code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, code, width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.noise, self.sigma, self.p, self.distance = noise, sigma, p, distance
 
     def corrupt(self, x: Tensor) -> Tensor:
@@ -228,8 +228,8 @@ class Contractive(Autoencoder):
             self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(self.shape), code), nn.Sigmoid())
             self.decoder = Transposed(self.encoder[1], self.shape)
         else:
-            self.encoder = nets.encoder(net, self.shape, code, width)
-            self.decoder = nets.decoder(net, code, self.shape, width)
+            self.encoder = networks.encoder(net, self.shape, code, width)
+            self.decoder = networks.decoder(net, code, self.shape, width)
         self.net, self.lam, self.distance = net, lam, distance
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:

@@ -8,12 +8,13 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
-from .. import nets
 from ..data.base import Batch
-from ..distributions import distance
-from ..entry import CODE, DISTANCE, WIDTH, Entry, FieldError, Param, Term
-from ..nets import Shape
+from ..errors import FieldError
+from ..nn import networks
+from ..nn.distributions import distance
+from ..nn.networks import Shape
 from .base import Autoencoder, Player
+from .entry import CODE, DISTANCE, WIDTH, Entry, Param, Term
 from .regularised import erasures
 
 Layer = tuple[nn.Module, nn.Module]  # an encoder of h_{k−1} into h_k, and its decoder into logits of h_{k−1}
@@ -22,8 +23,8 @@ Layer = tuple[nn.Module, nn.Module]  # an encoder of h_{k−1} into h_k, and its
 def dense(shape: Shape, size: int) -> Layer:
     """h_{k−1} (B, *shape) to h_k (B, size) and back, fully connected."""
     inputs = math.prod(shape)
-    encoder = nn.Sequential(nn.Flatten(), nets.linear(inputs, size))
-    return encoder, nn.Sequential(nets.linear(size, inputs), nets.Reshape(shape))
+    encoder = nn.Sequential(nn.Flatten(), networks.linear(inputs, size))
+    return encoder, nn.Sequential(networks.linear(size, inputs), networks.Reshape(shape))
 
 
 def convolution(shape: Shape, channels: int) -> tuple[Layer, Shape]:
@@ -42,7 +43,7 @@ def stack(shape: Shape, code: int, flavour: str, layers: int, width: int) -> tup
     """
     pairs: list[Layer] = []
     if flavour == "convolutional":
-        for count in nets.channels(width, min(layers, len(nets.halvings(shape))) - 1):
+        for count in networks.channels(width, min(layers, len(networks.halvings(shape))) - 1):
             pair, shape = convolution(shape, count)
             pairs.append(pair)
     else:

@@ -8,13 +8,13 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from .. import nets
 from ..data.base import Batch, Split
-from ..distributions import Bernoulli, Gaussian, Normal, likelihood
-from ..divergences import kl_standard, log_aggregate, mmd2
-from ..entry import CODE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape
+from ..nn import networks
+from ..nn.distributions import Bernoulli, Gaussian, Normal, likelihood
+from ..nn.divergences import kl_standard, log_aggregate, mmd2
+from ..nn.networks import Shape
 from .base import Player, Stochastic
+from .entry import CODE, NET, WIDTH, Entry, Param, Term
 
 
 class Variational(Stochastic):
@@ -38,8 +38,8 @@ class Variational(Stochastic):
         width: int = 512,
     ):
         super().__init__(shape, code)
-        self.encoder = nets.encoder(net, self.shape, 2 * code, width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, 2 * code, width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.likelihood, self.c, self.samples, self.warmup = likelihood, c, samples, warmup
 
     def weights(self) -> dict[str, float]:
@@ -180,7 +180,7 @@ class BetaTCVAE(Variational):
     def weights(self) -> dict[str, float]:
         return {"mi": self.alpha, "tc": self.beta, "dw_kl": self.gamma}
 
-    def refresh(self, split: Split, progress: float) -> None:
+    def on_epoch_start(self, split: Split, progress: float) -> None:
         self.examples.fill_(len(split))
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:

@@ -7,13 +7,13 @@ from collections.abc import Collection
 import torch
 from torch import Tensor
 
-from .. import nets
 from ..data.base import Batch
-from ..distributions import Normal, distance
-from ..divergences import KERNELS, mmd2
-from ..entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
-from ..nets import Shape, mlp
+from ..nn import networks
+from ..nn.distributions import Normal, distance
+from ..nn.divergences import KERNELS, mmd2
+from ..nn.networks import Shape, mlp
 from .base import Autoencoder, Player
+from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 from .gan import CRITIC, critic_loss, fooling_loss
 
 ENCODING = ("gaussian", "deterministic")
@@ -28,8 +28,8 @@ class WAE(Autoencoder):
 
     def __init__(self, shape: Shape, code: int, lam: float, encoding: str, net: str, width: int, distance: str):
         super().__init__(shape, code)
-        self.encoder = nets.encoder(net, self.shape, code * (2 if encoding == "gaussian" else 1), width)
-        self.decoder = nets.decoder(net, code, self.shape, width)
+        self.encoder = networks.encoder(net, self.shape, code * (2 if encoding == "gaussian" else 1), width)
+        self.decoder = networks.decoder(net, code, self.shape, width)
         self.lam, self.encoding, self.distance = lam, encoding, distance
 
     def cloud(self, x: Tensor) -> Normal:

@@ -20,10 +20,12 @@ from typing import Any
 
 from pydantic import ValidationInfo, field_validator
 
-from ..runs import PRETRAINED, parse, write_text
+from .. import paths
+from ..runs.files import write_text
+from ..settings import parse
 
 TASKS = ("classify", "cluster", "detect", "recommend", "reduce")
-BUNDLED = PRETRAINED / "tasks"
+BUNDLED = paths.PRETRAINED / "tasks"
 Progress = Callable[[float, str], None]
 
 
@@ -40,7 +42,7 @@ def path_with(name: str, *values: str) -> Callable:
 
 def checked(task: str, settings: Mapping[str, Any]) -> Any:
     """The settings with all defaults; FieldError for a value out of range, or a task that there is not."""
-    from ..entry import FieldError
+    from ..errors import FieldError
 
     if task not in TASKS:
         raise FieldError("task", f"there is no task '{task}': choose one of {', '.join(TASKS)}")
@@ -62,7 +64,7 @@ def file_of(task: str, settings: Mapping[str, Any], folder: Path = BUNDLED) -> P
     """Where the result of these very settings lies; of a file or folder that has changed since, another place."""
     values = checked(task, settings).model_dump()
     if values.get("path"):
-        from ..data.uploads import stamp
+        from ..data.files.uploads import stamp
 
         values["stamp"] = stamp(values["path"])
     said = json.dumps(values, sort_keys=True)

@@ -20,13 +20,16 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..data import load, table
-from ..data.base import Batch, Data, DataError, DataSpec
-from ..entry import FieldError
-from ..measure import passing
+from .. import inference
+from ..catalog import seeded_build
+from ..data import load
+from ..data.base import Batch, Data, DataSpec
+from ..data.files import table
+from ..errors import DataError, FieldError
 from ..models.base import Autoencoder, total
-from ..runs import find, seeded_build
-from ..train import Plan, Training, mix
+from ..runs.library import find
+from ..training.loop import Training
+from ..training.plan import Plan, fold_in
 from . import over_seeds, path_with
 
 CODE, WIDTH = 128, 256
@@ -167,9 +170,18 @@ class Fig5(nn.Module):
 
 
 def fit(
-    network: Fig5, x: Tensor, y: Tensor, *, unlabelled: Tensor | None = None, lam: float = 0.0, frozen: bool = False,
-    steps: int = STEPS, seed: int = 0, lr: float = 1e-3, watch: Callable[[int, float, float], None] | None = None,
-) -> Fig5:  # fmt: skip
+    network: Fig5,
+    x: Tensor,
+    y: Tensor,
+    *,
+    unlabelled: Tensor | None = None,
+    lam: float = 0.0,
+    frozen: bool = False,
+    steps: int = STEPS,
+    seed: int = 0,
+    lr: float = 1e-3,
+    watch: Callable[[int, float, float], None] | None = None,
+) -> Fig5:
     """Learn from labelled images x (n, *shape), y (n,); from unlabelled ones too where λ > 0.
 
     Each step lowers L̃ = L(y, ŷ) + λ R(x, x̂) by Adam, its rate falling along a half cosine (chapter Fig. 5):
@@ -181,7 +193,7 @@ def fit(
     """
     if lam > 0 and unlabelled is None:
         raise DataError("With λ above 0 there must be images to reconstruct: give `unlabelled`.")
-    generator = torch.Generator().manual_seed(mix(seed, 1))
+    generator = torch.Generator().manual_seed(fold_in(seed, 1))
     base = network.autoencoder
     networks = [network.head] if frozen else [network.head, base.encoder] + ([base.decoder] if lam > 0 else [])
     optimiser = torch.optim.Adam([p for part in networks for p in part.parameters()], lr=lr)
@@ -189,7 +201,7 @@ def fit(
     ((name, player),) = base.players().items()
     network.train()
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(mix(seed, 2))
+        torch.manual_seed(fold_in(seed, 2))
         if frozen:
             with torch.no_grad():
                 codes = base.encode(x)
@@ -237,7 +249,7 @@ class Halves(NamedTuple):
 
 @lru_cache(maxsize=2)
 def halves(data: Data) -> Halves:
-    (x, x_test) = (passing.examples(part, passing.first(part)) for part in (data.train, data.test))
+    (x, x_test) = (inference.examples(part, inference.first(part)) for part in (data.train, data.test))
     return Halves(x, np.asarray(data.train.labels), x_test, np.asarray(data.test.labels))
 
 
@@ -274,7 +286,7 @@ def unsupervised(data: Data, seed: int) -> Unsupervised:
     for _ in Training(model, data, plan, "cpu"):
         pass
     seconds = time.process_time() - start
-    codes, codes_test = (passing.encode(model, part, passing.first(part)) for part in (data.train, data.test))
+    codes, codes_test = (inference.encode(model, part, inference.first(part)) for part in (data.train, data.test))
     return Unsupervised(model.eval(), codes, codes_test, seconds)
 
 
@@ -306,8 +318,10 @@ def components(data: Data) -> tuple[np.ndarray, np.ndarray]:
 def critic_features() -> tuple[np.ndarray, np.ndarray]:
     """What the critic of the trained `gmm_gan` sees, before its heads, in the bundled digits: (n, F) of both halves."""
     data, model = load(DataSpec(name="digits")), find(MIXTURE).model()
-    return tuple(passing.over(model, part, passing.first(part), model.critic.features)
-                 for part in (data.train, data.test))  # type: ignore[return-value]  # fmt: skip
+    return tuple(
+        inference.map_batches(model, part, inference.first(part), model.critic.features)
+        for part in (data.train, data.test)
+    )  # type: ignore[return-value]
 
 
 # --- the comparison ---------------------------------------------------------------------------------------------------
@@ -318,13 +332,17 @@ def classifier(kind: str) -> Any:
     from sklearn.linear_model import LogisticRegression, RidgeClassifier
     from sklearn.svm import SVC
 
-    kinds = {"logistic": lambda: LogisticRegression(max_iter=500), "svm": lambda: SVC(C=10),
-             "least squares": lambda: RidgeClassifier(solver="cholesky")}  # fmt: skip
+    kinds = {
+        "logistic": lambda: LogisticRegression(max_iter=500),
+        "svm": lambda: SVC(C=10),
+        "least squares": lambda: RidgeClassifier(solver="cholesky"),
+    }
     return kinds[kind]()
 
 
-def on(features: np.ndarray, features_test: np.ndarray, ids: np.ndarray, y: np.ndarray, kind: str,
-       scaled: bool = True) -> np.ndarray:  # fmt: skip
+def on(
+    features: np.ndarray, features_test: np.ndarray, ids: np.ndarray, y: np.ndarray, kind: str, scaled: bool = True
+) -> np.ndarray:
     """Held-out predictions (n,) of a classifier on features, trained on those of `ids` with labels y.
 
     scaled: each feature to mean 0, and all by one number to a mean variance of 1, for which no label is needed.
@@ -341,8 +359,10 @@ def data_of(settings: Settings) -> Data:
         return load(DataSpec(name=settings.data))
     data = table.load(settings.path, settings.label)
     if data.train.labels is None or len(data.classes or ()) < 2:
-        raise DataError("To classify, the table needs a column that says each line's class: give label=COLUMN, "
-                        "with two classes or more.")  # fmt: skip
+        raise DataError(
+            "To classify, the table needs a column that says each line's class: give label=COLUMN, "
+            "with two classes or more."
+        )
     counts = np.bincount(data.train.labels, minlength=len(data.classes or ()))
     if counts.min() < 2:
         few = (data.classes or ())[int(counts.argmin())]
@@ -393,12 +413,20 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
             if nth == 0:
                 row |= {"wrong": wrong.tolist(), "taken_for": guess[wrong].tolist()}
     return {
-        "methods": found, "joint": kept, "labels": len(ids), "images": len(x), "held_out": len(x_test),
-        "classes": list(data.classes or map(str, np.unique(images.y))), "source": data.source,
+        "methods": found,
+        "joint": kept,
+        "labels": len(ids),
+        "images": len(x),
+        "held_out": len(x_test),
+        "classes": list(data.classes or map(str, np.unique(images.y))),
+        "source": data.source,
         "seeds": [FIRST_SEED + nth for nth in range(settings.seeds)],
-        **({"encoder_seconds": unsupervised(data, FIRST_SEED).seconds,
-            "layer_seconds": closed(data).layers.seconds} if whole else {}),
-    }  # fmt: skip
+        **(
+            {"encoder_seconds": unsupervised(data, FIRST_SEED).seconds, "layer_seconds": closed(data).layers.seconds}
+            if whole
+            else {}
+        ),
+    }
 
 
 def how(name: str) -> tuple[str, bool]:
@@ -430,8 +458,16 @@ def learnt(
     start = deepcopy(unsupervised(data, seed).autoencoder) if ready else begun(data, seed)
     network = Fig5(start, len(np.unique(images.y)))
     both = {"unlabelled": images.x, "lam": settings.lam} if name == JOINT else {}
-    fit(network, images.x[ids], torch.from_numpy(images.y[ids]), frozen=name == "frozen encoder", steps=STEPS,
-        seed=seed, watch=lambda *row: told.append(row), **both)  # fmt: skip
+    fit(
+        network,
+        images.x[ids],
+        torch.from_numpy(images.y[ids]),
+        frozen=name == "frozen encoder",
+        steps=STEPS,
+        seed=seed,
+        watch=lambda *row: told.append(row),
+        **both,
+    )
     return network, told
 
 
@@ -451,13 +487,22 @@ def shown(network: Fig5, images: Halves, told: list[tuple[int, float, float]], m
     for k, example in enumerate(first):
         label, out = int(images.y_test[example]), io.BytesIO()
         Image.fromarray((x_hat[k, 0].clamp(0, 1) * 255).round().byte().numpy()).save(out, "PNG")
-        rows.append({
-            "id": example, "label": label, "y_hat": [round(float(p), 4) for p in y_hat[k]],
-            "x_hat": base64.b64encode(out.getvalue()).decode(), "L": float(-np.log(max(y_hat[k, label], 1e-12))),
-            "R": float((x[k] - x_hat[k]).square().sum()),
-        })  # fmt: skip
-    return {"step": [int(part[-1, 0]) for part in every], "L": [float(part[:, 1].mean()) for part in every],
-            "R": [float(part[:, 2].mean()) for part in every], "images": rows}  # fmt: skip
+        rows.append(
+            {
+                "id": example,
+                "label": label,
+                "y_hat": [round(float(p), 4) for p in y_hat[k]],
+                "x_hat": base64.b64encode(out.getvalue()).decode(),
+                "L": float(-np.log(max(y_hat[k, label], 1e-12))),
+                "R": float((x[k] - x_hat[k]).square().sum()),
+            }
+        )
+    return {
+        "step": [int(part[-1, 0]) for part in every],
+        "L": [float(part[:, 1].mean()) for part in every],
+        "R": [float(part[:, 2].mean()) for part in every],
+        "images": rows,
+    }
 
 
 def paired(found: dict[str, Any], method: str, against: str = "labels alone") -> np.ndarray:
@@ -468,5 +513,7 @@ def paired(found: dict[str, Any], method: str, against: str = "labels alone") ->
 
 def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """A study as a table: a line for each method."""
-    return [{"method": name, "accuracy": over_seeds(m["accuracy"]), "seconds": over_seeds(m["seconds"], 1)}
-            for name, m in found["methods"].items()]  # fmt: skip
+    return [
+        {"method": name, "accuracy": over_seeds(m["accuracy"]), "seconds": over_seeds(m["seconds"], 1)}
+        for name, m in found["methods"].items()
+    ]

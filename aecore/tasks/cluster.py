@@ -1,11 +1,11 @@
 """Clusters without labels (§4.3): k-means on pixels, on PCA and on codes, and models whose codes form clusters.
 
->>> from aecore import runs
->>> from aecore.measure import passing
+>>> from aecore import inference
+>>> from aecore.runs import library
 >>> from aecore.tasks import cluster
->>> run = runs.find("deep-16")
+>>> run = library.find("deep-16")
 >>> test = run.data().test
->>> h = passing.encode(run.model(), test, passing.first(test))
+>>> h = inference.encode(run.model(), test, inference.first(test))
 >>> found = cluster.fit(h, 10)
 >>> cluster.scores(h, found.assigned, test.labels)
 """
@@ -19,14 +19,18 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import runs
-from ..catalog import entry
-from ..data import load, table
-from ..data.base import Data, DataError, DataSpec, Split
-from ..measure import baseline, clustering, passing
+from .. import inference
+from ..catalog import entry, seeded_build
+from ..data import load
+from ..data.base import Data, DataSpec, Split
+from ..data.files import table
+from ..errors import DataError, RunError
+from ..measure import clustering, pca
 from ..models.base import Model
-from ..runs import Run, RunError, seeded_build
-from ..train import Plan, Training
+from ..runs.folder import Run
+from ..runs.library import find
+from ..training.loop import Training
+from ..training.plan import Plan
 from . import Progress, over_seeds, path_with
 
 RESTARTS = 10  # of k-means, from other starts; the tightest is kept
@@ -107,8 +111,8 @@ def own(model: Model, split: Split, ids: np.ndarray) -> Clusters:
     """
     if not has_own(model):
         raise DataError(f"{type(model).__name__} has no clusters of its own. Use k-means on its codes.")
-    h = passing.encode(model, split, ids)
-    assigned = passing.over(model, split, ids, model.assign).astype(np.int64)  # type: ignore[arg-type]
+    h = inference.encode(model, split, ids)
+    assigned = inference.map_batches(model, split, ids, model.assign).astype(np.int64)  # type: ignore[arg-type]
     k = max(int(assigned.max(initial=0)) + 1, int(getattr(model, "centres", h[:0]).shape[0]))
     return around(h, assigned, means(h, assigned, k))
 
@@ -121,8 +125,14 @@ def means(h: np.ndarray, assigned: np.ndarray, k: int) -> np.ndarray:
     return found
 
 
-def represent(what: Literal["pixels", "pca", "codes"], data: Data, split: Split, ids: np.ndarray,
-              model: Model | None = None, size: int = COMPONENTS) -> np.ndarray:  # fmt: skip
+def represent(
+    what: Literal["pixels", "pca", "codes"],
+    data: Data,
+    split: Split,
+    ids: np.ndarray,
+    model: Model | None = None,
+    size: int = COMPONENTS,
+) -> np.ndarray:
     """What is clustered, (n, D): all values of an example, its first principal components, or its code.
 
     size: how many components, found on the training half.  model: needed for codes.
@@ -130,9 +140,9 @@ def represent(what: Literal["pixels", "pca", "codes"], data: Data, split: Split,
     if what == "codes":
         if model is None:
             raise DataError("Codes need a model. Choose an autoencoder, or cluster pixels.")
-        return passing.encode(model, split, ids)
-    x = passing.examples(split, ids).flatten(1).cpu().numpy()
-    return x if what == "pixels" else baseline.principal(data, size).codes(x, size)
+        return inference.encode(model, split, ids)
+    x = inference.examples(split, ids).flatten(1).cpu().numpy()
+    return x if what == "pixels" else pca.principal(data, size).codes(x, size)
 
 
 def scores(h: np.ndarray, assigned: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float | None]:
@@ -228,8 +238,16 @@ def start(data: Data, seed: int, epochs: int = BEFORE, width: int = 512, code: i
     return model
 
 
-def watch(key: str, begun: Model, data: Data, seed: int, rounds: int = ROUNDS, weight: float | None = None,
-          width: int = 512, code: int = 10) -> Watched:  # fmt: skip
+def watch(
+    key: str,
+    begun: Model,
+    data: Data,
+    seed: int,
+    rounds: int = ROUNDS,
+    weight: float | None = None,
+    width: int = 512,
+    code: int = 10,
+) -> Watched:
     """`centroid` or `dcec` from the weights of `begun`: k-means gives the centres, then rounds, epochs, follow.
 
     weight: of the clusters' term, by default that of the catalog; with 0 the same training for reconstruction alone.
@@ -241,25 +259,25 @@ def watch(key: str, begun: Model, data: Data, seed: int, rounds: int = ROUNDS, w
     params = {"code": code, "net": "dense", "width": width, "pretraining": 0.0, **more}
     model: Any = seeded_build(entry(key), data.shape, params, seed)
     model.load_state_dict({**model.state_dict(), **begun.state_dict()})
-    ids = passing.first(data.test)
+    ids = inference.first(data.test)
     kept: list[tuple[dict[str, float | None], np.ndarray, np.ndarray]] = []
 
     def look() -> None:
-        h = passing.encode(model, data.test, ids)
-        assigned = passing.over(model, data.test, ids, model.assign).astype(np.int64)
+        h = inference.encode(model, data.test, ids)
+        assigned = inference.map_batches(model, data.test, ids, model.assign).astype(np.int64)
         centres = model.centres if key == "centroid" else model.clusters.centres
         kept.append((scores(h, assigned, data.test.labels), h[:DOTS], centres.detach().cpu().numpy().copy()))
 
-    refresh = model.refresh
+    refresh = model.on_epoch_start
 
     def watched(split: Split, progress: float) -> None:
         refresh(split, progress)
         look()
 
-    model.refresh = watched
+    model.on_epoch_start = watched
     for _ in Training(model, data, Plan(epochs=rounds, seed=seed, precision="fp32", held_out=1), "cpu"):
         pass
-    model.refresh = refresh  # which was called at the end, too
+    model.on_epoch_start = refresh  # which was called at the end, too
     return Watched([one for one, _, _ in kept], *(np.stack(parts) for parts in list(zip(*kept, strict=True))[1:]))
 
 
@@ -297,7 +315,7 @@ def compare(settings: Settings, progress: Progress) -> dict[str, Any]:
     a single one for a model's own clusters. The models have one seed.
     """
     data = load(DataSpec())
-    ids, labels = passing.first(data.test), data.test.labels
+    ids, labels = inference.first(data.test), data.test.labels
     there = [run for run in map(_example, EXAMPLES) if run]
     rows: list[dict[str, Any]] = []
 
@@ -311,7 +329,7 @@ def compare(settings: Settings, progress: Progress) -> dict[str, Any]:
     for place, run in enumerate(there):
         progress(0.4 + 0.6 * place / len(there), f"k-means on the codes of {run.info.title}")
         model = run.model()
-        row(run.info.title, h := passing.encode(model, data.test, ids), run.info.id)
+        row(run.info.title, h := inference.encode(model, data.test, ids), run.info.id)
         if has_own(model):
             single = scores(h, own(model, data.test, ids).assigned, labels)
             rows.append({**rows[-1], "how": "own", "scores": [single]})
@@ -338,10 +356,15 @@ def by_rounds(settings: Settings, progress: Progress) -> dict[str, Any]:
     assert first is not None and data.test.labels is not None
     plane = linear(first)
     return {
-        "n": len(data.test), "train": len(data.train), "seeds": settings.seeds, **found,
-        "points": np.round(first.codes @ plane.T, 3).tolist(), "centres": np.round(first.centres @ plane.T, 3).tolist(),
-        "labels": data.test.labels[:DOTS].tolist(), "images": list(range(len(first.codes[0]))),
-    }  # fmt: skip
+        "n": len(data.test),
+        "train": len(data.train),
+        "seeds": settings.seeds,
+        **found,
+        "points": np.round(first.codes @ plane.T, 3).tolist(),
+        "centres": np.round(first.centres @ plane.T, 3).tolist(),
+        "labels": data.test.labels[:DOTS].tolist(),
+        "images": list(range(len(first.codes[0]))),
+    }
 
 
 def of_table(settings: Settings, progress: Progress) -> dict[str, Any]:
@@ -351,7 +374,7 @@ def of_table(settings: Settings, progress: Progress) -> dict[str, Any]:
     assigned: name → the cluster of each line, from 0, by the first seed.
     """
     data = table.load(settings.path, settings.label, held_out=0)
-    labels, ids = data.train.labels, passing.first(data.train)
+    labels, ids = data.train.labels, inference.first(data.train)
     k = settings.k or len(data.classes or ()) or 8
     size = min(settings.code, int(np.prod(data.shape)), len(ids) - 1)
     epochs = math.ceil(TABLE_STEPS * Plan().batch / len(ids))
@@ -371,8 +394,9 @@ def of_table(settings: Settings, progress: Progress) -> dict[str, Any]:
             found.setdefault(name, []).append(scores(h, clusters.assigned, labels))
             assigned.setdefault(name, clusters.assigned.tolist())
             sizes[name] = h.shape[1]
-    rows = [{"name": name, "run": "", "how": "k-means", "size": sizes[name], "scores": each}
-            for name, each in found.items()]  # fmt: skip
+    rows = [
+        {"name": name, "run": "", "how": "k-means", "size": sizes[name], "scores": each} for name, each in found.items()
+    ]
     return {"n": len(ids), "k": k, "seeds": settings.seeds, "rows": rows, "assigned": assigned}
 
 
@@ -392,7 +416,7 @@ def linear(watched: Watched) -> np.ndarray:
 def _example(identity: str) -> Run | None:
     """A trained example, None where it was taken away."""
     try:
-        return runs.find(identity)
+        return find(identity)
     except RunError:
         return None
 
@@ -406,5 +430,7 @@ def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
 
     if "rows" not in found:
         return [{"codes trained": words, **cells([each[-1] for each in found[words]])} for words in ("with", "without")]
-    return [{"what": row["name"], "clusters": row["how"], "numbers": str(row["size"]), **cells(row["scores"])}
-            for row in found["rows"]]  # fmt: skip
+    return [
+        {"what": row["name"], "clusters": row["how"], "numbers": str(row["size"]), **cells(row["scores"])}
+        for row in found["rows"]
+    ]

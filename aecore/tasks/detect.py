@@ -16,14 +16,15 @@ import numpy as np
 import torch
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
-from ..catalog import entry
+from ..catalog import entry, seeded_build
 from ..data import load
-from ..data import table as tables
-from ..data.base import Data, DataError, DataSpec, Given
-from ..data.beats import KINDS, TITLE, draw
-from ..measure.passing import autoencode, examples, first
-from ..runs import seeded_build
-from ..train import Plan, Training
+from ..data.base import Data, DataSpec, TensorSplit
+from ..data.files import table as tables
+from ..data.sets.beats import KINDS, TITLE, draw
+from ..errors import DataError
+from ..inference import autoencode, examples, first
+from ..training.loop import Training
+from ..training.plan import Plan
 from . import Progress, over_seeds, path_with
 
 SHARE = 0.15  # of the normal examples that set the threshold and are fitted by nobody
@@ -93,8 +94,9 @@ def cancer(seed: int = 0) -> Problem:
     tested[order[: len(x) // 3]] = True
     tested |= malignant  # none is learnt from
     kinds, bad = ("benign", "malignant"), malignant[tested]
-    return _scaled(_split("Breast cancer", x[~tested], x[tested], bad, bad.astype(int), kinds, seed,
-                          tuple(found.feature_names)))  # fmt: skip
+    return _scaled(
+        _split("Breast cancer", x[~tested], x[tested], bad, bad.astype(int), kinds, seed, tuple(found.feature_names))
+    )
 
 
 def table(content: bytes, label: str = "", normal: str = "", seed: int = 0, title: str = "Your table") -> Problem:
@@ -129,9 +131,15 @@ def _scaled(task: Problem) -> Problem:
 
 
 def _split(
-    title: str, x: np.ndarray, test: np.ndarray, anomalous: np.ndarray | None, kind: np.ndarray,
-    kinds: Sequence[str], seed: int, names: tuple[str, ...] = (),
-) -> Problem:  # fmt: skip
+    title: str,
+    x: np.ndarray,
+    test: np.ndarray,
+    anomalous: np.ndarray | None,
+    kind: np.ndarray,
+    kinds: Sequence[str],
+    seed: int,
+    names: tuple[str, ...] = (),
+) -> Problem:
     """A seeded part of the normal examples is held for the threshold; the test is thinned to `AT_MOST`."""
     if len(x) < LEAST:
         raise DataError(f"There are {len(x)} normal examples; at least {LEAST} are needed to learn from.")
@@ -139,11 +147,21 @@ def _split(
     order = rng.permutation(len(x))
     count = max(2, round(SHARE * len(x)))
     bad = np.zeros(len(test), bool) if anomalous is None else anomalous
-    some = [rng.permutation(np.flatnonzero(bad == strange))[:most]
-            for strange, most in zip((False, True), AT_MOST.values(), strict=True)]  # fmt: skip
+    some = [
+        rng.permutation(np.flatnonzero(bad == strange))[:most]
+        for strange, most in zip((False, True), AT_MOST.values(), strict=True)
+    ]
     kept = np.sort(np.concatenate(some))
-    return Problem(title, x[np.sort(order[count:])], x[np.sort(order[:count])], test[kept],
-                   None if anomalous is None else anomalous[kept], kind[kept], tuple(kinds), names)  # fmt: skip
+    return Problem(
+        title,
+        x[np.sort(order[count:])],
+        x[np.sort(order[:count])],
+        test[kept],
+        None if anomalous is None else anomalous[kept],
+        kind[kept],
+        tuple(kinds),
+        names,
+    )
 
 
 # --- detectors --------------------------------------------------------------------------------------------------------
@@ -168,7 +186,9 @@ class Reconstruction:
 
     def fit(self, x: np.ndarray) -> Reconstruction:
         which, inputs = entry(self.key), torch.from_numpy(np.ascontiguousarray(x))
-        data = Data(DataSpec(), "normal examples", tuple(x.shape[1:]), Given(inputs), Given(inputs[:200]), "")
+        data = Data(
+            DataSpec(), "normal examples", tuple(x.shape[1:]), TensorSplit(inputs), TensorSplit(inputs[:200]), ""
+        )
         model = seeded_build(which, data.shape, which.check(self.params), self.seed)
         per_epoch = max(1, len(x) // min(self.batch, len(x)))
         epochs = min(10_000, math.ceil(self.steps / per_epoch))  # no plan has more
@@ -180,7 +200,7 @@ class Reconstruction:
 
     def reconstruct(self, x: np.ndarray) -> np.ndarray:
         """x̂, as x."""
-        return autoencode(self.model, Given(torch.from_numpy(np.ascontiguousarray(x))), np.arange(len(x)))
+        return autoencode(self.model, TensorSplit(torch.from_numpy(np.ascontiguousarray(x))), np.arange(len(x)))
 
     def score(self, x: np.ndarray) -> np.ndarray:
         return np.square(x - self.reconstruct(x)).reshape(len(x), -1).sum(1)
@@ -284,13 +304,17 @@ class Rates(NamedTuple):
 def rates(scores: np.ndarray, anomalous: np.ndarray, at: float) -> Rates:
     """scores: (n,).  anomalous: (n,) bool.  at: the threshold; above it lies what is called an anomaly."""
     above = scores > at
-    return Rates(int((above & anomalous).sum()), int((~above & anomalous).sum()),
-                 int((above & ~anomalous).sum()), int((~above & ~anomalous).sum()))  # fmt: skip
+    return Rates(
+        int((above & anomalous).sum()),
+        int((~above & anomalous).sum()),
+        int((above & ~anomalous).sum()),
+        int((~above & ~anomalous).sum()),
+    )
 
 
 def areas(scores: np.ndarray, anomalous: np.ndarray | None) -> dict[str, float]:
-    """"auroc": the chance that an anomaly scores above a normal example, ½ by luck.  "ap": average precision, by luck
-    the share of anomalies. Source: scikit-learn."""  # fmt: skip
+    """ "auroc": the chance that an anomaly scores above a normal example, ½ by luck.  "ap": average precision, by luck
+    the share of anomalies. Source: scikit-learn."""
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     return {"auroc": float(roc_auc_score(anomalous, scores)), "ap": float(average_precision_score(anomalous, scores))}
@@ -365,10 +389,16 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
                 if name == "dense autoencoder" and isinstance(detector, Reconstruction):
                     found |= _shown(task, scores, detector)
         if seed == 0:
-            found |= {"title": task.title, "kinds": list(task.kinds), "kind": task.kind.tolist(),
-                      "anomalous": None if task.anomalous is None else task.anomalous.astype(int).tolist(),
-                      "fitted": len(task.fitted), "held": len(task.held), "names": list(task.names),
-                      "shape": list(task.shape)}  # fmt: skip
+            found |= {
+                "title": task.title,
+                "kinds": list(task.kinds),
+                "kind": task.kind.tolist(),
+                "anomalous": None if task.anomalous is None else task.anomalous.astype(int).tolist(),
+                "fitted": len(task.fitted),
+                "held": len(task.held),
+                "names": list(task.names),
+                "shape": list(task.shape),
+            }
     return found | {"methods": methods}
 
 
@@ -394,23 +424,35 @@ def _shown(task: Problem, scores: np.ndarray, detector: Reconstruction) -> dict[
     """The strangest examples, of which kind they may be, and what a threshold would get wrong."""
     order = np.argsort(-scores)
     bad = np.zeros(len(scores), bool) if task.anomalous is None else task.anomalous
-    sorts = {"strangest": order[:SHOWN], "anomalies found": order[bad[order]][:SHOWN],
-             "anomalies that come back well": order[::-1][bad[order[::-1]]][:SHOWN],
-             "normal, but come back badly": order[~bad[order]][:SHOWN]}  # fmt: skip
+    sorts = {
+        "strangest": order[:SHOWN],
+        "anomalies found": order[bad[order]][:SHOWN],
+        "anomalies that come back well": order[::-1][bad[order[::-1]]][:SHOWN],
+        "normal, but come back badly": order[~bad[order]][:SHOWN],
+    }
     if task.anomalous is None:
         sorts = {"strangest": order[:SHOWN], "most usual": order[::-1][:SHOWN]}
     ids = np.concatenate(list(sorts.values()))
     said = np.clip(np.rint(255 * detector.reconstruct(task.test[ids])), 0, 255).astype(np.uint8)
-    return {"shown": {name: each.tolist() for name, each in sorts.items()},
-            "reconstructions": base64.b64encode(said.tobytes()).decode()}  # fmt: skip
+    return {
+        "shown": {name: each.tolist() for name, each in sorts.items()},
+        "reconstructions": base64.b64encode(said.tobytes()).decode(),
+    }
 
 
 def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """A study as a table: a line for each detector, or for each size of code."""
     if "codes" in found:
         return [{"units of the code": str(row["code"]), "AUROC": over_seeds(row["auroc"])} for row in found["codes"]]
-    return [{"detector": name, "AUROC": over_seeds(m["auroc"]), "average precision": over_seeds(m["ap"]),
-             "seconds to fit": f"{m['seconds']:.1f}"} for name, m in found["methods"].items()]  # fmt: skip
+    return [
+        {
+            "detector": name,
+            "AUROC": over_seeds(m["auroc"]),
+            "average precision": over_seeds(m["ap"]),
+            "seconds to fit": f"{m['seconds']:.1f}",
+        }
+        for name, m in found["methods"].items()
+    ]
 
 
 def reconstructions(found: Mapping[str, Any]) -> dict[int, np.ndarray]:

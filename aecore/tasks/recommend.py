@@ -20,14 +20,16 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy.sparse import coo_matrix, csr_matrix
 from torch import nn
 
-from .. import packing
-from ..catalog import entry
-from ..data import ratings as sets
-from ..data.base import DataError, DataSpec
+from ..catalog import entry, seeded_build
+from ..data.base import DataSpec
+from ..data.files.ratings import HIGHEST, LOWEST
 from ..data.ratings import Ratings, RatingsData, Rows, dense
+from ..data.sets.rating_sets import get
+from ..errors import DataError
 from ..models.base import Model
-from ..runs import seeded_build
-from ..train import Plan, Training
+from ..nn import quantize
+from ..training.loop import Training
+from ..training.plan import Plan
 from . import over_seeds, path_with
 
 # --- splits ---------------------------------------------------------------------------------------------
@@ -275,8 +277,14 @@ class AutoencoderOf:
     Predictions of stars are cut to the range of the known ratings.
     """
 
-    def __init__(self, key: str, by: Literal["users", "items"] | None = None, seed: int = 0,
-                 plan: Mapping[str, Any] | None = None, **params: Any):  # fmt: skip
+    def __init__(
+        self,
+        key: str,
+        by: Literal["users", "items"] | None = None,
+        seed: int = 0,
+        plan: Mapping[str, Any] | None = None,
+        **params: Any,
+    ):
         self.key, self.seed, self.params = key, seed, params
         self.by = by or ("items" if key == "i_autorec" else "users")
         self.plan = {**entry(key).plan, **(plan or {})}
@@ -296,8 +304,17 @@ class AutoencoderOf:
         rows = known if self.by == "users" else known.T.tocsr()
         names = tuple(f"{j}" for j in range(0 if side is None else side.shape[1]))
         split = Rows(rows, side)
-        data = RatingsData(DataSpec(name="ratings"), "known ratings", (rows.shape[1],), split, split, "", "",
-                           attributes=names, rows=self.by)  # fmt: skip
+        data = RatingsData(
+            DataSpec(name="ratings"),
+            "known ratings",
+            (rows.shape[1],),
+            split,
+            split,
+            "",
+            "",
+            attributes=names,
+            rows=self.by,
+        )
         for _ in Training(self.model, data, Plan(seed=self.seed, precision="fp32", held_out=1, **self.plan), "cpu"):
             pass
         self.model.eval().requires_grad_(False)
@@ -330,8 +347,9 @@ class AutoencoderOf:
 WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0)
 
 
-def with_chosen_weight(key: str, known: csr_matrix, seed: int, plan: Mapping[str, Any], **params: Any
-                       ) -> tuple[AutoencoderOf, float]:  # fmt: skip
+def with_chosen_weight(
+    key: str, known: csr_matrix, seed: int, plan: Mapping[str, Any], **params: Any
+) -> tuple[AutoencoderOf, float]:
     """A model of stars fitted to the known ratings with that λ of WEIGHTS which was best on a tenth of them, and λ.
 
     The tenth is held out while λ is chosen, and learnt from in the end. No other rating is looked at.
@@ -405,9 +423,11 @@ PUBLISHED = (
 """What the papers report: Sedhain et al. (2015), table 1; Liang et al. (2018), table 2. None of it is computed here."""
 
 PUBLISHED_ACTIVATIONS = {
-    ("identity", "identity"): 0.872, ("sigmoid", "identity"): 0.852, ("identity", "sigmoid"): 0.831,
+    ("identity", "identity"): 0.872,
+    ("sigmoid", "identity"): 0.852,
+    ("identity", "sigmoid"): 0.831,
     ("sigmoid", "sigmoid"): 0.836,
-}  # fmt: skip
+}
 """(f of the output, g of the hidden units) → RMSE of I-AutoRec on MovieLens 1M: Sedhain et al. (2015)."""
 
 BINS = (1, 10, 20, 50, 10_000)
@@ -428,8 +448,10 @@ RANKS: dict[str, tuple[str, dict[str, Any], dict[str, Any]]] = {
 }
 
 
-KNOWN = {**{name: one for name, one in STARS.items() if "traits" not in name},
-         **{name: one for name, one in RANKS.items() if name not in STARS}}  # fmt: skip
+KNOWN = {
+    **{name: one for name, one in STARS.items() if "traits" not in name},
+    **{name: one for name, one in RANKS.items() if name not in STARS},
+}
 """Every autoencoder of the comparison by its name, told no traits."""
 
 
@@ -453,7 +475,7 @@ class Settings(BaseModel):
     asked: float = Field(0.1, ge=0.01, le=0.5)
     epochs: int = Field(80, ge=1, le=1000)
     k: int = Field(20, ge=1, le=100)
-    like: float = Field(4.0, ge=sets.LOWEST, le=sets.HIGHEST, allow_inf_nan=False)
+    like: float = Field(4.0, ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
 
     _path = path_with("data", "ratings")
 
@@ -466,7 +488,7 @@ class Settings(BaseModel):
 
 
 def ratings_of(settings: Settings) -> Ratings:
-    return sets.get(DataSpec(name=settings.data, path=settings.path or None))
+    return get(DataSpec(name=settings.data, path=settings.path or None))
 
 
 def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[str, Any]:
@@ -484,11 +506,13 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
         progress(0.1, f"{settings.model} learns from {ratings.matrix.nnz:,} ratings")
         began = time.perf_counter()
         model = one(settings).fit(ratings.matrix).model
-        return {"weights": packing.to_text(model.state_dict()), "seconds": time.perf_counter() - began}
+        return {"weights": quantize.to_text(model.state_dict()), "seconds": time.perf_counter() - began}
     hold_out_users(ratings.matrix)  # where that cannot be done it is said before anything is trained
     if not likes(ratings.matrix, settings.like).nnz:
-        raise DataError(f"No rating is {settings.like:g} or more, so nothing is liked; the highest is "
-                        f"{ratings.matrix.data.max():g}. Give a lower `like`.")  # fmt: skip
+        raise DataError(
+            f"No rating is {settings.like:g} or more, so nothing is liked; the highest is "
+            f"{ratings.matrix.data.max():g}. Give a lower `like`."
+        )
     steps = settings.seeds * (3 + 1 + len(STARS) + len(NOISES) + 2 + len(RANKS) + 6 * len(PUBLISHED_ACTIVATIONS)) + 2
     done = 0
 
@@ -511,14 +535,18 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
         for name, method, side in _star_methods(ratings, settings, seed):
             next_(f"Seed {seed}: {name}")
             told = {} if side is None else {"side": side}
-            _add(stars, name, _star_scores(method.fit(known, **told).predict(known, **told), known, asked, group,
-                                           ratings.truth))  # fmt: skip
+            _add(
+                stars,
+                name,
+                _star_scores(method.fit(known, **told).predict(known, **told), known, asked, group, ratings.truth),
+            )
         for hidden in NOISES:
             next_(f"Seed {seed}: denoising, {hidden:.0%} hidden")
             params = {**STARS["CFN"][1], "noise": hidden}
             method = AutoencoderOf("cfn", seed=seed, plan={"epochs": settings.epochs}, **params)
-            _add(noise, f"{hidden:g}", _star_scores(method.fit(known).predict(known), known, asked, group,
-                                                    ratings.truth))  # fmt: skip
+            _add(
+                noise, f"{hidden:g}", _star_scores(method.fit(known).predict(known), known, asked, group, ratings.truth)
+            )
         for f, g in PUBLISHED_ACTIVATIONS:
             next_(f"Seed {seed}: I-AutoRec, f {f}, g {g}")
             key, params, plan = STARS["I-AutoRec"]
@@ -537,12 +565,21 @@ def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[st
     small = AutoencoderOf("cfn", plan={"epochs": settings.epochs}, **STARS["CFN"][1]).fit(ratings.matrix)
     next_("A map of the films")
     return {
-        "title": ratings.title, "users": ratings.matrix.shape[0], "items": ratings.matrix.shape[1],
-        "ratings": int(ratings.matrix.nnz), "seeds": list(range(settings.seeds)), "bins": list(BINS),
-        "counts": counts.tolist(), "stars": stars, "ranks": ranks, "noise": noise, "floor": floor,
+        "title": ratings.title,
+        "users": ratings.matrix.shape[0],
+        "items": ratings.matrix.shape[1],
+        "ratings": int(ratings.matrix.nnz),
+        "seeds": list(range(settings.seeds)),
+        "bins": list(BINS),
+        "counts": counts.tolist(),
+        "stars": stars,
+        "ranks": ranks,
+        "noise": noise,
+        "floor": floor,
         "activations": activations,
-        "map": _map(ratings, small, settings), "weights": packing.to_text(small.model.state_dict()),
-    }  # fmt: skip
+        "map": _map(ratings, small, settings),
+        "weights": quantize.to_text(small.model.state_dict()),
+    }
 
 
 def one(settings: Settings) -> AutoencoderOf:
@@ -586,8 +623,9 @@ def _rank_methods(settings: Settings, seed: int):
         yield name, AutoencoderOf(key, seed=seed, plan={"epochs": settings.epochs, **plan}, **params, **like)
 
 
-def _star_scores(predicted: np.ndarray, known: csr_matrix, asked: csr_matrix, group: np.ndarray,
-                 truth: np.ndarray | None) -> dict[str, Any]:  # fmt: skip
+def _star_scores(
+    predicted: np.ndarray, known: csr_matrix, asked: csr_matrix, group: np.ndarray, truth: np.ndarray | None
+) -> dict[str, Any]:
     u, i, r = pairs(asked)
     square = (predicted[u, i] - r) ** 2
     few = [
@@ -611,8 +649,10 @@ def _map(ratings: Ratings, small: AutoencoderOf, settings: Settings) -> dict[str
 
     key, params, plan = STARS["I-AutoRec"]
     by_items = AutoencoderOf(key, plan={"epochs": settings.epochs, **plan}, **params).fit(ratings.matrix)
-    codes = {"I-AutoRec’s codes": by_items.item_codes(ratings.matrix),
-             "CFN’s decoder": small.item_codes(ratings.matrix)}  # fmt: skip
+    codes = {
+        "I-AutoRec’s codes": by_items.item_codes(ratings.matrix),
+        "CFN’s decoder": small.item_codes(ratings.matrix),
+    }
     if ratings.tastes is not None:
         codes["true tastes"] = ratings.tastes[1]
     codes["ratings, as they are"] = dense(ratings.transposed)[0]
@@ -622,15 +662,19 @@ def _map(ratings: Ratings, small: AutoencoderOf, settings: Settings) -> dict[str
             "agreement": agreement(z, ratings.genres) if ratings.genres.shape[1] else None,
         }
         for name, z in codes.items()
-    }  # fmt: skip
+    }
 
 
 def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
     """A study as a table: stars, then rankings."""
     if "stars" not in found:
         return [{"seconds of training": f"{found['seconds']:.1f}"}]
-    stars = [{"method": name, "RMSE": over_seeds(m["rmse"]), "MAE": over_seeds(m["mae"])}
-             for name, m in found["stars"].items()]  # fmt: skip
-    ranks = [{"method": name, "Recall": over_seeds(m["recall"]), "NDCG": over_seeds(m["ndcg"])}
-             for name, m in found["ranks"].items()]  # fmt: skip
+    stars = [
+        {"method": name, "RMSE": over_seeds(m["rmse"]), "MAE": over_seeds(m["mae"])}
+        for name, m in found["stars"].items()
+    ]
+    ranks = [
+        {"method": name, "Recall": over_seeds(m["recall"]), "NDCG": over_seeds(m["ndcg"])}
+        for name, m in found["ranks"].items()
+    ]
     return [{"RMSE": "", "MAE": "", "Recall": "", "NDCG": ""} | row for row in (*stars, *ranks)]

@@ -17,15 +17,20 @@ import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 
-from .. import packing, runs, sweeps
-from ..catalog import entry
-from ..data import load, table
-from ..data.base import Data, DataError, DataSpec, Given, Split
-from ..explore import codes
-from ..measure import baseline, passing
+from .. import inference
+from ..catalog import entry, seeded_build
+from ..data import load
+from ..data.base import Data, DataSpec, Split, TensorSplit
+from ..data.files import table
+from ..errors import DataError, RunError
+from ..explore import examples
+from ..measure import pca
 from ..models.base import Model
-from ..runs import RunError, seeded_build
-from ..train import Plan, Training
+from ..nn import quantize
+from ..runs import sweeps
+from ..runs.library import find
+from ..training.loop import Training
+from ..training.plan import Plan
 from . import Progress, path_with
 
 METHODS = {"pca": "PCA", "lda": "LDA", "isomap": "Isomap", "umap": "UMAP", "tsne": "t-SNE"}
@@ -72,9 +77,11 @@ def fit(method: str, x: np.ndarray, labels: np.ndarray | None = None, seed: int 
         points = model.fit(x, labels).transform(x) if method == "lda" else model.fit_transform(x)
     seconds = time.perf_counter() - began
     return Reduced(
-        np.asarray(points, np.float32), seconds, getattr(model, "transform", None),
+        np.asarray(points, np.float32),
+        seconds,
+        getattr(model, "transform", None),
         model.inverse_transform if method == "pca" else None,
-    )  # fmt: skip
+    )
 
 
 def enough(x: np.ndarray) -> np.ndarray:
@@ -115,7 +122,7 @@ def begun(shape: tuple[int, ...], seed: int = 0, width: int = WIDTH) -> Model:
 
 def trained(data: Data, ids: np.ndarray, epochs: int, seed: int = 0, width: int = WIDTH) -> tuple[Model, float]:
     """(model, seconds): the autoencoder of `begun`, after it saw these training examples alone."""
-    given = Given(passing.examples(data.train, ids))
+    given = TensorSplit(inference.examples(data.train, ids))
     few = Data(data.spec, data.title, data.shape, given, data.test, data.source)
     began = time.perf_counter()
     model = begun(data.shape, seed, width)
@@ -142,8 +149,9 @@ def continuity(x: np.ndarray, points: np.ndarray) -> float:
     return trustworthiness(points, x)
 
 
-def k_nn(points: np.ndarray, labels: np.ndarray, new: np.ndarray | None = None, truth: np.ndarray | None = None
-         ) -> float:  # fmt: skip
+def k_nn(
+    points: np.ndarray, labels: np.ndarray, new: np.ndarray | None = None, truth: np.ndarray | None = None
+) -> float:
     """The share of examples whose class is the commonest of the NEIGHBOURS nearest on the plane.
 
     points: (n, 2), labels: (n,). Without new ones each example is left out in turn; new: (m, 2), truth: (m,).
@@ -192,17 +200,28 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
     weights: of the autoencoder that saw the placed examples alone, for `restore`.
     """
     data = load(DataSpec()) if settings.data == "digits" else table.load(settings.path, settings.label)
-    ids = codes.choose(data.train, settings.n, settings.seed)
-    fresh = codes.choose(data.test, settings.new, settings.seed)
-    x, new = (passing.examples(half, some).flatten(1).numpy() for half, some in ((data.train, ids), (data.test, fresh)))
+    ids = examples.choose(data.train, settings.n, settings.seed)
+    fresh = examples.choose(data.test, settings.new, settings.seed)
+    x, new = (
+        inference.examples(half, some).flatten(1).numpy() for half, some in ((data.train, ids), (data.test, fresh))
+    )
     enough(x)
-    labels, truth = (None if half.labels is None else half.labels[some]
-                     for half, some in ((data.train, ids), (data.test, fresh)))  # fmt: skip
+    labels, truth = (
+        None if half.labels is None else half.labels[some] for half, some in ((data.train, ids), (data.test, fresh))
+    )
     rows: list[dict[str, Any]] = []
 
     def add(method: str, name: str, found: Reduced, run: str = "") -> None:
-        row: dict[str, Any] = {"method": method, "name": name, "run": run, "seconds": found.seconds,
-                               "projected": None, "new_seconds": None, "new_k_nn": None, "restored": None}  # fmt: skip
+        row: dict[str, Any] = {
+            "method": method,
+            "name": name,
+            "run": run,
+            "seconds": found.seconds,
+            "projected": None,
+            "new_seconds": None,
+            "new_k_nn": None,
+            "restored": None,
+        }
         row |= scores(x, found.points, labels)
         if found.project:
             began = time.perf_counter()
@@ -211,8 +230,10 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
             if labels is not None:
                 row["new_k_nn"] = k_nn(found.points, labels, there, truth)
             if found.restore:
-                row["restored"] = [float(np.square(given - found.restore(at)).mean())
-                                   for given, at in ((x, found.points), (new, there))]  # fmt: skip
+                row["restored"] = [
+                    float(np.square(given - found.restore(at)).mean())
+                    for given, at in ((x, found.points), (new, there))
+                ]
         rows.append({**row, "points": _rounded(found.points, found.points)})
 
     progress(0.02, f"An autoencoder on the {len(ids):,} examples")
@@ -222,7 +243,7 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
     for place, (identity, name) in enumerate(EXAMPLES.items() if digits else ()):
         progress(0.3 + 0.05 * place, name)
         try:
-            run = sweeps.sweep(SWEEP).runs[1] if identity == "bottleneck-2" else runs.find(identity)
+            run = sweeps.sweep(SWEEP).runs[1] if identity == "bottleneck-2" else find(identity)
         except RunError:
             continue
         took = (run.info.ended or 0.0) - (run.info.started or 0.0)
@@ -234,11 +255,20 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
         add(method, name, fit(method, x, labels, settings.seed))
     progress(0.95, "Error against the size of the code")
     return {
-        "n": len(ids), "new": len(fresh), "seed": settings.seed, "epochs": settings.epochs,
-        "images": ids.tolist(), "labels": None if labels is None else labels.tolist(), "new_images": fresh.tolist(),
-        "new_labels": None if truth is None else truth.tolist(), "rows": rows, "sizes": sizes(data) if digits else [],
-        "title": data.title, "classes": list(data.classes or ()), "weights": packing.to_text(model.state_dict()),
-    }  # fmt: skip
+        "n": len(ids),
+        "new": len(fresh),
+        "seed": settings.seed,
+        "epochs": settings.epochs,
+        "images": ids.tolist(),
+        "labels": None if labels is None else labels.tolist(),
+        "new_images": fresh.tolist(),
+        "new_labels": None if truth is None else truth.tolist(),
+        "rows": rows,
+        "sizes": sizes(data) if digits else [],
+        "title": data.title,
+        "classes": list(data.classes or ()),
+        "weights": quantize.to_text(model.state_dict()),
+    }
 
 
 def restore(found: Mapping[str, Any], row: Mapping[str, Any], data: Data, points: np.ndarray) -> np.ndarray | None:
@@ -247,13 +277,13 @@ def restore(found: Mapping[str, Any], row: Mapping[str, Any], data: Data, points
     data: those of the study, to which PCA is fitted again.
     """
     if row["run"]:
-        return passing.decode(runs.find(row["run"]).model(), points)
+        return inference.decode(find(row["run"]).model(), points)
     if row["method"] == "ae":
         model = begun(data.shape, found["seed"])
-        model.load_state_dict(packing.from_text(found["weights"]))
-        return passing.decode(model.eval().requires_grad_(False), points)
+        model.load_state_dict(quantize.from_text(found["weights"]))
+        return inference.decode(model.eval().requires_grad_(False), points)
     if row["method"] == "pca":
-        x = passing.examples(data.train, np.array(found["images"])).flatten(1).numpy()
+        x = inference.examples(data.train, np.array(found["images"])).flatten(1).numpy()
         back = fit("pca", x, seed=found["seed"]).restore
         assert back is not None
         return back(points).reshape(-1, *data.shape).astype(np.float32)
@@ -269,25 +299,32 @@ def sizes(data: Data) -> list[dict[str, float]]:
         found = sweeps.sweep(SWEEP)
     except RunError:
         return []
-    ids = passing.first(data.test, 1000)
-    x = passing.examples(data.test, ids).numpy()
-    straight = baseline.principal(data, int(max(found.values)))
+    ids = inference.first(data.test, 1000)
+    x = inference.examples(data.test, ids).numpy()
+    straight = pca.principal(data, int(max(found.values)))
     return [
-        {"size": int(size), "deep": float(np.square(x - passing.autoencode(run.model(), data.test, ids)).mean()),
-         "pca": float(np.square(x - straight.reconstruct(x, int(size))).mean())}
+        {
+            "size": int(size),
+            "deep": float(np.square(x - inference.autoencode(run.model(), data.test, ids)).mean()),
+            "pca": float(np.square(x - straight.reconstruct(x, int(size))).mean()),
+        }
         for size, run in zip(found.values, found.runs, strict=True)
-    ]  # fmt: skip
+    ]
 
 
 def _of(model: Model, split: Split, ids: np.ndarray, seconds: float) -> Reduced:
     """A model's codes as the other methods give theirs."""
 
     def project(rows: np.ndarray) -> np.ndarray:
-        given = Given(torch.from_numpy(np.ascontiguousarray(rows, np.float32)).reshape(len(rows), *model.shape))
-        return passing.encode(model, given, passing.first(given))
+        given = TensorSplit(torch.from_numpy(np.ascontiguousarray(rows, np.float32)).reshape(len(rows), *model.shape))
+        return inference.encode(model, given, inference.first(given))
 
-    return Reduced(passing.encode(model, split, ids), seconds, project,
-                   lambda points: passing.decode(model, points).reshape(len(points), -1))  # fmt: skip
+    return Reduced(
+        inference.encode(model, split, ids),
+        seconds,
+        project,
+        lambda points: inference.decode(model, points).reshape(len(points), -1),
+    )
 
 
 def _rounded(points: np.ndarray, like: np.ndarray) -> list[list[float]]:

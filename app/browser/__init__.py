@@ -5,17 +5,17 @@ images once, as one packed value (see `pack`), draws from them while the user dr
 lets go.
 """
 
-from .copy_link import copy_link
-from .drawer import Stage, drawer
-from .film import film
-from .identity import identity
-from .latent_map import MapView, latent_map
-from .pack import atlas, pack, unpack
-from .pad import pad, rasterise
-from .planes import Pane, planes
-from .scrubber import Move, scrubber
-from .swarm import Dots, Field, swarm
-from .threshold import threshold
+from app.browser.copy_link import copy_link
+from app.browser.drawer import Stage, drawer
+from app.browser.film import film
+from app.browser.identity import identity
+from app.browser.latent_map import MapView, latent_map
+from app.browser.pack import atlas, pack, unpack
+from app.browser.pad import pad, rasterise
+from app.browser.planes import Pane, planes
+from app.browser.scrubber import Move, scrubber
+from app.browser.swarm import Dots, Field, swarm
+from app.browser.threshold import threshold
 
 __all__ = [
     "Dots",

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mount import no_callback, register
-from ..pack import as_images, atlas, digest, fit_atlas, memo, pack
+from app.browser.mount import no_callback, register
+from app.browser.pack import as_images, atlas, digest, fit_atlas, memo, pack
 
 _mount = register("contact", Path(__file__).parent)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from ..mount import register
+from app.browser.mount import register
 
 _mount = register("copy_link", Path(__file__).parent)
 

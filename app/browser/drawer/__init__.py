@@ -8,8 +8,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from ..mount import no_callback, register, settle
-from ..pack import digest, memo, pack
+from app.browser.mount import no_callback, register, settle
+from app.browser.pack import digest, memo, pack
 
 _mount = register("drawer", Path(__file__).parent)
 

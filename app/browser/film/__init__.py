@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mount import no_callback, register
-from ..pack import as_images, digest, memo, pack, png
+from app.browser.mount import no_callback, register
+from app.browser.pack import as_images, digest, memo, pack, png
 
 _mount = register("film", Path(__file__).parent)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from ..mount import no_callback, register
+from app.browser.mount import no_callback, register
 
 _mount = register("identity", Path(__file__).parent)
 _TOKEN = re.compile(r"[0-9a-f]{32}")

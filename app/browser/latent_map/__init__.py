@@ -8,8 +8,8 @@ from typing import Any, TypedDict
 
 import numpy as np
 
-from ..mount import no_callback, register, settle
-from ..pack import as_images, atlas, digest, fit_atlas, memo, pack
+from app.browser.mount import no_callback, register, settle
+from app.browser.pack import as_images, atlas, digest, fit_atlas, memo, pack
 
 SCRIPTS = (
     "latent_map.js",

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
-from ..mount import no_callback, register
+from app.browser.mount import no_callback, register
 
 _mount = register("pad", Path(__file__).parent)
 

@@ -9,8 +9,8 @@ from typing import TypedDict
 import numpy as np
 import streamlit as st
 
-from ..mount import live, no_callback, register
-from ..pack import as_images, atlas, digest, memo, pack
+from app.browser.mount import live, no_callback, register
+from app.browser.pack import as_images, atlas, digest, memo, pack
 
 _mount = register("scrubber", Path(__file__).parent)
 

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from ..mount import no_callback, register, settle
-from ..pack import digest, memo, pack
+from app.browser.mount import no_callback, register, settle
+from app.browser.pack import digest, memo, pack
 
 _mount = register("swarm", Path(__file__).parent)
 

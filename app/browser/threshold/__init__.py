@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ..mount import no_callback, register, settle
-from ..pack import digest, memo, pack
+from app.browser.mount import no_callback, register, settle
+from app.browser.pack import digest, memo, pack
 
 _mount = register("threshold", Path(__file__).parent)
 

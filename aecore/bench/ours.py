@@ -1,0 +1,125 @@
+"""Speed, side by side in one process: our loop against a bare one, and against pythae's trainer where it is installed.
+
+Absolute numbers of a busy machine mean little; the ratios are of blocks of steps that alternate.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from .. import data as datasets
+from .. import device as devices
+from ..catalog import entry, seeded_build
+from ..data.base import Data, DataSpec
+from ..data.sets import faces
+from ..models.base import Model
+from ..training.loop import Training
+from ..training.plan import Plan
+from .cases import BATCH, CASES, PROGRESS, bare, block_of, busy, ours, race
+
+
+def refreshed(model: Model, data: Data) -> Model:
+    """A model that has looked at all examples once and does not again: how long that takes varies with its state."""
+    with torch.no_grad():
+        model.on_epoch_start(data.train, PROGRESS)
+    model.on_epoch_start = lambda split, progress: None
+    return model
+
+
+def drawn(side: int, n: int = 1024) -> float:
+    """Faces a second, on the CPU."""
+    painter, (attributes, rest) = faces.Painter(side), map(torch.from_numpy, faces.draw(n, 0))
+    painter.paint(attributes[:64], rest[:64])
+    start = time.perf_counter()
+    painter.paint(attributes, rest)
+    return n / (time.perf_counter() - start)
+
+
+def train_on() -> None:
+    """A training that does not end, as the worker runs it beside the pages."""
+    torch.set_num_threads(1)
+    model = seeded_build(entry("vae"), (1, 28, 28), {}, 0)
+    for _ in Training(model, datasets.load(DataSpec(name="digits")), Plan(epochs=10_000), "cpu"):
+        pass
+
+
+def pixel_by_pixel() -> str:
+    """Drawing digits with a PixelCNN of default size: what is kept and what is computed anew, side by side."""
+    model = seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval()
+    x = torch.bernoulli(torch.full((16, 1, 28, 28), 0.5))
+
+    def seconds(work: Callable[[], Any]) -> float:
+        start = time.perf_counter()
+        with torch.inference_mode():
+            work()
+        return time.perf_counter() - start
+
+    ratios, many = [], []
+    for _ in range(3):
+        plain = 28 * 28 * statistics.median(seconds(lambda: model.outputs(x)) for _ in range(5))
+        ratios.append(plain / seconds(lambda: model.sample(16)))
+        many.append(seconds(lambda: model.sample(64)))
+    training = multiprocessing.get_context("spawn").Process(target=train_on, daemon=True)
+    training.start()
+    time.sleep(15)  # it imports, and loads its data
+    beside = [seconds(lambda: model.sample(64)) for _ in range(5)]
+    alive = training.is_alive()
+    training.terminate()
+    if not alive:
+        raise RuntimeError("The training beside which 64 digits were drawn has ended: its time says nothing.")
+    ratio, slow, disturbed = (statistics.median(values) for values in (ratios, many, beside))
+    return (
+        f"16 digits drawn pixel by pixel: {ratio:.0f} times as fast as with a pass for each pixel (target: 100); "
+        f"64 digits in {slow:.2f} s, beside a training in {disturbed:.2f} s (target: 1.5 s)"
+    )
+
+
+def from_a_graph() -> str:
+    """64 digits by a PixelCNN of default size on the CUDA device: kernel by kernel, and from the captured graph."""
+    other, model = (seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval().cuda() for _ in range(2))
+
+    def seconds(number: int) -> float:
+        start = time.perf_counter()
+        model.sample(64, generator=torch.Generator("cuda").manual_seed(number)).cpu()
+        return time.perf_counter() - start
+
+    other.sample(64)  # the libraries load
+    first, capturing, *later = (seconds(number) for number in range(7))
+    return (
+        f"64 digits drawn on {devices.name(devices.best())}: {first:.2f} s at first, {capturing:.2f} s while captured "
+        f"as a graph, {statistics.median(later):.3f} s from it (target: 0.5 s)"
+    )
+
+
+def main(precision: str = "auto") -> None:
+    warning = busy()
+    data = datasets.load(DataSpec(name="digits"))
+    print(f"{devices.name(devices.best())}, {torch.get_num_threads()} threads, batch {BATCH}, precision {precision}")
+    print(f"{'':18}{'ours':>10}{'bare':>10}   time ours/bare (target: at most 1.05)")
+    for label, (key, params) in CASES.items():
+        models = [refreshed(seeded_build(entry(key), data.shape, params, 0), data) for _ in range(2)]
+        loop = ours(models[0], data, precision)
+        fast, plain, ratio = race(loop, bare(models[1], data, precision), block_of(loop))
+        print(f"{label:18}{fast:8.1f}/s{plain:8.1f}/s   {ratio:.3f}", flush=True)
+    print(f"faces drawn: {drawn(64):,.0f}/s at 64 × 64 (target: 1,500), {drawn(32):,.0f}/s at 32 × 32 (target: 5,000)")
+    print(pixel_by_pixel())
+    if torch.cuda.is_available():
+        print(from_a_graph())
+    if importlib.util.find_spec("pythae"):
+        from . import pythae
+
+        pythae.main(data, precision)
+    else:
+        print("pythae is not installed here: pip install -r requirements-bench.txt to compare with it.")
+    if warning:
+        print(warning)
+
+
+__all__ = ["bare", "busy", "main", "ours", "race"]

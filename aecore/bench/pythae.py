@@ -1,0 +1,124 @@
+"""Our loop against the trainers of pythae: the same networks, data, batch and threads."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from pythae import models as their
+from pythae import trainers
+from pythae.data.datasets import BaseDataset
+from pythae.models.base.base_utils import ModelOutput
+from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder
+from torch import Tensor, nn
+
+from ..catalog import entry, seeded_build
+from ..data.base import Data
+from ..models.base import Model
+from .cases import BATCH, CASES, ROW, Stepper, block_of, ours, race
+
+BLOCK = 60
+FEATURES = 1  # the number that pythae gives to the one hidden layer of the critic that VAE-GAN compares
+
+
+class Encoder(BaseEncoder):
+    def __init__(self, net: nn.Module, gaussian: bool):
+        super().__init__()
+        self.net, self.gaussian = net, gaussian
+
+    def forward(self, x: Tensor) -> ModelOutput:
+        h = self.net(x)
+        mu, logvar = h.chunk(2, -1) if self.gaussian else (h, torch.zeros_like(h))
+        return ModelOutput(embedding=mu, log_covariance=logvar)
+
+
+class Decoder(BaseDecoder):
+    def __init__(self, net: nn.Module):
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Tensor) -> ModelOutput:
+        return ModelOutput(reconstruction=self.net(z).sigmoid())
+
+
+class Critic(BaseDiscriminator):
+    """features: what comes before the last layer, if that is compared."""
+
+    def __init__(self, head: nn.Module, features: nn.Module | None = None):
+        super().__init__()
+        self.head, self.features, self.depth = head, features or nn.Identity(), FEATURES
+
+    def forward(self, x: Tensor, output_layer_levels: list[int] | None = None) -> ModelOutput:
+        h = self.features(x)
+        if output_layer_levels:
+            return ModelOutput(**{f"embedding_layer_{FEATURES}": h})
+        return ModelOutput(embedding=self.head(h).sigmoid())
+
+
+def config(kind: type, model: Any, **more: Any) -> Any:
+    return kind(input_dim=model.shape, latent_dim=model.code, **more)
+
+
+def nets(model: Any, gaussian: bool = True) -> dict[str, nn.Module]:
+    return {"encoder": Encoder(model.encoder, gaussian), "decoder": Decoder(model.decoder)}
+
+
+BCE = {"reconstruction_loss": "bce"}
+THEIRS: dict[str, Callable[[Any], nn.Module]] = {
+    "vae": lambda m: their.VAE(config(their.VAEConfig, m, **BCE), **nets(m)),
+    "beta_vae": lambda m: their.BetaVAE(config(their.BetaVAEConfig, m, beta=m.beta, **BCE), **nets(m)),
+    "iwae": lambda m: their.IWAE(config(their.IWAEConfig, m, number_samples=m.K, **BCE), **nets(m)),
+    "wae_mmd": lambda m: their.WAE_MMD(config(their.WAE_MMD_Config, m), **nets(m, gaussian=False)),
+    "aae": lambda m: their.Adversarial_AE(
+        config(their.Adversarial_AE_Config, m, deterministic_posterior=True, **BCE),
+        **nets(m, gaussian=False),
+        discriminator=Critic(m.critic),
+    ),
+    "vae_gan": lambda m: their.VAEGAN(
+        config(their.VAEGANConfig, m, reconstruction_layer=FEATURES, **BCE),
+        **nets(m),
+        discriminator=Critic(m.critic.head, m.critic.features),
+    ),
+}
+"""pythae's model around the networks of ours, by our key."""
+
+
+def theirs(key: str, model: Model, data: Data) -> Stepper:
+    """n steps of pythae's trainer (full precision, its defaults) on the networks of `model`; n at most BLOCK."""
+    wrapped = THEIRS[key](model)
+    images = data.train.batch(torch.arange(BATCH * BLOCK)).x
+    kind = {"aae": "Adversarial", "vae_gan": "CoupledOptimizerAdversarial"}.get(key, "Base") + "Trainer"
+    folder = tempfile.mkdtemp()
+
+    def trainer(n: int) -> Any:
+        settings = getattr(trainers, kind + "Config")(
+            output_dir=folder, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3
+        )
+        dataset = BaseDataset(images[: n * BATCH], torch.zeros(n * BATCH))
+        made = getattr(trainers, kind)(wrapped, dataset, training_config=settings)
+        made.prepare_training()
+        return made
+
+    made: dict[int, Any] = {}
+
+    def steps(n: int) -> None:
+        if n not in made:  # before it is timed: `block_of` and `race` take their first steps untimed
+            made[n] = trainer(n)
+        made[n].train_step(epoch=1)
+
+    return steps
+
+
+def main(data: Data, precision: str) -> None:
+    print(f"{'':18}{'ours':>10}{'pythae':>10}   times as fast (target on a CPU: dense 1.4, convolutional 2)")
+    for label, (key, params) in CASES.items():
+        if key not in THEIRS or "," not in label:
+            continue
+        models = [seeded_build(entry(key), data.shape, params, 0) for _ in range(2)]
+        loop, other = ours(models[0], data, precision), theirs(key, models[1], data)
+        block = block_of(loop)
+        other(ROW), other(block)
+        fast, plain, ratio = race(loop, other, block)
+        print(f"{label:18}{fast:8.1f}/s{plain:8.1f}/s   {1 / ratio:.2f}", flush=True)

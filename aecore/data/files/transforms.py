@@ -1,0 +1,102 @@
+"""Size, grey and limit, applied in the same way to every data set of stored images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from ..base import Data, DataSpec, Images
+from . import memmap
+
+LUMA = (0.299, 0.587, 0.114)
+"""Weights of red, green and blue in grey (ITU-R BT.601, as in Pillow's mode L)."""
+
+
+def to_grey(pixels: Tensor) -> Tensor:
+    """Grey images: round(0.299 R + 0.587 G + 0.114 B).
+
+    pixels: (N, C, H, W) uint8, C = 1 or 3. Returns (N, 1, H, W) uint8; grey images come back as they are.
+    """
+    if pixels.shape[1] == 1:
+        return pixels
+    weights = torch.tensor(LUMA, device=pixels.device).view(1, 3, 1, 1)
+    return (pixels.float() * weights).sum(1, keepdim=True).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def crop_square(pixels: Tensor) -> Tensor:
+    """The central square of each image. Cropped rather than padded: bars would be something to learn.
+
+    pixels: (N, C, H, W). Returns a view (N, C, S, S) with S = min(H, W).
+    """
+    H, W = pixels.shape[-2:]
+    S = min(H, W)
+    top, left = (H - S) // 2, (W - S) // 2
+    return pixels[..., top : top + S, left : left + S]
+
+
+def resize(pixels: Tensor, size: int) -> Tensor:
+    """Images brought to size × size: the central square, then bilinear with antialiasing.
+
+    pixels: (N, C, H, W) uint8. Returns (N, C, size, size) uint8.
+    """
+    pixels = crop_square(pixels)
+    if pixels.shape[-1] == size:
+        return pixels
+    x = F.interpolate(pixels.float(), size=(size, size), mode="bilinear", antialias=True)
+    return x.round_().clamp_(0, 255).to(torch.uint8)
+
+
+def choose(n: int, limit: int | None, seed: int = 0) -> np.ndarray:
+    """Which of n examples a limit keeps, in ascending order; a smaller limit keeps part of a larger one's.
+
+    Returns (min(n, limit),) int64.
+    """
+    if limit is None or limit >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).permutation(n)[:limit])
+
+
+def shaped(pixels: np.ndarray, spec: DataSpec, name: str, chunk: int = 2048) -> Tensor:
+    """One split as its spec wants it, chunk by chunk, so that only the result needs room.
+
+    pixels: (N, C, H, W) uint8. name: tells this split from all others.
+    """
+    N, C, H, W = pixels.shape
+    size = spec.size or min(H, W)
+    channels = 1 if spec.grey else C
+    if (channels, size, size) == (C, H, W):
+        return torch.from_numpy(np.ascontiguousarray(pixels))
+
+    def fill(out: np.ndarray) -> dict[str, Any]:
+        for i in range(0, N, chunk):
+            x = torch.from_numpy(np.ascontiguousarray(pixels[i : i + chunk]))
+            out[i : i + chunk] = resize(to_grey(x) if spec.grey else x, size).numpy()
+        return {}
+
+    array, _ = memmap.filled((N, channels, size, size), memmap.key(name, N, C, H, W, size, channels), fill)
+    return torch.from_numpy(array)
+
+
+def finish(
+    spec: DataSpec,
+    train: tuple[np.ndarray, np.ndarray | None],
+    test: tuple[np.ndarray, np.ndarray | None],
+    **facts: Any,
+) -> Data:
+    """A `Data` from raw splits (pixels (N, C, H, W) uint8, labels (N,) or None), shaped by the spec.
+
+    facts: the remaining fields of `Data` (title, source, attribution, classes).
+    """
+    pixels, labels = train
+    if spec.limit is not None and spec.limit < len(pixels):
+        kept = choose(len(pixels), spec.limit)
+        pixels, labels = pixels[kept], None if labels is None else labels[kept]
+    name = f"{spec.name}/{spec.limit}"
+    split = Images(shaped(pixels, spec, f"{name}/train"), labels)
+    held_out = Images(shaped(test[0], spec, f"{name}/test"), test[1])
+    shape = tuple(split.pixels.shape[1:])
+    return Data(spec=spec, shape=shape, train=split, test=held_out, **facts)

@@ -1,0 +1,49 @@
+"""25 Gaussians on a grid in the plane: what a generator must not forget a part of (chapter §5.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from ..base import Data, DataSpec, TensorSplit
+from ..files.transforms import choose
+from ..places import Info
+
+TITLE = "25 Gaussians in the plane"
+SIDE, STD = 5, 0.01
+"""Centres a side, and σ of each: a twentieth of the distance between two, with wide empty regions between them."""
+N = 10_000
+SOURCE = "Drawn on this computer."
+ATTRIBUTION = "Made by this program, as in Dumoulin et al. (2016), arXiv:1606.00704"
+
+
+def centres(side: int = SIDE) -> Tensor:
+    """(side², 2) from 0.1 to 0.9, since decoders answer from 0 to 1."""
+    line = torch.linspace(0.1, 0.9, side)
+    return torch.cartesian_prod(line, line)
+
+
+def info() -> Info:
+    return Info(
+        TITLE,
+        2,
+        1,
+        N,
+        N,
+        tuple(map(str, range(SIDE**2))),
+        here=True,
+        place=SOURCE,
+        attribution=ATTRIBUTION,
+        kind="vector",
+    )
+
+
+def load(spec: DataSpec) -> Data:
+    """N points to train on and N held out, of all Gaussians alike."""
+    generator = torch.Generator().manual_seed(5)
+    which = torch.randint(SIDE**2, (2 * N,), generator=generator)
+    points = centres()[which] + STD * torch.randn(2 * N, 2, generator=generator)
+    some = torch.from_numpy(choose(N, spec.limit))
+    train = TensorSplit(points[:N][some], which[:N][some].numpy())
+    test = TensorSplit(points[N:], which[N:].numpy())
+    return Data(spec, TITLE, (2,), train, test, SOURCE, ATTRIBUTION, tuple(map(str, range(SIDE**2))))

@@ -1,0 +1,257 @@
+"""The well-known image sets: MNIST, Fashion-MNIST, KMNIST, CIFAR-10, SVHN, with their official splits.
+
+Each is looked for in the places of `places()`, laid out as torchvision does, and checked before it is used.
+Addresses and checksums of the downloads are torchvision's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from aecore.errors import DataError
+
+from ..base import Data, DataSpec
+from ..files import idx
+from ..files.download import fetch
+from ..files.transforms import finish
+from ..places import Info, Place, Progress, cache_dir, places
+
+Part = tuple[np.ndarray, np.ndarray]
+
+DIGITS = tuple("0123456789")
+CLOTHES = (
+    "T-shirt",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
+KANA = ("お", "き", "す", "つ", "な", "は", "ま", "や", "れ", "を")
+THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+KERAS = Path("~/.keras/datasets/fashion-mnist")
+
+
+@dataclass(frozen=True)
+class Official:
+    """A data set with an official address.
+
+    folder: where it lies below a root. present(folder): whether its files are there.
+    read(folder): both parts, (N, C, H, W) uint8 and (N,) labels; raises DataError for a damaged file.
+    get(folder, progress): downloads it into a folder. extra: further folders on this computer.
+    """
+
+    title: str
+    folder: str
+    classes: tuple[str, ...]
+    attribution: str
+    download_mb: int
+    train: int
+    test: int
+    present: Callable[[Path], bool]
+    read: Callable[[Path], tuple[Part, Part]]
+    get: Callable[[Path, Progress | None], None]
+    size: int = 28
+    channels: int = 1
+    extra: tuple[Place, ...] = ()
+
+    def candidates(self) -> list[Place]:
+        return [Place(folder / self.folder, words) for folder, words in places()] + [
+            Place(folder.expanduser(), words) for folder, words in self.extra
+        ]
+
+    def info(self) -> Info:
+        here = next((p for p in self.candidates() if self.present(p.folder)), None)
+        words = f"From {here.words}." if here else f"Not on this computer; a download of {self.download_mb} MB."
+        return Info(
+            self.title,
+            self.size,
+            self.channels,
+            self.train,
+            self.test,
+            self.classes,
+            here=here is not None,
+            place=words,
+            download_mb=self.download_mb,
+            attribution=self.attribution,
+        )
+
+    def load(self, spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
+        """From the first place that holds undamaged files; then, if wanted, from the official address."""
+        troubles: list[str] = []
+        found = self._first_good(self.candidates(), troubles)
+        if found is None and download:
+            folder = cache_dir() / "data" / self.folder
+            self.get(folder, progress)
+            found = self._first_good([Place(folder, "the official download, kept in the app's cache")], troubles)
+        if found is None:
+            raise DataError(troubles[0] if troubles else self._missing())
+        (train, test), place = found
+        passed_over = f" Passed over: {troubles[0]}" if troubles else ""
+        return finish(
+            spec,
+            train,
+            test,
+            title=self.title,
+            classes=self.classes,
+            attribution=self.attribution,
+            source=f"{self.title} from {place.words} ({place.folder}).{passed_over}",
+        )
+
+    def _first_good(self, candidates: list[Place], troubles: list[str]) -> tuple[tuple[Part, Part], Place] | None:
+        for place in candidates:
+            if self.present(place.folder):
+                try:
+                    return self.read(place.folder), place
+                except DataError as e:
+                    troubles.append(str(e))
+        return None
+
+    def _missing(self) -> str:
+        return (
+            f"{self.title} is not on this computer. Download it ({self.download_mb} MB), or set AECORE_DATA "
+            f"to a folder that holds {self.folder or 'the two .mat files'}."
+        )
+
+
+def _torchvision(name: str) -> Any:
+    """One of torchvision's classes; imported late, because that takes more than a second."""
+    from torchvision import datasets  # by its one door: another thread may be importing it, too
+
+    return getattr(datasets, name)
+
+
+def _idx(name: str, md5: dict[str, str]) -> dict[str, Any]:
+    """Functions for a set of four IDX files, which torchvision's class `name` knows how to download."""
+
+    def read(folder: Path) -> tuple[Part, Part]:
+        (x, y), (x_test, y_test) = idx.read(folder, md5 or dict(_torchvision(name).resources))
+        return (x[:, None], y), (x_test[:, None], y_test)
+
+    def get(folder: Path, progress: Progress | None) -> None:
+        source = _torchvision(name)
+        gzipped = dict(source.resources)
+        for i, (file, sum_) in enumerate(gzipped.items()):
+            # A damaged unpacked file would be preferred to the fresh one.
+            (folder / file.removesuffix(".gz")).unlink(missing_ok=True)
+            step = progress and (lambda part, words, i=i: progress((i + part) / len(gzipped), words))
+            fetch([mirror + file for mirror in source.mirrors], sum_, folder / file, step)
+
+    return {"present": idx.present, "read": read, "get": get}
+
+
+def _read_cifar(folder: Path) -> tuple[Part, Part]:
+    """torchvision unpickles these files only after their md5 has been found right."""
+    try:
+        parts = [_torchvision("CIFAR10")(str(folder.parent), train=train) for train in (True, False)]
+    except (RuntimeError, OSError) as e:
+        raise DataError(f"The CIFAR-10 files in {folder} are damaged. Delete that folder and download again.") from e
+    train, test = ((p.data.transpose(0, 3, 1, 2), np.array(p.targets, dtype=np.int64)) for p in parts)
+    return train, test
+
+
+def _get_cifar(folder: Path, progress: Progress | None) -> None:
+    from torchvision import datasets
+
+    source = _torchvision("CIFAR10")
+    archive = folder.parent / source.filename
+    fetch([source.url], source.tgz_md5, archive, progress)
+    try:
+        datasets.utils.extract_archive(str(archive), str(folder.parent))
+    except OSError as e:
+        raise DataError(
+            f"CIFAR-10 could not be unpacked in {folder.parent}: {e.strerror or e}. Free some space."
+        ) from e
+    archive.unlink(missing_ok=True)
+
+
+SVHN_FILES = {"train": "train_32x32.mat", "test": "test_32x32.mat"}
+
+
+def _read_svhn(folder: Path) -> tuple[Part, Part]:
+    try:
+        parts = [_torchvision("SVHN")(str(folder), split=part) for part in SVHN_FILES]
+    except (RuntimeError, OSError, ValueError) as e:
+        raise DataError(f"The SVHN files in {folder} are damaged. Delete them and download again.") from e
+    train, test = ((p.data, np.asarray(p.labels, dtype=np.int64)) for p in parts)
+    return train, test
+
+
+def _get_svhn(folder: Path, progress: Progress | None) -> None:
+    for i, part in enumerate(SVHN_FILES):
+        url, name, md5 = _torchvision("SVHN").split_list[part]
+        step = progress and (lambda done, words, i=i: progress((i + done) / 2, words))
+        fetch([url], md5, folder / name, step)
+
+
+OFFICIAL: dict[str, Official] = {
+    "mnist": Official(
+        "MNIST",
+        "MNIST/raw",
+        DIGITS,
+        "Yann LeCun and Corinna Cortes, CC BY-SA 3.0",
+        12,
+        60_000,
+        10_000,
+        **_idx("MNIST", idx.MNIST),
+    ),
+    "fashion": Official(
+        "Fashion-MNIST",
+        "FashionMNIST/raw",
+        CLOTHES,
+        "Xiao, Rasul, Vollgraf (2017), Zalando SE, MIT licence",
+        31,
+        60_000,
+        10_000,
+        **_idx("FashionMNIST", idx.FASHION),
+        extra=(Place(DEBIAN, "Debian's package dataset-fashion-mnist"), Place(KERAS, "the cache of Keras")),
+    ),
+    "kmnist": Official(
+        "Kuzushiji-MNIST",
+        "KMNIST/raw",
+        KANA,
+        "Clanuwat et al. (2018), ROIS-DS Center for Open Data in the Humanities, CC BY-SA 4.0",
+        21,
+        60_000,
+        10_000,
+        **_idx("KMNIST", {}),
+    ),
+    "cifar10": Official(
+        "CIFAR-10",
+        "cifar-10-batches-py",
+        THINGS,
+        "Alex Krizhevsky (2009), Learning multiple layers of features from tiny images",
+        170,
+        50_000,
+        10_000,
+        lambda f: (f / "batches.meta").is_file(),
+        _read_cifar,
+        _get_cifar,
+        size=32,
+        channels=3,
+    ),
+    "svhn": Official(
+        "SVHN",
+        "",
+        DIGITS,
+        "Netzer et al. (2011), Reading digits in natural images; for non-commercial use",
+        246,
+        73_257,
+        26_032,
+        lambda f: all((f / n).is_file() for n in SVHN_FILES.values()),
+        _read_svhn,
+        _get_svhn,
+        size=32,
+        channels=3,
+    ),
+}

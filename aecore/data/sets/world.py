@@ -1,0 +1,118 @@
+"""An invented world of users, films and tastes, whose ratings are generated on this computer."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+from scipy.sparse import csr_matrix
+from scipy.special import ndtr
+
+from ..ratings import Ratings
+
+if TYPE_CHECKING:
+    pass
+
+import numpy as np
+
+WORLD = "Ratings of films that do not exist"
+
+
+USERS, ITEMS, TASTES = 1000, 400, 8
+
+
+MADE = "Made on this computer."
+
+
+MAKER = "Made by this program: users, films and tastes are invented"
+
+
+GENRES = ("Comedy", "Crime", "Romance", "Science fiction", "Documentary", "Western", "Musical", "Ghost story")
+
+
+TRAITS = ("student", "parent", "night worker", "gardener", "sailor", "teacher")
+
+
+_BEGINNINGS = {
+    "Comedy": ("Two Aunts in", "The Wrong Wedding of", "Nobody Leaves", "My Goat from", "Breakfast at"),
+    "Crime": ("The Ledger of", "A Cold Case in", "Nine Alibis for", "The Locksmith of", "Blackmail in"),
+    "Romance": ("Letters from", "Last Dance in", "A Spring in", "Meet Me in", "The Rain over"),
+    "Science fiction": ("Orbit of", "Signals from", "The Robots of", "Year 3000 in", "Escape from"),
+    "Documentary": ("The Bees of", "How They Built", "The Bakers of", "A Year in", "Voices of"),
+    "Western": ("The Sheriff of", "Dust over", "Three Horses to", "The Last Train to", "Gold in"),
+    "Musical": ("Singing in", "The Tubas of", "Curtain Up in", "Tap Dancing to", "The Choir of"),
+    "Ghost story": ("The Cellar of", "Whispers in", "What Walks in", "The Candle of", "Midnight in"),
+}
+
+
+_FIRST = ("Ober", "Quin", "Brel", "Thistle", "Mar", "Wim", "Dor", "Fen", "Hol", "Ask", "Lun", "Pel")
+
+
+_SECOND = ("moor", "dle", "low", "wick", "stad", "borough", "minster", "vik", "haven", "mouth")
+
+
+STARS = np.arange(1, 6)
+
+
+@lru_cache(maxsize=4)
+def world(seed: int = 0, users: int = USERS, items: int = ITEMS) -> Ratings:
+    """Users and films with known tastes; the same seed gives the same world.
+
+    t_ui = 3.3 + b_u + c_i + ⟨p_u, q_i⟩; a rating is t_ui + 0.6 ε with ε ~ N(0, 1), rounded to 1 … 5 stars. p_u is the
+    user's own taste plus what the user's traits bring; q_i is what the film's genres bring plus its own. Who sees what
+    is not chance: film i is seen by u with a chance that grows with the film's popularity, with how much u watches, and
+    with t_ui, so that people have mostly rated what they like.
+
+    truth: E[rating of u for i] with rounding and the ends of the scale counted, for all pairs.  noise: its deviation.
+    """
+    random = np.random.default_rng((7, seed))
+    genres = np.zeros((items, len(GENRES)), np.float32)
+    first = random.integers(len(GENRES), size=items)
+    genres[np.arange(items), first] = 1
+    also = random.random(items) < 0.35
+    genres[also, random.integers(len(GENRES), size=int(also.sum()))] = 1
+    traits = (random.random((users, len(TRAITS))) < 0.3).astype(np.float32)
+    q = genres @ random.normal(size=(len(GENRES), TASTES)) + 0.6 * random.normal(size=(items, TASTES))
+    p = 0.9 * traits @ random.normal(size=(len(TRAITS), TASTES)) + random.normal(size=(users, TASTES))
+    taste = p @ q.T
+    taste *= 0.8 / taste.std()
+    b, c = 0.35 * random.normal(size=(users, 1)), 0.45 * random.normal(size=(1, items))
+    t = 3.3 + b + c + taste
+    stars = np.clip(np.rint(t + 0.6 * random.normal(size=t.shape)), 1, 5)
+
+    popular = random.normal(size=(1, items)) + c
+    active = np.exp(random.normal(-2.6, 0.9, size=(users, 1)))
+    liking = np.exp(0.9 * popular + 0.8 * taste)
+    chance = np.clip(active * liking / liking.mean(1, keepdims=True), 0, 0.9)
+    seen = random.random(t.shape) < chance
+    seen[np.arange(users), chance.argmax(1)] = True  # nobody, and no film, is without any rating
+    seen[chance.argmax(0), np.arange(items)] = True
+
+    edges = np.concatenate([[-np.inf], STARS[:-1] + 0.5, [np.inf]])
+    shares = np.diff(ndtr((edges - t[..., None]) / 0.6), axis=-1)
+    truth = shares @ STARS
+    u, i = np.nonzero(seen)
+    return Ratings(
+        WORLD,
+        csr_matrix((stars[u, i].astype(np.float32), (u, i)), t.shape),
+        _titles(first, random),
+        genres,
+        GENRES,
+        traits,
+        TRAITS,
+        MADE,
+        MAKER,
+        truth,
+        np.sqrt(np.maximum(shares @ STARS**2 - truth**2, 0)),
+        (p, q),
+    )
+
+
+def _titles(first: np.ndarray, random: np.random.Generator) -> tuple[str, ...]:
+    """A title for each film, after its first genre; no two alike, all in places that do not exist."""
+    places_ = [a + b for a in _FIRST for b in _SECOND]
+    names = {
+        genre: random.permutation([f"{beginning} {place}" for beginning in _BEGINNINGS[genre] for place in places_])
+        for genre in GENRES
+    }
+    return tuple(str(names[GENRES[genre]][k]) for k, genre in enumerate(first))

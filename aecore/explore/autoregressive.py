@@ -1,0 +1,305 @@
+"""Images drawn pixel by pixel (§5.5): how one comes to be, how one is completed, what each pixel looks back on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..errors import DataError
+from ..inference import device_of, evaluating, generator
+from ..models.autoregressive import ImageDensity, PixelByPixel, PixelCNNDecoder
+
+BARS = 32  # in which the chances of 256 levels are shown
+NUMBERS = 4_000_000  # chances that are computed at once
+
+
+class Drawing(NamedTuple):
+    """Images as they were drawn.
+
+    images: (n, C, H, W) in [0, 1].  nats: as images, −log p of each value, given those before it: by the model itself,
+    whatever the temperature.
+    chances: (n, C, K, H, W), of each value being one of K levels, or of BARS ranges of levels, given those before it,
+    at the temperature of the drawing.
+    order: (H W, 2), row and column of each pixel as they follow each other.
+    known: (H, W) bool, pixels that were given and not drawn.
+    """
+
+    images: np.ndarray
+    nats: np.ndarray
+    chances: np.ndarray
+    order: np.ndarray
+    known: np.ndarray
+
+
+def able(model: nn.Module) -> PixelByPixel:
+    """The model, once it is known to draw pixel by pixel."""
+    if not isinstance(model, PixelByPixel):
+        raise DataError(f"{type(model).__name__} does not draw pixel by pixel. Choose a PixelCNN or a PixelRNN.")
+    return model
+
+
+def conditions(
+    model: PixelByPixel, n: int, label: int | Sequence[int] | None, code: np.ndarray | None
+) -> Tensor | None:
+    """What the network is told beside the pixels: a label for all or one for each, the labels in turn, or a code (D,).
+
+    Raises DataError for a label or a code that the model does not know.
+    """
+    if isinstance(model, ImageDensity):
+        if code is not None:
+            raise DataError("This model has no code: it draws from noise alone. Leave the code out.")
+        if label is None:
+            return model.given(None, n)
+        y = np.broadcast_to(label, n) if np.ndim(label) == 0 else np.asarray(label)
+        if y.shape != (n,):
+            raise DataError(f"There are {len(y)} labels for {n} images: give one, or one for each.")
+        wrong = [c for c in y.tolist() if not 0 <= c < model.classes]
+        if wrong:
+            there = f"labels from 0 to {model.classes - 1}" if model.classes else "no labels"
+            raise DataError(f"There is no label {wrong[0]}: this model knows {there}.")
+        return model.given(torch.from_numpy(y.copy()), n)
+    if code is None:
+        raise DataError("This model draws from a code: give that of an image.")
+    if label is not None or np.shape(code) != (model.code,):
+        raise DataError(
+            f"This model draws from a code of {model.code} numbers and no label; the code has the shape "
+            f"{np.shape(code)}."
+        )
+    like = next(model.parameters())
+    return model.sketch(torch.as_tensor(code).to(like).expand(n, -1))  # type: ignore[union-attr, operator]
+
+
+def draw(
+    model: nn.Module,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    label: int | Sequence[int] | None = None,
+    code: np.ndarray | None = None,
+    image: np.ndarray | None = None,
+    known: np.ndarray | None = None,
+) -> Drawing:
+    """n images drawn pixel by pixel; from one that is partly known, n completions of it.
+
+    temperature: log p of each value is divided by it; 0 for the likeliest value.
+    label: of all images or of each, for a model that was told labels; in turn without.
+    code: (D,), for a decoder.  image: (C, H, W) in [0, 1], rounded to values that are modelled.  known: (H, W) bool,
+    which of its pixels stay.
+
+    A pixel that is known is not foreseen by those drawn before it: completions are draws of p(x | known) only where
+    all known pixels come first in the model's order.
+    Raises DataError for a model of another kind, an image of another size or range, and a temperature below 0.
+    """
+    model = able(model)
+    if not 0 <= temperature < math.inf:
+        raise DataError(f"The temperature is {temperature}: it must be a number from 0 up.")
+    if n < 1:
+        raise DataError(f"{n} images cannot be drawn: ask for 1 or more.")
+    if known is not None and image is None:
+        raise DataError("Known pixels need an image that they are of.")
+    keep = np.zeros(model.shape[1:], bool) if known is None else np.asarray(known, bool)
+    if keep.shape != tuple(model.shape[1:]) or (image is not None and np.shape(image) != tuple(model.shape)):
+        raise DataError(
+            f"The image must be {' × '.join(map(str, model.shape))} and known as large as one channel of it."
+        )
+    with evaluating(model, seed) as device:
+        given = conditions(model, n, label, code)
+        forced = (
+            None
+            if image is None
+            else torch.as_tensor(quantize(model, fitting(model, np.asarray(image)[None])[0]), device=device)
+        )
+        noise = model.noise(n, generator(device, seed))
+        x = model.draw(noise, given, temperature, forced, torch.as_tensor(keep, device=device))
+        nats, chances = [], []
+        at_once = max(1, min(16, NUMBERS // (model.values.levels * x[0].numel())))  # chances of 256 levels need room
+        for part in range(0, n, at_once):
+            these = slice(part, part + at_once)
+            laws = model.laws(x[these], given if given is None or len(given) == 1 else given[these])
+            nats.append(
+                -torch.stack([model.values.log_prob(law, x[these, c]) for c, law in enumerate(laws)], 1).float()
+            )
+            log_p = torch.stack([model.values.log_chances(law, max(temperature, 1e-6)) for law in laws], 1).float()
+            chances.append(log_p.exp().unflatten(2, (min(BARS, log_p.shape[2]), -1)).sum(3))
+    order = model.sequence().numpy()
+    return Drawing(x.cpu().numpy(), torch.cat(nats).cpu().numpy(), torch.cat(chances).cpu().numpy(), order, keep)
+
+
+def surprise(
+    model: nn.Module, x: np.ndarray, label: int | Sequence[int] | None = None, code: np.ndarray | None = None
+) -> np.ndarray:
+    """−log p of each value of images (n, C, H, W), rounded to what is modelled, given those before it, in nats: as x.
+
+    Summed over an image it is −log p(x), or −log p(x|y) of a model that is told labels, or −log p(x|h) of a decoder.
+    label: of all images or of each.
+    Raises DataError for images of another size, and where such a model is told no label.
+    """
+    model = able(model)
+    x = fitting(model, x)
+    if isinstance(model, ImageDensity) and model.classes and label is None:
+        raise DataError("This model's likelihoods are given a label: say which. `unlikely` has log p(x) over all.")
+    at_once = max(1, 8 * NUMBERS // model.output_size)
+    with evaluating(model) as device:
+        given, found = conditions(model, len(x), label, code), []
+        for start in range(0, len(x), at_once):
+            these = slice(start, start + at_once)
+            values = model.rounded(torch.as_tensor(x[these], dtype=torch.float32, device=device))
+            told = given if given is None or len(given) == 1 else given[these]
+            found.append(-model.log_probs(values, told).cpu().numpy())
+    return np.concatenate(found)
+
+
+def unlikely(model: nn.Module, x: np.ndarray) -> np.ndarray:
+    """−log p(x) of images (n, C, H, W), (n,) in nats.
+
+    Of a model that is told one of C labels −log (1/C) Σ_y p(x|y), all labels being equally likely.
+    Raises DataError for images of another size, and for a decoder, which needs a code.
+    """
+    model = able(model)
+    labels = range(model.classes) if isinstance(model, ImageDensity) else ()
+    costs = np.stack([surprise(model, x, label).sum((1, 2, 3)) for label in labels or (None,)])
+    return math.log(len(costs)) - np.logaddexp.reduce(-costs.astype(np.float64), 0)
+
+
+def class_posterior(model: nn.Module, image: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """What a model that is told labels makes of a part of an image: p(y | known) for each of C labels, (C,).
+
+    p(y | known) ∝ p(known | y) by Bayes, all labels being equally likely at first. All known pixels must come first in
+    the model's order. image: (C, H, W) in [0, 1].  known: (H, W) bool.
+    Raises DataError for a model without labels, and an image of another size.
+    """
+    model = able(model)
+    classes = model.classes if isinstance(model, ImageDensity) else 0
+    if not classes:
+        raise DataError("This model was told no labels: it believes in none.")
+    costs = [surprise(model, np.asarray(image)[None], c)[0][:, np.asarray(known, bool)].sum() for c in range(classes)]
+    odds = np.exp(min(costs) - np.array(costs, np.float64))
+    return odds / odds.sum()
+
+
+def first_pixels(model: nn.Module, n: int) -> np.ndarray:
+    """Which pixels are drawn among the first n, in the model's order: (H, W) bool."""
+    model = able(model)
+    first = np.zeros(model.shape[1:], bool)
+    rows, columns = model.sequence().numpy()[:n].T
+    first[rows, columns] = True
+    return first
+
+
+def variations(model: nn.Module, z: np.ndarray, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+    """What a decoder that draws pixel by pixel makes of codes (n, D), with noise of `seed`: (n, C, H, W) in [0, 1].
+
+    Raises DataError for a model that draws from no code.
+    """
+    if not isinstance(model, PixelCNNDecoder):
+        raise DataError(f"{type(model).__name__} does not draw from a code. Choose a PixelCNN decoder.")
+    with evaluating(model, seed) as device:
+        codes = torch.as_tensor(z, dtype=torch.float32, device=device)
+        return model.variations(codes, temperature, generator(device, seed)).cpu().numpy()
+
+
+def fitting(model: PixelByPixel, x: np.ndarray) -> np.ndarray:
+    """Images (n, C, H, W), once they have the model's size and values in [0, 1]."""
+    if np.ndim(x) != 4 or np.shape(x)[1:] != tuple(model.shape) or not len(x):
+        size = " × ".join(map(str, model.shape))
+        raise DataError(f"Images of this model are {size}, at least one of them; these have the shape {np.shape(x)}.")
+    x = np.asarray(x)
+    if not (x.min() >= 0 and x.max() <= 1):  # nor for NaN
+        raise DataError(f"Values must lie from 0 to 1; these go from {x.min()} to {x.max()}.")
+    return x
+
+
+def quantize(model: nn.Module, images: np.ndarray) -> np.ndarray:
+    """Images (…, C, H, W) in [0, 1] with the nearest values that the model knows."""
+    return able(model).rounded(torch.as_tensor(np.asarray(images, np.float32))).numpy()
+
+
+def saliency(
+    model: nn.Module, row: int, column: int, x: np.ndarray, label: int | None = None, code: np.ndarray | None = None
+) -> np.ndarray:
+    """How much each pixel moves one's law: the mean |∂a / ∂x| over images x (n, C, H, W), (H, W), by gradients.
+
+    a says where the law lies (`pixels.Values.centre`): of a binary pixel its logit.
+
+    Zero, exactly, for what it cannot see: itself, and all that come after it.
+    Raises DataError for a place outside the image.
+    """
+    model = able(model)
+    x = fitting(model, x)
+    height, width = model.shape[1:]
+    if not (0 <= row < height and 0 <= column < width):
+        raise DataError(f"There is no pixel {row}, {column} in {height} × {width}, counted from 0.")
+    was_training = model.training
+    model.eval()
+    device = device_of(model)
+    try:
+        with torch.enable_grad():
+            values = torch.as_tensor(x, dtype=torch.float32, device=device).requires_grad_()
+            laws = model.laws(values, conditions(model, len(values), label, code))
+            total = torch.stack([model.values.centre(law)[:, row, column].sum() for law in laws]).sum()
+            (slope,) = torch.autograd.grad(total, values)
+        found = slope.abs().mean(0).sum(0)
+        if model.channels > 1:  # a later channel also looks at the pixel's own earlier ones: no matter of place
+            found[row, column] = 0
+        return found.cpu().numpy()
+    finally:
+        model.train(was_training)
+
+
+def receptive_field(model: nn.Module, x: np.ndarray, label: int | None = None) -> np.ndarray:
+    """How much a pixel looks at another that lies so far away: (2H − 1, 2W − 1) slopes, the pixel itself in the middle.
+
+    The most of `looked_at` over nine pixels from corner to corner, each beside what lies around it.
+    """
+    height, width = able(model).shape[1:]
+    found = np.zeros((2 * height - 1, 2 * width - 1), np.float32)
+    for row in (0, height // 2, height - 1):
+        for column in (0, width // 2, width - 1):
+            there = found[height - 1 - row : 2 * height - 1 - row, width - 1 - column : 2 * width - 1 - column]
+            np.maximum(there, saliency(model, row, column, x, label), out=there)
+    return found
+
+
+def beside_masks(model: nn.Module, layers: int, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+    """What masked convolutions alone would see from a pixel in the model's own order, and what they miss: (H, W) bool.
+
+    The second is the blind spot: what lies in lines that such filters reach, before the pixel or after it, unseen.
+    Source: as `blind_spot`.
+    """
+    model = able(model)
+    places = torch.arange(math.prod(model.shape[1:])).view(model.shape[1:])
+    turned = model.turned(places)
+    at = (turned == places[row, column]).nonzero()[0].tolist()
+    seen = torch.from_numpy(blind_spot((1, *turned.shape), layers, *at))
+    missed = ~seen & seen.any(1, keepdim=True)  # further off no masked filter reaches at all
+    return model.restored(seen).numpy(), model.restored(missed).numpy()
+
+
+def blind_spot(shape: tuple[int, ...], layers: int, row: int, column: int) -> np.ndarray:
+    """What one pixel would see by masked convolutions alone, in the order of rows: (H, W) bool.
+
+    One 7×7 filter whose present pixel is masked, then 3×3 filters that see it (masks A and B), `layers` in all. Above
+    to the right a wedge stays unseen however many layers there are: no path of allowed steps leads there.
+    Source: van den Oord et al. (2016), arXiv:1606.05328, §2.2, Fig. 1.
+    """
+    height, width = shape[1:]
+    seen = np.zeros((height, width), bool)
+    reach = {(row, column)}
+    for layer in range(layers, 0, -1):
+        size = 3 if layer == 1 else 1
+        steps = [
+            (di, dj)
+            for di in range(-size, 1)
+            for dj in range(-size, size + 1)
+            if di < 0 or dj < 0 or (dj == 0 and layer > 1)
+        ]
+        reach = {(i + di, j + dj) for i, j in reach for di, dj in steps}
+    for i, j in reach:
+        if 0 <= i < height and 0 <= j < width:
+            seen[i, j] = True
+    return seen

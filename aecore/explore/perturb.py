@@ -1,0 +1,70 @@
+"""One image pushed a little, in many ways at once, and how far its code moves."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data.base import Split, TensorSplit
+from ..inference import autoencode, encode, first
+from ..models.base import Model
+from .images import to_uint8
+
+KINDS = {
+    "shift": (("pixels to the right", -6.0, 6.0), ("pixels up", -6.0, 6.0)),
+    "noise": (("standard deviation", 0.0, 1.0), ("draw", 0.0, 8.0)),
+    "erasure": (("share erased", 0.0, 0.9), ("draw", 0.0, 8.0)),
+}
+"""kind → names and ranges of the two coordinates of the pointer."""
+
+
+def grid_of(kind: str, n: int = 13) -> tuple[np.ndarray, np.ndarray]:
+    """The values of both coordinates: n along the first; along the second n, or one for each draw."""
+    (_, x0, x1), (name, y0, y1) = KINDS[kind]
+    return np.linspace(x0, x1, n), np.linspace(y0, y1, n if name != "draw" else int(y1 - y0) + 1)
+
+
+def pushed(x: Tensor, kind: str, n: int = 13) -> Tensor:
+    """x (1, C, H, W) pushed by every pair of coordinates: (rows · n, C, H, W), the second coordinate row by row.
+
+    shift: bilinear, with black from outside.  noise: x + s ξ, one ξ for each draw, which stays while s grows; may leave
+    [0, 1].  erasure: pixels become 0, in an order that stays for each draw.
+    """
+    across, up = grid_of(kind, n)
+    found = []
+    for v in up:
+        noise = torch.Generator().manual_seed(round(v) if kind != "shift" else 0)
+        if kind == "noise":
+            xi = torch.randn(x.shape, generator=noise)
+            found += [x + float(u) * xi for u in across]
+        elif kind == "erasure":
+            order = torch.rand(x.shape, generator=noise)
+            found += [x * (order >= float(u)) for u in across]
+        else:
+            found += [_shifted(x, float(u), float(v)) for u in across]
+    return torch.cat(found)
+
+
+def _shifted(x: Tensor, right: float, up: float) -> Tensor:
+    height, width = x.shape[2:]
+    theta = torch.tensor([[[1.0, 0.0, -2 * right / width], [0.0, 1.0, 2 * up / height]]])
+    return F.grid_sample(x, F.affine_grid(theta, list(x.shape), align_corners=False), align_corners=False)
+
+
+def spread_of(model: Model, split: Split, limit: int = 400) -> float:
+    """Root mean squared distance between the codes of two different examples."""
+    z = encode(model, split, first(split, limit))
+    return float(np.sqrt(max(2 * z.var(0, ddof=1).sum(), 1e-24)))
+
+
+def moved(model: Model, x: Tensor, images: Tensor, spread: float) -> np.ndarray:
+    """‖A(x̃) − A(x)‖ of each of `images`, relative to `spread`: 1 is as far as another example's code. (n,)"""
+    z = encode(model, TensorSplit(torch.cat([x, images])), np.arange(1 + len(images)))
+    return np.linalg.norm(z[1:] - z[0], axis=1) / spread
+
+
+def answers(model: Model, images: Tensor) -> np.ndarray:
+    """What the model gives back for each, uint8 (n, H, W[, 3])."""
+    return to_uint8(autoencode(model, TensorSplit(images), np.arange(len(images))))

@@ -1,0 +1,81 @@
+"""Algorithm 1 of the chapter, one line at a time: a small VAE that really trains, and what each line has just made."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..catalog import entry, seeded_build
+from ..data.base import Split
+from ..models.base import total
+from ..nn.divergences import kl_standard
+from .images import to_uint8
+
+LINES = (
+    r"(\theta, \phi) \leftarrow \text{initialise the parameters}",
+    r"\textbf{repeat}",
+    r"\quad X^M \leftarrow \text{random minibatch of } M \text{ examples}",
+    r"\quad \xi \leftarrow L \text{ draws of } \mathcal{N}(0, I) \text{ for each}",
+    r"\quad g \leftarrow \nabla_{\theta, \phi}\, \hat{\mathcal{L}}(\theta, \phi; X^M)",
+    r"\quad (\theta, \phi) \leftarrow \text{update by } g \text{ (Adam)}",
+    r"\textbf{until } (\theta, \phi) \text{ converge}",
+)
+"""The chapter's lines, with ξ for its ε as in Eq. 14."""
+
+
+class Line(NamedTuple):
+    """line: which of LINES was just done, from 0.  step: rounds done.  made: what it has made, by name."""
+
+    line: int
+    step: int
+    made: dict[str, Any]
+
+
+def algorithm_1(
+    split: Split,
+    shape: tuple[int, ...],
+    M: int = 100,
+    L: int = 1,
+    code: int = 2,
+    width: int = 64,
+    lr: float = 3e-3,
+    seed: int = 0,
+) -> Iterator[Line]:
+    """Trains a VAE on a split, for ever; yields after each line.
+
+    made: "model" always; "x" uint8 (M, H, W[, 3]) with line 2, "xi" (L, M, D) and "z" with line 3, "recon" and "kl"
+    (nats, means over the minibatch) with "gradient" (its norm) with line 4, "moved" (‖Δ(θ, φ)‖) with line 5.
+    """
+    model = seeded_build(entry("vae"), shape, {"code": code, "width": width, "samples": L}, seed)
+    weights = model.players(1.0)["autoencoder"].weights
+    draws = torch.Generator().manual_seed(seed)
+    step = 0
+    yield Line(0, step, {"model": model})
+    optimiser = torch.optim.Adam(model.parameters(), lr)  # after the first line: its import takes a second
+    while True:
+        yield Line(1, step, {"model": model})
+        index = torch.randint(len(split), (min(M, len(split)),), generator=draws)
+        batch = split.batch(index)
+        yield Line(2, step, {"model": model, "x": to_uint8(batch.x.numpy())})
+        qz_x = model.posterior(batch.x)
+        xi = torch.randn(L, *qz_x.mu.shape, generator=draws)
+        z = qz_x.mu + qz_x.std * xi
+        shown = {name: part.detach().numpy() for name, part in {"xi": xi, "z": z}.items()}
+        yield Line(3, step, {"model": model, **shown})
+        terms = {"recon": -model.p_x(z).log_prob(batch.x).mean(0), "kl": kl_standard(qz_x)}
+        optimiser.zero_grad()
+        total(terms, weights).backward()
+        size = torch.nn.utils.get_total_norm([p.grad for p in model.parameters() if p.grad is not None])
+        means = {name: float(value.detach().mean()) for name, value in terms.items()}
+        yield Line(4, step, {"model": model, **means, "gradient": float(size)})
+        before = [p.detach().clone() for p in model.parameters()]
+        optimiser.step()
+        moved = np.sqrt(
+            sum(float((p.detach() - q).square().sum()) for p, q in zip(model.parameters(), before, strict=True))
+        )
+        step += 1
+        yield Line(5, step, {"model": model, "moved": moved})
+        yield Line(6, step, {"model": model})

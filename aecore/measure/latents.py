@@ -1,0 +1,100 @@
+"""What the units of a code do over a data set: which carry information, how they spread, whether they collapsed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..data.base import Split
+from ..inference import abilities, encode, first, map_batches, require
+from ..models.base import Model
+from ..nn import divergences
+
+ACTIVE = 0.01  # variance of a unit's mean above which it is active (Burda et al.)
+
+
+@dataclass(frozen=True)
+class Units:
+    """Statistics of a code over a split; arrays (D,).
+
+    mean, std: of the encoded values (the posterior's means).  kl: mean KL(q(z_j|x) ‖ N(0, 1)) in nats, or None.
+    order: units by KL, else by variance, the largest first.  active: whether a unit moves with x.
+    collapsed: what `collapse_warning` says, or None.  examples: how many were looked at.
+    """
+
+    mean: np.ndarray
+    std: np.ndarray
+    kl: np.ndarray | None
+    order: np.ndarray
+    active: np.ndarray
+    examples: int
+    collapsed: str | None
+
+
+def statistics(model: Model, split: Split, limit: int = 2000) -> Units:
+    """All of `Units` over the first `limit` examples of a split."""
+    ids = first(split, limit)
+    codes = encode(model, split, ids)
+    kl = kl_per_unit(model, split, limit) if "posterior" in abilities(model) else None
+    std = codes.std(0)
+    active = active_of(codes)
+    return Units(codes.mean(0), std, kl, order(kl, std), active, len(ids), collapse_warning(kl, active))
+
+
+def kl_per_unit(model: Model, split: Split, limit: int | None = None) -> np.ndarray:
+    """Mean over a split of KL(q(z_j|x) ‖ N(0, 1)) for every unit j: (D,) nats."""
+    able = require(model, "posterior")
+    return map_batches(model, split, first(split, limit), lambda x: divergences.kl_per_unit(able.posterior(x))).mean(0)
+
+
+def active_of(codes: np.ndarray) -> np.ndarray:
+    """Which units are active, Var_x E[z_j|x] > 0.01: (D,) bool, from codes (n, D).
+
+    Source: Burda et al. (2015), §5, arXiv:1509.00519.
+    """
+    return codes.var(0) > ACTIVE
+
+
+def active_units(model: Model, split: Split, limit: int | None = 2000) -> int:
+    """How many units are active over (the first `limit` of) a split."""
+    return int(active_of(encode(model, split, first(split, limit))).sum())
+
+
+def order(kl: np.ndarray | None, std: np.ndarray) -> np.ndarray:
+    """Units by KL where it is known, else by variance; the most important first, ties by number."""
+    return np.argsort(-(std if kl is None else kl), kind="stable")
+
+
+def collapse_warning(kl: np.ndarray | None, active: np.ndarray) -> str | None:
+    """Posterior collapse in a sentence with its remedy, or None where there is none (or no posterior).
+
+    kl: (D,) nats per unit.  active: (D,) bool. Idle units beside working ones are a smaller code, not a collapse,
+    unless more than half are idle.
+    """
+    if kl is None:
+        return None
+    size, working = len(active), int(active.sum())
+    remedy = "Lower β, let the KL's weight rise slowly (warm-up), or raise the weight of the reconstruction"
+    if working == 0 or float(kl.sum()) < 0.1:
+        return (
+            f"Posterior collapse: no unit of the code says anything about the image ({kl.sum():.2g} nats in all), "
+            f"so every reconstruction is the same. {remedy}."
+        )
+    if working * 2 < size:
+        return (
+            f"{size - working} of {size} units have collapsed to the prior: they are noise that the decoder ignores. "
+            f"{remedy}; or give the code {working} units."
+        )
+    return None
+
+
+def activity(codes: np.ndarray, rest: float = 0.05) -> np.ndarray:
+    """Share of examples in which a unit is off its resting value: (D,) from 0 to 1, from codes (n, D).
+
+    A unit rests within `rest` of its range (its 0.5 % to 99.5 % quantile) around its median: so the same words hold
+    for units that are zero, that are held at a small probability, and that have any scale.
+    """
+    low, middle, high = np.quantile(codes, [0.005, 0.5, 0.995], axis=0)
+    span = high - low
+    return (np.abs(codes - middle) > rest * np.maximum(span, 1e-12)).mean(0) * (span > 1e-9)

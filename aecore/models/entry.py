@@ -1,0 +1,126 @@
+"""How a family file lists its models: an `Entry` with its `Param`s and `Term`s.
+
+Controls, command-line options, tables, checkpoints and tests are all derived from these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import FieldError
+
+
+@dataclass(frozen=True)
+class Param:
+    """One number or choice of a model.
+
+    default: also fixes the type (int, float, bool, or str with `choices`).
+    low, high: inclusive range of a number.  step, scale: for a slider ("linear" or "log").
+    symbol: the letter in the equation, LaTeX.  help: a sentence for people.
+    """
+
+    default: int | float | bool | str
+    low: float | None = None
+    high: float | None = None
+    step: float | None = None
+    scale: str = "linear"
+    symbol: str = ""
+    help: str = ""
+    choices: tuple[str, ...] = ()
+
+    @property
+    def type(self) -> type:
+        return type(self.default)
+
+    @property
+    def allowed(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        if self.type is bool:
+            return "true or false"
+        noun = "a whole number" if self.type is int else "a number"
+        return f"{noun} from {self.low:g} to {self.high:g}"
+
+    def check(self, name: str, value: Any) -> int | float | bool | str:
+        """`value` (a string, too) as this parameter's type; FieldError names the field and what is allowed."""
+        wrong = FieldError(name, f"{value!r} is not allowed; give {self.allowed}")
+        if self.choices:
+            if value not in self.choices:
+                raise wrong
+            return value
+        if self.type is bool:
+            named = {"true": True, "false": False, "1": True, "0": False}
+            if not isinstance(value, bool) and str(value).lower() not in named:
+                raise wrong
+            return value if isinstance(value, bool) else named[str(value).lower()]
+        if isinstance(value, bool):
+            raise wrong
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            raise wrong from None
+        if not math.isfinite(number) or (self.type is int and number != int(number)):
+            raise wrong
+        if (self.low is not None and number < self.low) or (self.high is not None and number > self.high):
+            raise wrong
+        return self.type(number)
+
+
+@dataclass(frozen=True)
+class Term:
+    """One named term of an objective: `unit` ("nats", "squared error", …) and a sentence on what it measures."""
+
+    unit: str
+    help: str
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One autoencoder of the catalog.
+
+    key: its name in code, links and files.  section: of the chapter.  year, source: of the method.
+    equation: LaTeX of the objective in which `\\term{name}{…}` marks each named term.
+    terms: what `model.terms` returns.  kinds: "image", "vector" or "ratings".
+    abilities: of "encode", "decode", "sample", "posterior", "corrupt", "density".
+    departures: what differs from the source and why ("none" if nothing).
+    build: class or function called as build(shape, **params).
+    """
+
+    key: str
+    name: str
+    year: int
+    section: str
+    idea: str
+    equation: str
+    terms: Mapping[str, Term]
+    source: str
+    build: Callable[..., Any]
+    params: Mapping[str, Param]
+    kinds: tuple[str, ...] = ("image", "vector")
+    abilities: frozenset[str] = frozenset({"encode", "decode"})
+    departures: str = "none"
+    plan: Mapping[str, Any] = field(default_factory=dict)  # training settings that suit it better than the common ones
+
+    def check(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """All parameters, given or default, checked; FieldError for an unknown name or a bad value."""
+        for name in params:
+            if name not in self.params:
+                raise FieldError(name, f"{self.key} has no such parameter; it has {', '.join(self.params)}")
+        return {name: p.check(name, params.get(name, p.default)) for name, p in self.params.items()}
+
+
+# Parameters that nearly every model shares.
+CODE = Param(16, 1, 256, 1, "log", symbol="d", help="how many numbers a code has")
+NET = Param("dense", choices=("dense", "conv"), help="fully connected layers, or convolutions (images only)")
+WIDTH = Param(512, 16, 1024, 16, "log", help="units per hidden layer; convolutions start with width / 16 channels")
+CLASSES = Param(0, 0, 1000, 1, "log", "C", help="how many labels condition it, from 0 to C − 1; 0: none do")
+ATTRIBUTES = Param(0, 0, 200, 1, "log", "A", "how many attributes condition it, all that the data have; 0: none do")
+DISTANCE = Param(
+    "squared",
+    choices=("squared", "bernoulli"),
+    symbol=r"\Delta",
+    help="reconstruction loss: squared error, or cross-entropy of Bernoulli pixels",
+)

