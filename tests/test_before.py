@@ -389,15 +389,28 @@ def component(packed: bytes) -> dict[str, Any]:
     if "home" in sections:  # the scrubber: each unit's place
         places = np.round(np.asarray(sections["start"], float), 4).tolist()
         told["units"] = dict(zip(meta["names"], places, strict=True))
+    told |= {name: len(meta[name]) for name in ("steps", "panes") if isinstance(meta.get(name), list)}
     raw = {name: value if isinstance(value, bytes) else value.tobytes() for name, value in sections.items()}
     digests = {name: hashlib.sha256(value).hexdigest()[:16] for name, value in raw.items()}
     return {"told": json.loads(json.dumps(told)), "sections": digests}
+
+
+def numbers_in(figure: str) -> list[str]:
+    """A digest of every array of numbers in a figure of plotly's, given as JSON."""
+    arrays = [trace.get(axis) for trace in json.loads(figure)["data"] for axis in ("x", "y", "z")]
+    texts = [
+        array["bdata"] if isinstance(array, dict) else json.dumps(array)
+        for array in arrays
+        if isinstance(array, dict) or (array and not any(isinstance(value, str) for value in array))
+    ]
+    return [hashlib.sha256(text.encode()).hexdigest()[:16] for text in texts]
 
 
 def shown(at: AppTest) -> dict[str, Any]:
     """What a page shows: its widgets with their values, its components with their state, troubles, and its link.
 
     {"title", "widgets": {key: {"label", "value"}}, "components": {key: {"component", "told", "sections"}},
+    "images": [name made of the picture's bytes, …], "figures": [digest of an array, …], "tables": [rows, …],
     "errors": [text, …], "warnings": how many, "link": {name: value}}
     """
     assert not at.exception, at.exception[0].value
@@ -407,7 +420,7 @@ def shown(at: AppTest) -> dict[str, Any]:
         for widget, value in ((widget, widget.value) for widget in found)
     }
     components = {}
-    drawn: list[Any] = list(at.get("bidi_component"))
+    drawn, pictures, figures = (list[Any](at.get(kind)) for kind in ("bidi_component", "image", "plotly_chart"))
     for element in drawn:
         proto = element.proto
         if proto.bytes:
@@ -417,6 +430,9 @@ def shown(at: AppTest) -> dict[str, Any]:
         "title": at.title[0].value if at.title else "",
         "widgets": widgets,
         "components": components,
+        "images": [image.url.rpartition("/")[2] for element in pictures for image in element.proto.imgs],
+        "figures": [name for element in figures for name in numbers_in(element.proto.spec)],
+        "tables": [element.value.to_numpy().tolist() for element in at.dataframe],
         "errors": [error.value for error in at.error],
         "warnings": len(at.warning),
         "link": {name: at.query_params[name] for name in at.query_params},
@@ -471,18 +487,23 @@ def test_a_link_opens_what_it_opened(page_of, before):
     for key, part in before["components"].items():
         like = [one["told"] for one in now["components"].values() if one["component"] == part["component"]]
         assert any(holds(told, part["told"]) for told in like), f"no {part['component']} has {part['told']} ({key})"
+    if "tables" in before:
+        assert_close(now["tables"], before["tables"], exact=False)
     for name, value in before["kept"].items():
         assert now["link"].get(name) == value, f"the link has lost {name}"
 
 
 @LINKS
 def test_a_link_shows_the_pictures_that_it_showed(page_of, before):
-    """Every array and picture that a component was handed is handed to one of that kind, to the bit."""
+    """Every picture, every array of a figure, and all that a component is handed to draw is there, to the bit."""
     if LINKS_BEFORE["machine"] != machine():
         pytest.skip("Pictures are compared to the bit, which needs the libraries and the processor of the fixtures.")
-    parts = [
-        (one["component"], part) for one in page_of(before)["components"].values() for part in one["sections"].values()
-    ]
+    now = page_of(before)
+    components = now["components"].values()
+    parts = {(one["component"], part) for one in components for part in one["sections"].values()}
     for key, one in before["components"].items():
         missing = [name for name, part in one["sections"].items() if (one["component"], part) not in parts]
         assert not missing, f"{key} is handed other {', '.join(missing)}"
+    for kind in ("images", "figures"):
+        missing = [name for name in before[kind] if name not in now[kind]]
+        assert not missing, f"{len(missing)} of {len(before[kind])} {kind} differ"
