@@ -32,15 +32,21 @@ from streamlit.testing.v1 import AppTest
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from aecore import sweeps, tasks
+from aecore import tasks
 from aecore.data.base import Batch
-from aecore.explore import maps
-from aecore.jobs import Queue
-from aecore.measure import judge
+from aecore.jobs.analyses import Analyses
+from aecore.jobs.queue import Queue
+from aecore.measure import attribute_classifier
 from aecore.models.base import Model
-from aecore.runs import PRETRAINED, Run, find, read_tensors
-from aecore.train import evaluate
-from app.browser import unpack
+from aecore.paths import PRETRAINED
+from aecore.runs import maps, sweeps
+from aecore.runs.files import read_tensors
+from aecore.runs.folder import Run
+from aecore.runs.library import find
+from aecore.runs.session import Session
+from aecore.training.loop import evaluate
+from app.browser.pack import unpack
+from tests.pages import app_at
 
 ROOT = Path(__file__).resolve().parent.parent
 BEFORE = ROOT / "tests/fixtures/before"
@@ -136,7 +142,7 @@ def outputs(model: Any, abilities: frozenset[str], terms: bool = True) -> dict[s
     terms: leave them out for a snapshot.
     """
     batch, found = batch_for(model), {}
-    sequential = "density" in abilities or model.loops
+    sequential = "density" in abilities or model.sequential
     condition = batch.attributes if model.attributes else batch.y
     given = () if condition is None else (condition,)
     torch.manual_seed(0)
@@ -184,7 +190,7 @@ def weight_files() -> dict[str, str]:
 
 def judged() -> dict[str, dict[str, Any]]:
     """The outputs of the classifier of attributes that measures edits of faces."""
-    reader = judge.judge_of(find("vae-faces").data())
+    reader = attribute_classifier.judge_of(find("vae-faces").data())
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(20261128))
     with torch.inference_mode():
         attributes, nuisance, features = reader(x)
@@ -293,7 +299,7 @@ def test_a_run_that_was_paused_opens(home, name):
 def test_a_run_that_was_paused_is_trained_on_as_if_it_had_never_stopped(home, name):
     """Weights, rows, figures and codes at the end are those of a training that was not interrupted."""
     run = find(name)
-    assert run.execute("cpu") == "done", run.info.reason
+    assert Session(run).train("cpu") == "done", run.info.reason
     assert not (run.path / "resume").exists()
     compare_runs(state_of(run), RUNS_BEFORE["runs"][name]["done"], exact=RUNS_BEFORE["machine"] == machine())
 
@@ -312,11 +318,11 @@ SWEEP_BEFORE = recorded("sweep.json")
 
 
 def test_the_study_that_a_visitor_asked_for_is_found(home):
-    before, queue = STUDIES_BEFORE["asked"], Queue(home)
-    found = tasks.stored(before["task"], before["settings"], queue.studies)
+    before, analyses = STUDIES_BEFORE["asked"], Analyses(home)
+    found = tasks.stored(before["task"], before["settings"], analyses.studies)
     assert found is not None and found == before["found"]
     assert tasks.rows(before["task"], found) == before["rows"]
-    assert queue.study(before["task"], before["settings"]).state == "done"
+    assert analyses.study(before["task"], before["settings"]).state == "done"
 
 
 @pytest.mark.parametrize("place", range(len(STUDIES_BEFORE.get("bundled", []))))
@@ -331,9 +337,13 @@ def gathered(sweep: sweeps.Sweep) -> dict[str, Any]:
     """A comparison as plain values."""
     figures = [{key: value for key, value in row.items() if key != "recipe"} for row in sweep.figures]
     plain = {
-        "id": sweep.id, "title": sweep.title, "vary": sweep.vary, "values": sweep.values,
-        "runs": [run.info.id for run in sweep.runs], "figures": figures,
-    }  # fmt: skip
+        "id": sweep.id,
+        "title": sweep.title,
+        "vary": sweep.vary,
+        "values": sweep.values,
+        "runs": [run.info.id for run in sweep.runs],
+        "figures": figures,
+    }
     return json.loads(json.dumps(plain))
 
 
@@ -374,12 +384,7 @@ STATE = ("state", "chosen", "start", "class_names")  # of what a component is to
 
 def opened(page: str, link: dict[str, Any]) -> AppTest:
     """The page of this name as the link opens it, in the whole app."""
-    at = AppTest.from_file(str(ROOT / "app/main.py"), default_timeout=120)
-    for name, value in link.items():
-        at.query_params[name] = value
-    if page != "gallery":
-        at.switch_page(f"views/{page}.py")
-    return at.run()
+    return app_at(page, link, seconds=120).run()
 
 
 def component(packed: bytes) -> dict[str, Any]:
