@@ -194,7 +194,7 @@ class AttributeALI(Conditioned, Stochastic):
     error of 153 in place of 172); what is looked at are averages of its weights over about the last 500 steps.
     """
 
-    withheld = 0.05
+    condition_dropout_rate = 0.05
     decay = 0.998
     training_only = ("encoder.", "decoder.")
 
@@ -317,7 +317,7 @@ class ConditionalVAE(Conditioned, Stochastic):
     `AttributeALI`.
     """
 
-    withheld = 0.05
+    condition_dropout_rate = 0.05
 
     def __init__(
         self,
