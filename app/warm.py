@@ -76,6 +76,8 @@ def first_map(run: Run) -> MapView:
 def _first_map(path: Path, stamp: int) -> MapView:
     from aecore import Run
     from aecore.explore import maps
+    from aecore.explore.projection import Projection
 
     run = Run.open(path)
-    return maps.latent_map(run.model(), run.data(), POINTS, "units")
+    data = run.data()
+    return maps.latent_map(run.model(), data.test, Projection("units"), POINTS, class_names=data.classes)

@@ -187,9 +187,11 @@ def page() -> None:
             run,
             f"""
 from aecore.explore.maps import latent_map
+from aecore.explore.projection import Projection
 
-found = latent_map(run.model(), run.data(), {len(view.ids)}, method="{method}", split="{half}")
-print(found.points.shape, found.caption)
+projection = Projection("{method}", units={(first - 1, second - 1)})
+view = latent_map(run.model(), run.data().{half}, projection, {len(view.ids)}, split_name="{half}")
+print(view.points.shape, view.caption)
 """,
             "map.python",
         )
