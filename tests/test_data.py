@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aecore.data as D
-from aecore.data import DataError, DataSpec, places
+from aecore.data import DataError, DataSpec, base, places
 from aecore.data.files import download, idx, memmap, transforms
 from aecore.data.sets import digits, pack_digits, sprites
 from aecore.data.sets import torchvision_sets as sets
@@ -107,7 +107,7 @@ def test_a_limit_is_a_seeded_choice_and_smaller_ones_are_nested():
 @settings(deadline=None)
 @given(st.integers(2, 300), st.integers(2, 400), st.integers(2, 400))
 def test_choices_are_nested_for_every_limit(n, a, b):
-    small, large = (transforms.choose(n, limit) for limit in sorted((a, b)))
+    small, large = (base.choose(n, limit) for limit in sorted((a, b)))
     assert set(small) <= set(large) <= set(range(n))
     assert len(small) == min(n, a, b) and (np.diff(small) > 0).all()
 

@@ -7,7 +7,7 @@ thumbnails, links), never its position on a screen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -43,6 +43,16 @@ class DataSpec(BaseModel):
     grey: bool = Field(False, description="turn colour images to grey")
     limit: int | None = Field(None, ge=2, description="at most this many training images (a seeded choice)")
     path: str | None = Field(None, description="for 'images': a folder, a zip or an image file")
+
+
+def choose(n: int, limit: int | None, seed: int = 0) -> np.ndarray:
+    """Which of n examples a limit keeps, in ascending order; a smaller limit keeps a part of what a larger one keeps.
+
+    limit: None keeps all; see `DataSpec.limit`. seed: of the choice. Returns (min(n, limit),) int64.
+    """
+    if limit is None or limit >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).permutation(n)[:limit])
 
 
 class Split(Protocol):
@@ -116,6 +126,7 @@ class Data:
     classes: names of the labels, by label; None without labels.
     factors: names of the known generative factors of each example, if any.
     attributes: names of what is known to be present or absent in each example (`Batch.attributes`), if any.
+    always_hair: whether one of the attributes that are hair colours is present in every example, bald ones included.
     source: one sentence that says where these data came from just now.
     attribution: whose work they are, and their licence.
     """
@@ -128,23 +139,13 @@ class Data:
     source: str
     attribution: str = ""
     classes: tuple[str, ...] | None = None
-    factors: tuple[str, ...] = field(default=())
-    attributes: tuple[str, ...] = field(default=())
+    factors: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    always_hair: bool = False
 
     @property
     def kind(self) -> str:
         return "image" if len(self.shape) == 3 else "vector"
 
-    def switched(self, attributes: np.ndarray, name: str, value: bool) -> np.ndarray:
-        """Attributes (…, A) of these data with one switched, and with it what cannot stay (`attributes.switched`).
-
-        Raises DataError for an attribute that the data do not have.
-        """
-        from .attributes import switched
-
-        return switched(attributes, self.attributes, name, value, always_hair=self.spec.name == "faces")
-
     def to(self, device: torch.device | str) -> Data:
-        from dataclasses import replace
-
         return replace(self, train=self.train.to(device), test=self.test.to(device))

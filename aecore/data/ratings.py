@@ -13,8 +13,7 @@ import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from .base import Batch, Data, DataSpec
-from .files.transforms import choose
+from .base import Batch, Data, DataSpec, choose
 
 if TYPE_CHECKING:  # pandas takes half a second to import, and only files need it
     pass

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..data.attributes import switched_in
 from ..data.base import Data
 from ..errors import DataError
 from ..inference import attributes_of, decode, encode, examples, first
@@ -107,7 +108,7 @@ def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
     seen, unedited, stays, right, error, laid, standing = np.full((7, len(data.attributes)), np.nan)
     after, fakes, truths = [], [], []
     for k, name in enumerate(data.attributes):
-        on, off = (data.switched(a, name, value) for value in (True, False))
+        on, off = (switched_in(data, a, name, value) for value in (True, False))
         target = np.where(a[:, k : k + 1] > 0.5, off, on)
         made = torch.from_numpy(decode(model, z, torch.from_numpy(target)))
         said: Readings = read(judge, made)

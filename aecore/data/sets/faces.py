@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from .. import attributes as rules
-from ..base import Batch, Data, DataSpec
-from ..files.transforms import choose
+from ..base import Batch, Data, DataSpec, choose
 from ..places import Info
 
 ATTRIBUTES = (
@@ -491,4 +490,5 @@ def load(spec: DataSpec) -> Data:
         attribution=ATTRIBUTION,
         classes=CLASSES,
         attributes=ATTRIBUTES,
+        always_hair=True,
     )

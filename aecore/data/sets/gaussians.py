@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..base import Data, DataSpec, TensorSplit
-from ..files.transforms import choose
+from ..base import Data, DataSpec, TensorSplit, choose
 from ..places import Info
 
 TITLE = "25 Gaussians in the plane"

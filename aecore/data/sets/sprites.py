@@ -17,8 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Batch, Data, DataSpec
-from ..files.transforms import choose
+from ..base import Batch, Data, DataSpec, choose
 from ..places import Info
 from .heart import LOWER, UPPER
 
