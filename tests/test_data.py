@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 import aecore.data as D
 from aecore.data import DataError, DataSpec, base, places
 from aecore.data.files import download, idx, memmap, transforms
-from aecore.data.sets import digits, pack_digits, sprites
+from aecore.data.sets import digits, digits8, pack_digits, sprites
 from aecore.data.sets import torchvision_sets as sets
 from aecore.data.sets.heart import LOWER, UPPER
 
@@ -152,8 +152,8 @@ def test_an_unknown_name_lists_the_known_ones():
 
 def test_the_same_spec_gives_the_same_object_even_to_many_at_once(monkeypatch):
     calls = []
-    entry = D.SETS["digits8"]
-    monkeypatch.setitem(D.SETS, "digits8", entry._replace(load=lambda *a: calls.append(1) or entry.load(*a)))
+    load = digits8.load
+    monkeypatch.setattr(digits8, "load", lambda *a: calls.append(1) or load(*a))
     results = []
     threads = [threading.Thread(target=lambda: results.append(D.load("digits8"))) for _ in range(6)]
     for thread in threads:
@@ -287,7 +287,7 @@ def test_places_are_asked_in_order_and_named(tmp_path, monkeypatch, lax):
 def test_debians_fashion_mnist_is_found(tmp_path, monkeypatch, lax):
     write_idx(tmp_path / "debian", gz=True)
     place = places.Place(tmp_path / "debian", "Debian's package")
-    fashion = dataclasses.replace(sets.OFFICIAL["fashion"], extra=(place,))
+    fashion = dataclasses.replace(sets.FASHION, extra=(place,))
     assert fashion.info().here
     assert "Debian's package" in fashion.load(DataSpec(name="fashion")).source
     assert Path("/usr/share/datasets/fashion-mnist") == sets.DEBIAN

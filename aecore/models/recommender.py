@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.base import Batch, Data, Split
+from ..data.ratings import name_by
 from ..errors import FieldError
 from ..nn import networks
 from ..nn.distributions import Normal, sum_dims
@@ -56,10 +57,11 @@ class AutoRec(Autoencoder):
         self.register_buffer("range", torch.tensor([0.0, 1.0]))
 
     def check(self, data: Data) -> None:
-        rows = getattr(data, "rows", self.rows)
-        if rows != self.rows:
-            named = {"users": "ratings", "items": "ratings-items"}[self.rows]
-            raise FieldError("data", f"this model reads {self.rows}, the rows of {data.title} are {rows}: take {named}")
+        if data.rows not in (None, self.rows):
+            named = name_by(data.spec.name, self.rows)
+            raise FieldError(
+                "data", f"this model reads {self.rows}, the rows of {data.title} are {data.rows}: take {named}"
+            )
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
         """The lowest and the highest rating there is, for a sigmoid output; once, at the start."""
@@ -220,11 +222,7 @@ class CDAE(Autoencoder):
             nn.init.normal_(self.own.weight, std=0.01)
 
     def check(self, data: Data) -> None:
-        if (
-            self.own is not None
-            and getattr(data, "rows", "users") == "users"
-            and len(data.train) > len(self.own.weight)
-        ):
+        if self.own is not None and data.rows != "items" and len(data.train) > len(self.own.weight):
             raise FieldError("users", f"{data.title} has {len(data.train)} users to train on: give that, or 0")
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor
 
 from .. import attributes as rules
-from ..base import Batch, Data, DataSpec, choose
-from ..places import Info
+from ..base import Batch, Data, DataSpec, Split, choose
+from ..places import Info, Progress
 
 ATTRIBUTES = (
     "Male",
@@ -425,7 +425,7 @@ class Painter:
 # --- the data set -----------------------------------------------------------------------------------------------
 
 
-class Faces:
+class Faces(Split):
     """One split: faces by their attributes and nuisance, painted when asked for.
 
     attributes: (N, A) of 0 and 1.  nuisance: (N, len(NUISANCE)).  labels: (N,) of CLASSES.
@@ -472,10 +472,21 @@ class Faces:
 
 
 def info() -> Info:
-    return Info(TITLE, SMALLEST, 3, N, TEST, CLASSES, here=True, place=SOURCE, attribution=ATTRIBUTION)
+    return Info(
+        TITLE,
+        SMALLEST,
+        3,
+        N,
+        TEST,
+        CLASSES,
+        here=True,
+        place=SOURCE,
+        attribution=ATTRIBUTION,
+        has_attributes=True,
+    )
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
     """Drawn faces; the held-out ones come from another seed."""
     attributes, nuisance = draw(N, 0)
     kept = choose(N, spec.limit)
