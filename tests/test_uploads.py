@@ -25,7 +25,7 @@ from aecore.data.files import archive, image, memmap, uploads
 @pytest.fixture(autouse=True)
 def own_places(tmp_path, monkeypatch):
     monkeypatch.setenv("AECORE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(D, "_kept", type(D._kept)())
+    D._load.cache_clear()
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -121,7 +121,7 @@ def test_the_split_is_seeded_by_names_and_survives_new_pictures(tmp_path):
     which = lambda split: {int(v) for v in split.pixels[:, 0, 0, 0]}  # noqa: E731
     first = load(tmp_path / "set")
     assert which(first.train) | which(first.test) == set(range(20)) and not which(first.train) & which(first.test)
-    D._kept.clear()
+    D._load.cache_clear()
     assert torch.equal(load(tmp_path / "set").train.pixels, first.train.pixels)
     folder(tmp_path / "set", ["new.png"], encoded(coloured((99, 0, 0))))
     again = load(tmp_path / "set")
@@ -157,11 +157,11 @@ def test_big_folders_are_decoded_once_into_a_file(tmp_path, monkeypatch):
     path = folder(tmp_path / "set", [f"{i}.png" for i in range(12)])
     folder(path, ["bad.png"], b"no")
     plain = load(path)
-    D._kept.clear()
+    D._load.cache_clear()
     monkeypatch.setattr(memmap, "BIG", 1000)
     mapped = load(path)
     assert torch.equal(mapped.train.pixels, plain.train.pixels) and "bad.png" in mapped.source
-    D._kept.clear()
+    D._load.cache_clear()
     monkeypatch.setattr(uploads, "decode", None)  # decoding again would fail
     again = load(path)
     assert torch.equal(again.test.pixels, plain.test.pixels) and "bad.png" in again.source

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
+from collections.abc import Hashable
 from pathlib import Path
 
 import torch
+from cachetools import LRUCache, cached
 
 from ..errors import DataError
-from .base import Batch, Data, DataSpec, Images, Split
+from .base import DEFAULT, Batch, Data, DataSpec, Images, Split
 from .files import uploads
 from .files.attribute_table import beside
 from .files.image import image
@@ -27,6 +28,8 @@ from .sets import celeba, digits, digits8, faces, gaussians, movielens, sprites,
 from .sets.rating_sets import RatingSet, RatingSource
 
 __all__ = [
+    "DEFAULT",
+    "OWN",
     "SETS",
     "Batch",
     "Data",
@@ -75,12 +78,25 @@ SETS: dict[str, DataSet] = {
 OWN = "images"
 """The name of the user's own pictures, which `DataSpec.path` says where to find."""
 
-KEEP, KEEP_BYTES = 16, 2**30
-"""How many loaded data sets are kept, and how many bytes of images, before the one unused longest goes."""
 
-_kept: OrderedDict[tuple, Data] = OrderedDict()
-_turns: dict[tuple, threading.Lock] = {}
-_guard = threading.Lock()
+class Loaded(LRUCache):
+    """The data sets that were loaded last, as many as fit into two limits; the one unused longest goes first.
+
+    number: of data sets.  nbytes: of their stored images. A data set that is larger alone is kept alone.
+    """
+
+    def __init__(self, number: int, nbytes: int):
+        super().__init__(nbytes, getsizeof=lambda data: min(_nbytes(data), nbytes))
+        self.number = number
+
+    def __setitem__(self, key: Hashable, data: Data) -> None:
+        super().__setitem__(key, data)
+        while len(self) > self.number:
+            self.popitem()
+
+
+def _nbytes(data: Data) -> int:
+    return sum(split.pixels.nbytes for split in (data.train, data.test) if isinstance(split, Images))
 
 
 def info(name: str) -> Info:
@@ -122,31 +138,23 @@ def load(
     Raises DataError, with the remedy, when there is no such set or it is missing or damaged.
     """
     spec = DataSpec.model_validate({"name": spec}) if isinstance(spec, str) else spec
-    own = spec.path if spec.name == OWN else None
-    if spec.name == OWN and not own:
+    return _load(spec, device, download, progress)
+
+
+def _key(spec: DataSpec, device: torch.device | str, *_: object) -> Hashable:
+    """All that the loaded data depend on: folders and files of the user's own may have changed since."""
+    stamp = uploads.stamp(spec.path) if spec.path else ()
+    return spec, str(device), os.environ.get("AECORE_DATA"), os.environ.get("AECORE_CACHE"), stamp
+
+
+# The condition lets one thread load while the others that want the same data wait for them.
+@cached(Loaded(number=16, nbytes=2**30), key=_key, condition=threading.Condition())
+def _load(spec: DataSpec, device: torch.device | str, download: bool, progress: Progress | None) -> Data:
+    if spec.name != OWN:
+        return _named(spec.name).load(spec, download, progress).to(device)
+    if not spec.path:
         raise DataError("Your own pictures need a path: name a folder or a zip that holds them.")
-    if not own:
-        _named(spec.name)
-    state = uploads.stamp(own) if own else ()
-    key = (spec, str(device), os.environ.get("AECORE_DATA"), os.environ.get("AECORE_CACHE"), state)
-    with _guard:
-        turn = _turns.setdefault(key, threading.Lock())
-    with turn:  # whoever asks for the same data meanwhile waits for them, and no one else does
-        with _guard:
-            if key in _kept:
-                _kept.move_to_end(key)
-                return _kept[key]
-        data = from_path(own, spec) if own else _named(spec.name).load(spec, download, progress)
-        data = data.to(device)
-        with _guard:
-            _kept[key] = data
-            while (len(_kept) > 1 and sum(map(_nbytes, _kept.values())) > KEEP_BYTES) or len(_kept) > KEEP:
-                _kept.popitem(last=False)
-    return data
-
-
-def _nbytes(data: Data) -> int:
-    return sum(s.pixels.nbytes for s in (data.train, data.test) if isinstance(s, Images))
+    return from_path(spec.path, spec).to(device)
 
 
 def _named(name: str) -> DataSet:

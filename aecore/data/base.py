@@ -34,16 +34,20 @@ class Batch(NamedTuple):
     attributes: Tensor | None = None
 
 
+DEFAULT = "digits"
+"""The data set of a spec that names none."""
+
+
 class DataSpec(BaseModel):
     """Which data, and how they are brought to shape: all that is needed to load them again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("digits", description="a name of `aecore.data.names()`, or 'images' for a path")
-    size: int | None = Field(None, ge=8, le=128, description="side in pixels to which images are brought")
-    grey: bool = Field(False, description="turn colour images to grey")
-    limit: int | None = Field(None, ge=2, description="at most this many training images (a seeded choice)")
-    path: str | None = Field(None, description="for 'images': a folder, a zip or an image file")
+    name: str = Field(default=DEFAULT, description="a name of `aecore.data.names()`, or 'images' for a path")
+    size: int | None = Field(default=None, ge=8, le=128, description="side in pixels to which images are brought")
+    grey: bool = Field(default=False, description="turn colour images to grey")
+    limit: int | None = Field(default=None, ge=2, description="at most this many training images (a seeded choice)")
+    path: str | None = Field(default=None, description="for 'images': a folder, a zip or an image file")
 
 
 def choose(n: int, limit: int | None, seed: int = 0) -> np.ndarray:
