@@ -19,7 +19,7 @@ from PIL import Image
 
 import aecore.data as D
 from aecore.data import DataError, DataSpec
-from aecore.data.files import archive, image, memmap, uploads
+from aecore.data.files import archive, image, memmap, pictures
 
 
 @pytest.fixture(autouse=True)
@@ -162,7 +162,7 @@ def test_big_folders_are_decoded_once_into_a_file(tmp_path, monkeypatch):
     mapped = load(path)
     assert torch.equal(mapped.train.pixels, plain.train.pixels) and "bad.png" in mapped.source
     D._load.cache_clear()
-    monkeypatch.setattr(uploads, "decode", None)  # decoding again would fail
+    monkeypatch.setattr(pictures, "decode", None)  # decoding again would fail
     again = load(path)
     assert torch.equal(again.test.pixels, plain.test.pixels) and "bad.png" in again.source
 
@@ -243,11 +243,11 @@ def test_a_folder_without_permission_gets_a_sentence(tmp_path, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(os, "scandir", refuse)
         with pytest.raises(DataError, match=r"may not be read\. Change its permissions"):
-            uploads.from_path(path, DataSpec())
+            pictures.from_path(path, DataSpec())
     opened = Path.open
     with monkeypatch.context() as m:
         m.setattr(Path, "open", lambda p, *a, **k: refuse(p) if p.name == "a.png" else opened(p, *a, **k))
-        data = uploads.from_path(path, DataSpec())
+        data = pictures.from_path(path, DataSpec())
     assert len(data.train) + len(data.test) == 2 and "a.png cannot be read (Permission denied)" in data.source
 
 

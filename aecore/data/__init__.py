@@ -18,10 +18,10 @@ from cachetools import LRUCache, cached
 
 from ..errors import DataError
 from .base import DEFAULT, Batch, Data, DataSpec, Images, Split
-from .files import uploads
 from .files.attribute_table import beside
 from .files.image import image
-from .files.uploads import Report, from_path, ingest
+from .files.pictures import from_path, stamp
+from .files.uploads import Report, ingest
 from .places import DataSet, Info, Progress
 from .ratings import Ratings, name_by
 from .sets import celeba, digits, digits8, faces, gaussians, movielens, sprites, torchvision_sets, world
@@ -143,8 +143,8 @@ def load(
 
 def _key(spec: DataSpec, device: torch.device | str, *_: object) -> Hashable:
     """All that the loaded data depend on: folders and files of the user's own may have changed since."""
-    stamp = uploads.stamp(spec.path) if spec.path else ()
-    return spec, str(device), os.environ.get("AECORE_DATA"), os.environ.get("AECORE_CACHE"), stamp
+    content = stamp(spec.path) if spec.path else ()
+    return spec, str(device), os.environ.get("AECORE_DATA"), os.environ.get("AECORE_CACHE"), content
 
 
 # The condition lets one thread load while the others that want the same data wait for them.

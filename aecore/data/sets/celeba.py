@@ -12,7 +12,7 @@ from aecore.errors import DataError
 
 from ..base import Data, DataSpec
 from ..files.attribute_table import CELEBA
-from ..files.uploads import HELD_OUT, from_path
+from ..files.pictures import HELD_OUT, from_path
 from ..places import Info, Place, Progress, places
 
 TITLE = "CelebA"
