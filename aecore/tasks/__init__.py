@@ -64,7 +64,7 @@ def file_of(task: str, settings: Mapping[str, Any], folder: Path = BUNDLED) -> P
     """Where the result of these very settings lies; of a file or folder that has changed since, another place."""
     values = checked(task, settings).model_dump()
     if values.get("path"):
-        from ..data.files.uploads import stamp
+        from ..data.files.pictures import stamp
 
         values["stamp"] = stamp(values["path"])
     said = json.dumps(values, sort_keys=True)

@@ -3,8 +3,8 @@
 Every method has `fit(known)` and `predict(known)` → (users, items): `known` is a sparse matrix (users, items) of the
 ratings that may be looked at. Memory: 4 bytes for each user and item in what `predict` returns.
 
->>> from aecore.data import ratings
->>> known, asked = hold_out(ratings.world().matrix, share=0.1, seed=0)
+>>> from aecore.data.sets.world import world
+>>> known, asked = hold_out(world().matrix, share=0.1, seed=0)
 >>> error = rmse(AutoencoderOf("u_autorec").fit(known).predict(known), asked)
 """
 
@@ -21,10 +21,10 @@ from scipy.sparse import coo_matrix, csr_matrix
 from torch import nn
 
 from ..catalog import entry, seeded_build
+from ..data import load_ratings
 from ..data.base import DataSpec
 from ..data.files.ratings import HIGHEST, LOWEST
 from ..data.ratings import Ratings, RatingsData, Rows, dense
-from ..data.sets.rating_sets import get
 from ..errors import DataError
 from ..models.base import Model
 from ..nn import quantize
@@ -488,7 +488,7 @@ class Settings(BaseModel):
 
 
 def ratings_of(settings: Settings) -> Ratings:
-    return get(DataSpec(name=settings.data, path=settings.path or None))
+    return load_ratings(DataSpec(name=settings.data, path=settings.path or None))
 
 
 def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import streamlit as st
 import torch
 
 from aecore import DataError, Run, inference
-from aecore.data import Batch, DataSpec
+from aecore.data import DataSpec
 from aecore.explore import edits
 from aecore.measure import attribute_classifier, reconstruction
 from app import cached, library
@@ -74,22 +74,6 @@ def drawn(run: Run, seed: int) -> tuple[np.ndarray, np.ndarray]:
     model, train = library.model(run), library.data(run).train
     z = model.prior.sample(1, next(model.parameters()), 1.0, torch.Generator().manual_seed(seed))[0].numpy()
     return z, inference.attributes_of(train, [seed * 7919 % len(train)])[0]
-
-
-class Given:
-    """One picture with its attributes, as a split."""
-
-    labels = None
-
-    def __init__(self, x: np.ndarray, attributes: np.ndarray):
-        self.x, self.attributes = torch.from_numpy(x), torch.from_numpy(attributes)
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def batch(self, index):
-
-        return Batch(self.x[index], attributes=self.attributes[index])
 
 
 def bars(names: tuple[str, ...], before: np.ndarray, after: np.ndarray, target: np.ndarray) -> None:

@@ -10,6 +10,7 @@ import torch
 
 from aecore import DataError, inference
 from aecore.data import image as read_picture
+from aecore.data.base import TensorSplit
 from aecore.explore import edits
 from aecore.explore.images import to_uint8
 from aecore.measure.attribute_edits import EACH
@@ -22,7 +23,7 @@ from app.figures.plots import contact_sheet, enlarge, rgb
 from app.library import held_out
 from app.link import LINKED, recall
 from app.panels import layout
-from app.panels.attribute_edits import LEARNT, Given, bars, coded, drawn, read, rendered, usual_error, words
+from app.panels.attribute_edits import LEARNT, bars, coded, drawn, read, rendered, usual_error, words
 from app.panels.downloads import csv_table, download_button, python_button
 from app.session import plain_errors
 from app.text import escape_markdown
@@ -223,7 +224,9 @@ print(edits.render(model, z, own, np.stack(targets), {along}).shape)
                 return None
             said = read(run, picture[None])
             own = np.zeros(len(names), np.float32) if said is None else (said.attributes[0] > 0).float().numpy()
-            z = inference.map_batches(model, Given(picture[None], own[None]), np.arange(1), model.encode, told=True)[0]
+            z = inference.map_batches(
+                model, TensorSplit(picture[None], attributes=own[None]), np.arange(1), model.encode, told=True
+            )[0]
             back = rendered(run, z, own, own[None], how)[0]
             error, usual = float(np.square(back - picture).mean()), usual_error(run)
             if error > 2 * usual:
@@ -280,8 +283,7 @@ print(edits.render(model, z, own, np.stack(targets), {along}).shape)
         truth = None
         ids = torch.tensor([int(st.session_state.get("attributes.face", 0))])
         if picture is not None and st.session_state.get("attributes.from", "held-out face") == "held-out face":
-            redrawn = getattr(split, "redrawn", None)
-            truth = None if redrawn is None else redrawn(ids, torch.from_numpy(target[None]))[0].numpy()
+            truth = None if split.redrawn is None else split.redrawn(ids, torch.from_numpy(target[None]))[0].numpy()
         columns = st.columns(5 if truth is not None else 4, gap="medium")
         with columns[0]:
             layout.picture(

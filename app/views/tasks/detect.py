@@ -9,7 +9,7 @@ import streamlit as st
 
 from aecore import DataError, FieldError, tasks
 from aecore.data.base import DataSpec
-from aecore.data.files import uploads
+from aecore.data.files.pictures import stamp
 from aecore.explore.images import to_uint8
 from aecore.tasks import detect
 from app import cached, library
@@ -117,7 +117,7 @@ def page() -> None:
 
     try:
         checked = tasks.checked("detect", settings)
-        task = problem(checked.model_dump_json(), uploads.stamp(checked.path) if checked.path else ())
+        task = problem(checked.model_dump_json(), stamp(checked.path) if checked.path else ())
     except (DataError, FieldError) as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
         st.stop()

@@ -13,11 +13,9 @@ import streamlit as st
 from scipy.sparse import csr_matrix
 
 from aecore import CATALOG, DataError, tasks
+from aecore import data as datasets
 from aecore.data import DataSpec
 from aecore.data.ratings import Ratings
-from aecore.data.sets import rating_sets
-from aecore.data.sets.movielens import MOVIELENS
-from aecore.data.sets.rating_sets import get
 from aecore.nn import quantize
 from aecore.tasks import recommend
 from app.figures import plots
@@ -139,7 +137,7 @@ def page() -> None:
 
     def here(name: str) -> None:
         """Where ratings are not on this computer, a button that gets them, and the page stops."""
-        info = rating_sets.info(name)
+        info = datasets.info(name)
         if info.here:
             return
         st.info(
@@ -151,7 +149,7 @@ def page() -> None:
             st.stop()
         bar = st.progress(0.0)
         try:
-            MOVIELENS[name].load(True, lambda done, doing: bar.progress(done, escape_markdown(doing)))
+            datasets.load_ratings(spec, True, lambda done, doing: bar.progress(done, escape_markdown(doing)))
         except DataError as error:
             st.error(escape_markdown(str(error)))
             st.stop()
@@ -161,7 +159,7 @@ def page() -> None:
         """The ratings; what is wrong with the visitor's own, in a sentence, and the page stops."""
         here(spec.name)
         try:
-            return get(spec)
+            return datasets.load_ratings(spec)
         except DataError as error:
             st.error(escape_markdown(str(error)), icon=":material/error:")
             st.stop()
@@ -348,10 +346,10 @@ def page() -> None:
         "recommend",
         {"film": ratings.titles, "genre": first, "given": x, unit: out},
         f"""
-from aecore.data import DataSpec, ratings
+from aecore.data import DataSpec, load_ratings
 from aecore.tasks.recommend import AutoencoderOf, hold_out, rmse
 
-matrix = ratings.get(DataSpec(name={spec.name!r}, path={spec.path!r})).matrix
+matrix = load_ratings(DataSpec(name={spec.name!r}, path={spec.path!r})).matrix
 known, asked = hold_out(matrix, share=0.1, seed=0)
 method = AutoencoderOf({key!r}, plan={method.plan!r}, **{method.params!r}).fit(known)
 print(method.predict(known).shape{", rmse(method.predict(known), asked)" if stars else ""})
