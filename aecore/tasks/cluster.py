@@ -216,7 +216,7 @@ def flat(h: np.ndarray, assigned: np.ndarray) -> Flat:
     return Flat(points.astype(np.float32), centre, directions, ("apart 1", "apart 2"))
 
 
-# --- whole trainings, watched round by round -----------------------------------------------------------------
+# --- whole trainings, watched round by round --------------------------------------------------------------------------
 
 
 class Watched(NamedTuple):
@@ -281,7 +281,7 @@ def watch(
     return Watched([one for one, _, _ in kept], *(np.stack(parts) for parts in list(zip(*kept, strict=True))[1:]))
 
 
-# --- the studies ----------------------------------------------------------------------------------------------
+# --- the studies ------------------------------------------------------------------------------------------------------
 
 
 class Settings(BaseModel):

@@ -32,7 +32,7 @@ from ..training.loop import Training
 from ..training.plan import Plan
 from . import over_seeds, path_with
 
-# --- splits ---------------------------------------------------------------------------------------------
+# --- splits -----------------------------------------------------------------------------------------------------------
 
 
 def hold_out(matrix: csr_matrix, share: float = 0.1, seed: int = 0) -> tuple[csr_matrix, csr_matrix]:
@@ -101,7 +101,7 @@ def likes(matrix: csr_matrix, like: float = 4.0) -> csr_matrix:
     return found
 
 
-# --- scores ---------------------------------------------------------------------------------------------
+# --- scores -----------------------------------------------------------------------------------------------------------
 
 
 def pairs(asked: csr_matrix) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -153,7 +153,7 @@ def _hits(ranked: np.ndarray, asked: csr_matrix) -> tuple[np.ndarray, np.ndarray
     return np.take_along_axis(wanted, ranked, 1), np.diff(asked.indptr)
 
 
-# --- simple methods -------------------------------------------------------------------------------------
+# --- simple methods ---------------------------------------------------------------------------------------------------
 
 
 class Method(Protocol):
@@ -264,7 +264,7 @@ class Neighbours:
         return (likes(known, self.like) @ self.cosine).toarray()
 
 
-# --- autoencoders ---------------------------------------------------------------------------------------
+# --- autoencoders -----------------------------------------------------------------------------------------------------
 
 LIKES = ("cdae", "multi_vae")
 
@@ -363,7 +363,7 @@ def with_chosen_weight(
     return method(best).fit(known), best
 
 
-# --- why ------------------------------------------------------------------------------------------------
+# --- why --------------------------------------------------------------------------------------------------------------
 
 
 def item_codes(model: Model) -> np.ndarray:
@@ -413,7 +413,7 @@ def agreement(codes: np.ndarray, genres: np.ndarray, n: int = 10) -> float:
     return float(((genres[others] * genres[:, None]).sum(-1) > 0).mean())
 
 
-# --- the study ------------------------------------------------------------------------------------------
+# --- the study --------------------------------------------------------------------------------------------------------
 
 PUBLISHED = (
     {"method": "I-AutoRec", "data": "MovieLens 1M", "score": "RMSE", "value": 0.831},

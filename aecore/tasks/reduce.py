@@ -171,7 +171,7 @@ def scores(x: np.ndarray, points: np.ndarray, labels: np.ndarray | None = None) 
     return found if labels is None else {**found, "k_nn": k_nn(points, labels)}
 
 
-# --- the study ------------------------------------------------------------------------------------------------
+# --- the study --------------------------------------------------------------------------------------------------------
 
 
 class Settings(BaseModel):

@@ -298,8 +298,8 @@ def page() -> None:
         set_run("dcec-10")
     run = layout.opening(
         "Cluster",
-        "No label was ever seen here. **Do images of one kind still end up together?** Click a cluster, give it a name, "
-        "take the groups home.",
+        "No label was ever seen here. **Do images of one kind still end up together?** Click a cluster, give it a "
+        "name, take the groups home.",
         "encode",
         "decode",
     )
@@ -556,38 +556,39 @@ print(np.bincount(found.assigned), cluster.scores(h, found.assigned, labels))
 
     st.header("How good, and by which way", anchor=False)
     st.markdown(
-        "The bundled held-out digits, ten clusters. Each dot is one seed of k-means; a diamond is a model’s own clusters. "
-        "Grey: **published** by others, on MNIST."
+        "The bundled held-out digits, ten clusters. Each dot is one seed of k-means; a diamond is a model’s own "
+        "clusters. Grey: **published** by others, on MNIST."
     )
 
     comparison()
 
     st.header("Round by round", anchor=False)
     st.markdown(
-        "A plain autoencoder learns to reconstruct; k-means finds ten centres among its codes. **From here on the codes "
-        "are trained too**: each round draws them to their centres, then the centres follow. Drag the track."
+        "A plain autoencoder learns to reconstruct; k-means finds ten centres among its codes. **From here on the "
+        "codes are trained too**: each round draws them to their centres, then the centres follow. Drag the track."
     )
 
     by_rounds()
     with st.expander("What to look for"):
         st.markdown(
-            "- **k-means on codes** agrees better with the classes than k-means on pixels, for non-linear codes. A linear "
-            "code has what PCA has, and gains nothing.\n"
+            "- **k-means on codes** agrees better with the classes than k-means on pixels, for non-linear codes. A "
+            "linear code has what PCA has, and gains nothing.\n"
             "- **Outliers** are where a cluster is unsure: a 4 like a 9, a 1 that leans.\n"
-            "- **One class in two clusters** and **two in one**: upright and slanted ones part, 4 and 9 meet. The scores "
-            "punish it; the clusters are no less real.\n"
+            "- **One class in two clusters** and **two in one**: upright and slanted ones part, 4 and 9 meet. The "
+            "scores punish it; the clusters are no less real.\n"
             "- **A tighter embedding is not a truer one**: the silhouette leaps round by round, the accuracy creeps.\n"
             "- **Centroids**: this example of ours does no better than pixels; see the dots. Its rounds do raise what "
             "they start from."
         )
     with st.expander("Why"):
         st.markdown(
-            "Codes have few numbers, and distances in them mean more than between pixels: a digit that is shifted by two "
-            "pixels is far away as an image. A plain autoencoder’s codes are made for reconstruction, not for clusters, so "
-            "the chapter names ways to retrain them. Song et al. (2013), doi:10.1007/978-3-642-41822-8_15, draw codes to "
-            "their centres. Xie et al. (2016), arXiv:1511.06335, and Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39, "
-            "draw soft assignments to a surer version of themselves. Dilokthanakul et al. (2016), arXiv:1611.02648, and "
-            "VaDE (Jiang et al., 2017, arXiv:1611.05148) put the clusters into the prior. Accuracy names each cluster "
-            "after one class, the best way (Hungarian algorithm). Published accuracies are of larger nets trained for "
-            "longer, and often the best of several runs. Section 4.3."
+            "Codes have few numbers, and distances in them mean more than between pixels: a digit that is shifted by "
+            "two pixels is far away as an image. A plain autoencoder’s codes are made for reconstruction, not for "
+            "clusters, so the chapter names ways to retrain them. Song et al. (2013), "
+            "doi:10.1007/978-3-642-41822-8_15, draw codes to their centres. Xie et al. (2016), arXiv:1511.06335, and "
+            "Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39, draw soft assignments to a surer version of "
+            "themselves. Dilokthanakul et al. (2016), arXiv:1611.02648, and VaDE (Jiang et al., 2017, "
+            "arXiv:1611.05148) put the clusters into the prior. Accuracy names each cluster after one class, the best "
+            "way (Hungarian algorithm). Published accuracies are of larger nets trained for longer, and often the "
+            "best of several runs. Section 4.3."
         )

@@ -177,8 +177,8 @@ def page() -> None:
                 (
                     "AUROC",
                     tasks.over_seeds(mine["auroc"]),
-                    f"the chance that an anomaly scores above a normal example; ½ by luck; {count} seeds, of which the picture "
-                    "shows the first",
+                    f"the chance that an anomaly scores above a normal example; ½ by luck; {count} seeds, of which "
+                    "the picture shows the first",
                     "",
                 ),
                 (
@@ -322,16 +322,18 @@ print(tau, (scores > tau).sum(), task.anomalous is not None and detect.rates(sco
         by_code()
     with st.expander("What to look for"):
         st.markdown(
-            "- **Which digit is left out** decides: a 1 is part of what other digits are drawn with, and comes back well.\n"
-            "- **The threshold** is set without a single anomaly, by how many false alarms one can bear; move it and see "
-            "the price on the other side.\n"
+            "- **Which digit is left out** decides: a 1 is part of what other digits are drawn with, and comes back "
+            "well.\n"
+            "- **The threshold** is set without a single anomaly, by how many false alarms one can bear; move it and "
+            "see the price on the other side.\n"
             "- **Precision** falls where anomalies are rare, even if the detector stays the same.\n"
             "- **The baselines** are worth their name: on tables of few numbers they are hard to beat."
         )
     with st.expander("Why"):
         st.markdown(
-            "An autoencoder that passes its input through a narrow code can only bring back what lies near the manifold of "
-            "its training data. The error of everything else measures its distance from there. Nothing makes that error "
-            "large, though, where the anomaly is simpler than the data. Section 4.4. The breast cancer data: Wolberg, "
-            "Street & Mangasarian (1993), with scikit-learn; the heartbeats are drawn, after McSharry et al. (2003)."
+            "An autoencoder that passes its input through a narrow code can only bring back what lies near the "
+            "manifold of its training data. The error of everything else measures its distance from there. Nothing "
+            "makes that error large, though, where the anomaly is simpler than the data. Section 4.4. The breast "
+            "cancer data: Wolberg, Street & Mangasarian (1993), with scikit-learn; the heartbeats are drawn, after "
+            "McSharry et al. (2003)."
         )

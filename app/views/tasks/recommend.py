@@ -526,10 +526,10 @@ print(method.predict(known).shape{", rmse(method.predict(known), asked)" if star
         )
     with st.expander("Why"):
         st.markdown(
-            "People who agreed before agree again, so a narrow code can hold a taste. What was not rated is no zero: the "
-            "loss counts observed ratings alone (Eq. 17 for users, Eq. 18 for films). Hiding some known ratings makes the "
-            "net guess them from the others, which is the task. For rankings, likes compete in a multinomial likelihood. "
-            "The text before Eq. 17 calls the map to the code a decoder; it is the encoder. Section 4.5; Sedhain et al. "
-            "(2015); Strub et al. (2016), doi:10.1145/2988450.2988456; Wu et al. (2016), doi:10.1145/2835776.2835837; "
-            "Liang et al. (2018), arXiv:1802.05814."
+            "People who agreed before agree again, so a narrow code can hold a taste. What was not rated is no zero: "
+            "the loss counts observed ratings alone (Eq. 17 for users, Eq. 18 for films). Hiding some known ratings "
+            "makes the net guess them from the others, which is the task. For rankings, likes compete in a "
+            "multinomial likelihood. The text before Eq. 17 calls the map to the code a decoder; it is the encoder. "
+            "Section 4.5; Sedhain et al. (2015); Strub et al. (2016), doi:10.1145/2988450.2988456; Wu et al. (2016), "
+            "doi:10.1145/2835776.2835837; Liang et al. (2018), arXiv:1802.05814."
         )

@@ -230,10 +230,10 @@ def page() -> None:
     }
     st.dataframe(table, hide_index=True, width="stretch")
     st.caption(
-        f"{found['n']:,} training digits placed, {found['new']:,} held-out ones projected afterwards, "
-        f"seed {found['seed']}. “autoencoder” saw these {found['n']:,} images alone, for {found['epochs']} epochs, as all "
-        "others did; two trained examples saw MNIST’s 60,000. LDA was told the classes. Times are of one core beside other "
-        "work, so a rough guide; UMAP’s first call compiles. –: not defined for this method, or not offered."
+        f"{found['n']:,} training digits placed, {found['new']:,} held-out ones projected afterwards, seed "
+        f"{found['seed']}. “autoencoder” saw these {found['n']:,} images alone, for {found['epochs']} epochs, as all "
+        "others did; two trained examples saw MNIST’s 60,000. LDA was told the classes. Times are of one core beside "
+        "other work, so a rough guide; UMAP’s first call compiles. –: not defined for this method, or not offered."
     )
     st.latex(
         r"T = 1 - \frac{2}{nk(2n-3k-1)}\sum_{i=1}^{n}\sum_{j \in U_k(i)}\left(r(i,j) - k\right),\qquad "
@@ -275,19 +275,19 @@ for row in tasks.compute("reduce", {settings!r})["rows"]:
         )
     with st.expander("What to look for"):
         st.markdown(
-            "- **Trustworthiness** falls where strangers become neighbours on the plane; **continuity** where neighbours "
-            "are torn apart.\n"
-            "- **t-SNE and UMAP** keep neighbours best. UMAP’s way back is slow and approximate, and left out here; t-SNE "
-            "has none, and no way for new images.\n"
-            "- **An autoencoder** goes both ways, and at once for new images. It needs more images than the others: the "
-            "one that saw only those placed is worse on new ones.\n"
+            "- **Trustworthiness** falls where strangers become neighbours on the plane; **continuity** where "
+            "neighbours are torn apart.\n"
+            "- **t-SNE and UMAP** keep neighbours best. UMAP’s way back is slow and approximate, and left out here; "
+            "t-SNE has none, and no way for new images.\n"
+            "- **An autoencoder** goes both ways, and at once for new images. It needs more images than the others: "
+            "the one that saw only those placed is worse on new ones.\n"
             "- **LDA** knew the classes, and does well on them; on new images it falls back the most."
         )
     with st.expander("Why"):
         st.markdown(
-            "PCA keeps variance along straight directions. LDA sets classes apart, and needs them. Isomap keeps distances "
-            "along the sheet of images (Tenenbaum et al., 2000, doi:10.1126/science.290.5500.2319). UMAP (McInnes et al., "
-            "2018, arXiv:1802.03426) and t-SNE (van der Maaten & Hinton, 2008, JMLR 9) keep neighbours. An autoencoder’s "
-            "bottleneck is a reduction by itself: bent, where PCA is straight. Trustworthiness and continuity: Venna & "
-            "Kaski (2001), doi:10.1007/3-540-44668-0_68. Section 4.6."
+            "PCA keeps variance along straight directions. LDA sets classes apart, and needs them. Isomap keeps "
+            "distances along the sheet of images (Tenenbaum et al., 2000, doi:10.1126/science.290.5500.2319). UMAP "
+            "(McInnes et al., 2018, arXiv:1802.03426) and t-SNE (van der Maaten & Hinton, 2008, JMLR 9) keep "
+            "neighbours. An autoencoder’s bottleneck is a reduction by itself: bent, where PCA is straight. "
+            "Trustworthiness and continuity: Venna & Kaski (2001), doi:10.1007/3-540-44668-0_68. Section 4.6."
         )
