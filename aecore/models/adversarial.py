@@ -39,6 +39,8 @@ class AAE(Autoencoder):
     critic behind them: MMD² 2.1 after 5 epochs, 0.02 with it.
     """
 
+    abilities = Autoencoder.abilities | {"sample"}
+
     def __init__(
         self,
         shape: Shape,
@@ -110,7 +112,6 @@ ENTRIES = (
             "speed": Param(1.0, 0.1, 10.0, 0.1, "log", help="of critic and generator, beside the autoencoder's"),
             "gamma": Param(1.0, 0.0, 100.0, 0.1, "log", r"\gamma", "how strongly the critic's slope is held down"),
         },
-        abilities=frozenset({"encode", "decode", "sample"}),
         departures="the paper's two phases play at the same time, on one forward pass in place of two; each player has "
         "its own Adam, which forgets fast: codes follow the prior more closely; the critic's slope is held down, "
         "without which codes of coloured digits circle through the prior together",

@@ -194,7 +194,7 @@ class AttributeALI(Conditioned, Stochastic):
     error of 153 in place of 172); what is looked at are averages of its weights over about the last 500 steps.
     """
 
-    withheld = 0.05
+    condition_dropout_rate = 0.05
     decay = 0.998
     training_only = ("encoder.", "decoder.")
 
@@ -317,7 +317,7 @@ class ConditionalVAE(Conditioned, Stochastic):
     `AttributeALI`.
     """
 
-    withheld = 0.05
+    condition_dropout_rate = 0.05
 
     def __init__(
         self,
@@ -402,7 +402,6 @@ ENTRIES: tuple[Entry, ...] = (
             "attributes": ATTRIBUTES,
         },
         kinds=("image",),
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="three additions to conditional ALI: a cycle, a network that reads attributes, shuffled "
         "attributes among the fakes; spectral normalisation, conditional batch normalisation, a projection and maps in "
         "place of one embedding a network; noise on what the critic sees, fading; averaged weights; non-saturating "
@@ -432,7 +431,6 @@ ENTRIES: tuple[Entry, ...] = (
             "attributes": ATTRIBUTES,
         },
         kinds=("image",),
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="the prior does not depend on what it is told, so that a code can be decoded with other attributes; "
         "a twentieth of that is withheld, so that it works without, too",
         plan={"epochs": 20, "batch": 128},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from typing import ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -14,6 +15,49 @@ from ..data.base import Batch, Data, Split
 from ..errors import FieldError
 from ..nn.distributions import Normal, Prior, StandardNormal
 from ..nn.networks import Shape
+
+ABILITIES: dict[str, tuple[str, ...]] = {
+    "encode": ("encode", "code"),
+    "decode": ("decode", "code"),
+    "sample": ("sample",),
+    "posterior": ("posterior",),
+    "likelihood": ("posterior", "p_x", "prior"),
+    "cloud": ("cloud",),
+    "corrupt": ("corrupt",),
+    "density": ("log_prob", "given"),
+    "pixelwise": ("draw", "laws", "log_probs", "noise", "rounded", "sequence", "turned", "restored", "values", "order"),
+    "variations": ("variations", "sketch"),
+    "assign": ("assign", "responsibilities", "centres"),
+    "layers": ("through", "layers"),
+    "features": ("features", "blocks"),
+}
+"""Ability → the methods and attributes that a model with this ability has.
+
+encode: x → code.  decode: code → x.  sample: draws from the model; with "decode" by codes drawn from its `prior`.
+posterior: a Gaussian q(z|x).  likelihood: p(x|z) beside q(z|x), hence a bound on log p(x).  cloud: a Gaussian around
+each code that is no posterior.  corrupt: damages its input.  density: an exact log p(x).  pixelwise: draws pixel by
+pixel, and has a distribution of each pixel given those before it.  variations: draws one code several times.
+assign: sorts examples into clusters.  layers: is a stack, and reconstructs through its first layers.  features: has a
+network that compares images by its features.
+"""
+
+
+@dataclass(frozen=True)
+class Recommends:
+    """What a model of ratings reads and predicts.
+
+    examples: whose ratings make one example, "users" or "items".
+    predicts: "stars", on the scale of the ratings, or a "ranking" by scores that only their order compares.
+    unit: of one prediction, for people.
+    side: whether `encode` and `decode` also read side information (B, side), whose size is the parameter `side`.
+    hides: the parameter that is the share of known ratings hidden in training; "" where there is none to choose.
+    """
+
+    examples: Literal["users", "items"] = "users"
+    predicts: Literal["stars", "ranking"] = "stars"
+    unit: str = "predicted stars"
+    side: bool = False
+    hides: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,14 +78,18 @@ class Player:
 class Model(nn.Module):
     """What the loop and the pages know of a model. Subclasses define `terms`, and `players` if not alone.
 
+    abilities: what a model of this class can do: keys of ABILITIES.
+    recommends: what it reads and predicts, if it is a model of ratings.
     shape: of one example, (C, H, W) or (D,).
     classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
     attributes: how many attributes condition it (`batch.attributes`); 0 where none do.
-    training_only: beginnings of names of weights that only training needs; published examples come without them.
-    sequential: whether it draws pixel after pixel, which takes milliseconds an image, and which no graph of fixed operations
-    (ONNX) can hold.
+    training_only: prefixes of parameter names that are needed only for training; published examples come without them.
+    sequential: whether it draws pixel after pixel. That takes milliseconds an image, and no graph of fixed operations
+    (ONNX) can hold it.
     """
 
+    abilities: ClassVar[frozenset[str]] = frozenset()
+    recommends: ClassVar[Recommends | None] = None
     classes: int = 0
     attributes: int = 0
     training_only: tuple[str, ...] = ()
@@ -122,12 +170,18 @@ class Decoding(Model):
     code: D, the number of units.  prior: what `sample` draws codes from.
     """
 
+    abilities = frozenset({"decode", "sample"})
     decoder: nn.Module
 
     def __init__(self, shape: Shape, code: int, prior: Prior | None = None):
         super().__init__(shape)
         self.code = code
         self.prior = prior or StandardNormal(code)
+
+    @property
+    def has_standard_prior(self) -> bool:
+        """Whether codes are drawn from N(0, I)."""
+        return isinstance(self.prior, StandardNormal)
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, D) → mean of p(x|z), (B, *shape) in [0, 1]."""
@@ -147,6 +201,7 @@ class Decoding(Model):
 class Autoencoder(Decoding):
     """A decoder with its encoder: (B, *shape) → (B, D)."""
 
+    abilities = frozenset({"encode", "decode"})
     encoder: nn.Module
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -191,6 +246,8 @@ def freeze_encoder_from(model: Model, other: Model) -> None:
 class Stochastic(Autoencoder):
     """An autoencoder that encodes to a Gaussian q(z|x): encoder (B, *shape) → (B, 2D), μ and log σ²."""
 
+    abilities = Autoencoder.abilities | {"sample", "posterior"}
+
     def posterior(self, x: Tensor) -> Normal:
         """q(z|x) = N(μ(x), diag σ²(x)), each (B, D)."""
         mu, logvar = self.encoder(x).float().chunk(2, -1)
@@ -198,6 +255,23 @@ class Stochastic(Autoencoder):
 
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x).mu
+
+
+class Clustering(Model):
+    """A model that sorts examples into K clusters.
+
+    centres: (K, D), one code for each cluster.
+    """
+
+    centres: Tensor
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → (B, K), the share of each cluster in each example; rows sum to 1."""
+        raise NotImplementedError
+
+    def assign(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → number of its likeliest cluster, (B,)."""
+        return self.responsibilities(x).argmax(1)
 
 
 class Conditioned(Model):

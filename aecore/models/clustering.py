@@ -14,7 +14,7 @@ from ..nn import networks
 from ..nn.distributions import Bernoulli, Gaussian, Normal, distance, likelihood, noise
 from ..nn.divergences import kl_standard, squared_distances
 from ..nn.networks import Shape, linear
-from .base import Autoencoder, Player
+from .base import Autoencoder, Clustering, Player
 from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 from .variational import PARAMS, RECON
 
@@ -50,7 +50,7 @@ def means_of(h: Tensor, assigned: Tensor, centres: Tensor) -> Tensor:
     return torch.where(counts > 0, member.T @ h / counts.clamp_min(1), centres)
 
 
-class Centroid(Autoencoder):
+class Centroid(Clustering, Autoencoder):
     """Autoencoder-based clustering: codes are drawn to the centre of their cluster, centres follow the codes.
 
     loss = Δ(x, B(h)) + λ ‖h − c*‖²,  h = A(x), c* the centre nearest to h (Eq. 2).
@@ -65,7 +65,8 @@ class Centroid(Autoencoder):
     in place of random examples as the first centres.
     """
 
-    centres: Tensor
+    abilities = Autoencoder.abilities | {"assign"}
+
     begun: Tensor
 
     def __init__(
@@ -149,7 +150,7 @@ class SoftClusters(nn.Module):
         return student_t(h, self.centres)
 
 
-class DCEC(Autoencoder):
+class DCEC(Clustering, Autoencoder):
     """Deep convolutional embedded clustering: soft assignments are drawn to a sharper version of themselves.
 
     loss = Δ(x, B(h)) + γ KL(P ‖ Q),  KL(P ‖ Q) = Σ_j p_j log(p_j / q_j) of each example,
@@ -163,6 +164,8 @@ class DCEC(Autoencoder):
     Departures: Δ is a sum over pixels where the authors' loss has a mean, so their γ = 0.1 is 0.1 · 784 ≈ 80 here. They
     hold P for 140 steps; here f is renewed at every epoch and p follows the current q, with no gradient through p.
     """
+
+    abilities = Autoencoder.abilities | {"assign"}
 
     frequencies: Tensor
     begun: Tensor
@@ -214,9 +217,10 @@ class DCEC(Autoencoder):
         """x (B, *shape) → soft assignments q, (B, K)."""
         return self.clusters(self.encode(x))
 
-    def assign(self, x: Tensor) -> Tensor:
-        """x (B, *shape) → number of its likeliest cluster, (B,)."""
-        return self.responsibilities(x).argmax(1)
+    @property
+    def centres(self) -> Tensor:
+        """μ, (K, D)."""
+        return self.clusters.centres
 
 
 def kl_normals(q: Normal, p: Normal) -> Tensor:
@@ -263,7 +267,7 @@ class MixturePrior(nn.Module):
         return mu + temperature * (0.5 * logvar).exp() * noise(mu, generator)
 
 
-class GMVAE(Autoencoder):
+class GMVAE(Clustering, Autoencoder):
     """Gaussian-mixture VAE: a VAE whose prior has clusters, each a Gaussian that a second code w places and shapes.
 
     p(w) = N(0, I), p(c) = 1/K, p(z|w, c) = N(μ_c(w), diag σ_c²(w)), p(x|z);  q(z|x), q(w|x) Gaussian, and the exact
@@ -279,6 +283,8 @@ class GMVAE(Autoencoder):
     Source: Dilokthanakul et al. (2016), arXiv:1611.02648; there z is called x, c is called z, and x is y.
     Departures: no batch normalisation in the encoder; the components' means start apart (`MixturePrior`).
     """
+
+    abilities = Autoencoder.abilities | {"sample", "assign"}
 
     prior: MixturePrior
 
@@ -340,9 +346,10 @@ class GMVAE(Autoencoder):
         qz_x, qw_x = self.posteriors(x)
         return self.log_responsibilities(qz_x.mu, self.prior(qw_x.mu)).exp()
 
-    def assign(self, x: Tensor) -> Tensor:
-        """x (B, *shape) → number of its likeliest component, (B,)."""
-        return self.responsibilities(x).argmax(1)
+    @property
+    def centres(self) -> Tensor:
+        """The components' means at w = 0, the likeliest w: (K, D)."""
+        return self.prior(next(self.parameters()).new_zeros(1, self.style)).mu[0]
 
     def sample_component(
         self, component: int, n: int, temperature: float = 1.0, generator: Generator | None = None
@@ -384,6 +391,7 @@ ENTRIES = (
         departures="pretrained as a whole, which Adam can (the paper: layer by layer); the first centres by k-means, "
         "with which the outcome is compared",
         plan={"epochs": 30},
+        cluster_weight="lam",
     ),
     Entry(
         key="dcec",
@@ -412,6 +420,7 @@ ENTRIES = (
         departures="γ is 80 beside a sum over pixels (0.1 beside a mean); P follows Q and f is renewed every epoch, so "
         "that no number of steps has to be chosen for each data set",
         plan={"epochs": 30},
+        cluster_weight="gamma",
     ),
     Entry(
         key="gmvae",
@@ -441,7 +450,6 @@ ENTRIES = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"encode", "decode", "sample"}),
         departures="no batch normalisation, with which an image would depend on its neighbours; the components' means "
         "start apart, since from one place they part late and by chance",
         plan={"epochs": 40, "batch": 64},

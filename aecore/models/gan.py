@@ -199,7 +199,6 @@ ENTRIES = (
         " chapter §5.1",
         build=GAN,
         params={"code": SMALL_CODE, "gamma": GAMMA, "net": NET, "width": WIDTH},
-        abilities=frozenset({"decode", "sample"}),
         departures="Adam in place of momentum; a penalty on the critic's slope, without which digits collapse",
         plan=PLAN,
     ),
@@ -228,7 +227,6 @@ ENTRIES = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"decode", "sample"}),
         departures="Adam with β = (0, 0.9) for both kinds, so that they differ in nothing else; clipping was published "
         "with RMSProp",
         plan=PLAN | {"lr": 2e-4},

@@ -15,7 +15,7 @@ from ..nn import networks
 from ..nn.distributions import LOG_2PI, StandardNormal, noise, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Decoding, Player, Stochastic
+from .base import Clustering, Decoding, Player, Stochastic
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
 from .gan import ADAM, ADV, CRITIC, GAMMA, PLAN, SLOPE, Critic, critic_loss, fooling_loss, slope_at
 
@@ -131,7 +131,7 @@ class FittedMixture(nn.Module):
         return self.log_joint(z).logsumexp(-1)
 
 
-class GMMGAN(Decoding):
+class GMMGAN(Clustering, Decoding):
     """A GAN whose critic is an encoder too; the codes of the data are modelled by a Gaussian mixture.
 
     critic and encoder, on one trunk: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖² + λ ½‖z − A(x̃)‖²;
@@ -146,6 +146,8 @@ class GMMGAN(Decoding):
     learns z from generated images; when and how often their mixture is fitted could not be verified, nor the weights.
     Here it is fitted outside the game, with 0.1 added to all variances. The slope's penalty as in `GAN`.
     """
+
+    abilities = Decoding.abilities | {"encode", "assign"}
 
     def __init__(
         self,
@@ -189,9 +191,10 @@ class GMMGAN(Decoding):
         """p(k|A(x)) of each component k: (B, K)."""
         return self.prior.log_joint(self.encode(x)).softmax(-1)
 
-    def assign(self, x: Tensor) -> Tensor:
-        """The likeliest component of each example: (B,)."""
-        return self.responsibilities(x).argmax(-1)
+    @property
+    def centres(self) -> Tensor:
+        """μ_k of the fitted mixture, (K, D)."""
+        return self.prior.means
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         z = self.noise.sample(len(batch.x), next(self.parameters()))
@@ -237,7 +240,6 @@ ENTRIES = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="the critic's slope is penalised, or its features grow without bound, and they weigh c, or the code "
         "says nothing; the decoder minimises −log D, whose gradient does not vanish while the critic wins; Adam; no "
         "batch normalisation, with which an image would depend on its neighbours",
@@ -270,7 +272,6 @@ ENTRIES = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"encode", "decode", "sample"}),
         departures="only the paper's abstract and code of its first author were read: the mixture is fitted to codes"
         " before each epoch, outside the game; a penalty on the critic's slope",
         plan=PLAN,

@@ -261,6 +261,8 @@ class HALI(ALI):
     Departures: those of `ALI`; z₁ is a vector, not a stack of feature maps. No labels.
     """
 
+    abilities = ALI.abilities - {"posterior"}
+
     def __init__(
         self,
         shape: Shape,
@@ -337,7 +339,6 @@ ENTRIES: tuple[Entry, ...] = (
         source="Dumoulin et al. (2016), arXiv:1606.00704, Algorithm 1; chapter §5.2",
         build=ALI,
         params={"code": CODE, "gamma": GAMMA, "net": NET, "width": WIDTH, "classes": CLASSES, "attributes": ATTRIBUTES},
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures=DEPARTURES + LABELS,
         plan=PLAN,
     ),
@@ -359,7 +360,6 @@ ENTRIES: tuple[Entry, ...] = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"encode", "decode", "sample"}),
         departures=DEPARTURES + "; the lower code is a vector, so that it can be looked at too, not maps; no labels",
         plan=PLAN,
     ),
@@ -382,7 +382,6 @@ ENTRIES: tuple[Entry, ...] = (
             "classes": CLASSES,
             "attributes": ATTRIBUTES,
         },
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures=DEPARTURES + LABELS + "; codes of images and of the prior are decoded in one pass of batch norm",
         plan=PLAN,
     ),

@@ -167,6 +167,9 @@ class DFCVAE(Stochastic):
     units: so β = 100 for the paper's 0.5 (on 16×16 digits the rate of a VAE with a Gaussian decoder and c = 10).
     """
 
+    abilities = Stochastic.abilities | {"features"}
+    blocks = BLOCKS
+
     scale: Tensor
 
     def __init__(
@@ -216,6 +219,10 @@ class DFCVAE(Stochastic):
         x_hat = self.decode(qz_x.rsample())
         return {"features": self.distance(batch.x, x_hat), "kl": kl_standard(qz_x)}
 
+    def features(self, x: Tensor, block: int) -> Tensor:
+        """Φ_l(x) of block l = `block`, from 1 to `blocks`: (B, C_l, H_l, W_l)."""
+        return self.eye.features(x, block, block)[0]
+
     def distance(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l s_l): (B,). Gradients reach x̂ only."""
         with torch.no_grad():
@@ -262,7 +269,6 @@ ENTRIES = (
             "width": WIDTH,
         },
         kinds=("image",),
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="by default Φ is a classifier of the same data (there VGG-19); blocks are scaled; β = 100 (0.5)",
     ),
 )

@@ -133,6 +133,8 @@ class Denoising(Autoencoder):
     squared error by default, where it has plain gradient descent and cross-entropy.
     """
 
+    abilities = Autoencoder.abilities | {"corrupt"}
+
     def __init__(
         self,
         shape: Shape,
@@ -326,7 +328,6 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        abilities=frozenset({"encode", "decode", "corrupt"}),
         departures="each value is erased by its own lot, not a fixed number of them; Gaussian noise is of the later "
         "paper, Vincent et al. (2010), JMLR 11; Adam and, by default, the squared error, not gradient descent on the "
         "cross-entropy",

@@ -26,6 +26,8 @@ class Variational(Stochastic):
     samples: L.  warmup: share of the training in which the weights of all but `recon` rise from 0.
     """
 
+    abilities = Stochastic.abilities | {"likelihood"}
+
     def __init__(
         self,
         shape: Shape,
@@ -192,7 +194,6 @@ class BetaTCVAE(Variational):
 
 RECON = Term("nats", "−log p(x|z): how unlikely the input is under its decoded distribution (the distortion)")
 KL = Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)")
-VARIATIONAL = frozenset({"encode", "decode", "sample", "posterior"})
 PARAMS = {
     "code": CODE,
     "likelihood": Param("bernoulli", choices=("bernoulli", "gaussian"), symbol="p(x|z)", help="what is decoded"),
@@ -221,7 +222,6 @@ ENTRIES = (
             "beta": Param(1.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the KL; 1 is the bound"),
             **PARAMS,
         },
-        abilities=VARIATIONAL,
         departures="the weight β, which is 1 in the paper and by default",
     ),
     Entry(
@@ -235,7 +235,6 @@ ENTRIES = (
         source="Higgins et al. (2017), openreview Sy2fzU9gl; chapter Eq. 16",
         build=BetaVAE,
         params={"beta": Param(4.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the KL"), **PARAMS},
-        abilities=VARIATIONAL,
     ),
     Entry(
         key="iwae",
@@ -256,7 +255,6 @@ ENTRIES = (
             "K": Param(5, 1, 64, 1, "log", "K", "draws of z per image and step; with 1 it is the VAE"),
             **{name: PARAMS[name] for name in ("likelihood", "c", "net", "width")},
         },
-        abilities=VARIATIONAL,
         departures="one layer of latent variables, so that the code can be looked at; the KL is taken from the draws: "
         "the terms add up to the bound",
     ),
@@ -276,7 +274,6 @@ ENTRIES = (
             "lam": Param(30.0, 1.0, 1000.0, 1.0, "log", r"\lambda", "weight of the prior on all codes together"),
             **PARAMS,
         },
-        abilities=VARIATIONAL,
         departures="another kernel: inverse multiquadratic, summed over scales, so that no scale has to be chosen",
     ),
     Entry(
@@ -302,7 +299,6 @@ ENTRIES = (
             "gamma": Param(1.0, 0.0, 10.0, 0.1, symbol=r"\gamma", help="weight of the units' own KL"),
             **PARAMS,
         },
-        abilities=VARIATIONAL,
         departures="in a minibatch all other examples share the weight of those that are not in it",
     ),
 )

@@ -26,6 +26,8 @@ class WAE(Autoencoder):
     encoding: Q(z|x) is N(μ(x), diag σ²(x)) with a variance that is learned ("gaussian"), or the point μ(x).
     """
 
+    abilities = Autoencoder.abilities | {"sample", "cloud"}
+
     def __init__(self, shape: Shape, code: int, lam: float, encoding: str, net: str, width: int, distance: str):
         super().__init__(shape, code)
         self.encoder = networks.encoder(net, self.shape, code * (2 if encoding == "gaussian" else 1), width)
@@ -139,7 +141,6 @@ PARAMS = {
     "width": WIDTH,
     "distance": Param("squared", choices=DISTANCE.choices, symbol="c", help=DISTANCE.help),
 }
-ABILITIES = frozenset({"encode", "decode", "sample"})
 
 ENTRIES = (
     Entry(
@@ -161,7 +162,6 @@ ENTRIES = (
             "kernel": Param("inverse multiquadratic", choices=tuple(KERNELS), symbol="k", help="of the discrepancy"),
             **PARAMS,
         },
-        abilities=ABILITIES,
         departures="kernels of seven scales are summed, so that no scale has to be chosen; the cost is not scaled down "
         "as in the authors' experiments: it is the squared error that the other models have",
         plan={"batch": 128, "epochs": 30},
@@ -183,7 +183,6 @@ ENTRIES = (
         source="Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 1; chapter Eq. 21",
         build=WAEGAN,
         params={"lam": Param(1.0, 0.0, 1000.0, 0.1, "log", r"\lambda", "weight of the critic's verdict"), **PARAMS},
-        abilities=ABILITIES,
         departures="critic and autoencoder move at once, on one forward pass in place of two; λ is 1: at 10 they "
         "circle each other",
         plan={"batch": 128, "epochs": 30},
