@@ -17,10 +17,11 @@ def csv_table(header: Sequence[str], *columns: Iterable[Any]) -> str:
     """A table as CSV: a line with the header, then a line for each row.
 
     Numbers have six significant digits. Text that a spreadsheet would take for a formula starts with an apostrophe.
+    Lines end with CR LF, as RFC 4180 has it.
     ValueError where the columns differ in length.
     """
     out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\n")
+    writer = csv.writer(out)
     writer.writerow(map(_cell, header))
     writer.writerows(map(_cell, row) for row in zip(*columns, strict=True))
     return out.getvalue()
