@@ -118,7 +118,7 @@ def train(identity: str, which: str = "") -> None:
 def _train(recipe: dict[str, Any]) -> None:
     key = f"comparison.{recipe['id']}"
     first = recipe["models"][0] if recipe["vary"] == "model" else recipe
-    entry = CATALOG[first.get("model", recipe.get("model"))]
+    entry = CATALOG[{**recipe, **first}["model"]]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         values = _choose_values(recipe, entry, key)
         data = _choose_data(recipe.get("shown", recipe["data"]), key)

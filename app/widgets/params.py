@@ -87,12 +87,13 @@ def control(setting: Hyperparameter, title: str, limits: tuple[float, float] | N
             title, steps(param, value, limits), value=value, format_func=lambda v: f"{v:.6g}", **common
         )
     kind, step = param.type, param.type(param.step or 1)
+    low, high = kind(param.low or 0), kind(param.high or 0)
     if kind is float and abs(value / step - round(value / step)) > 1e-6:
         # The value lies between two steps, onto one of which the slider would move it.
         step = 10.0 ** math.floor(math.log10(step) - 1)
-    if kind is int and (param.high or 0) - (param.low or 0) > 10_000:
-        return st.number_input(title, int(param.low or 0), int(param.high or 0), value, 1, **common)
-    return st.slider(title, kind(param.low), kind(param.high), value, step, **common)
+    if kind is int and high - low > 10_000:
+        return st.number_input(title, low, high, value, 1, **common)
+    return st.slider(title, low, high, value, step, **common)
 
 
 def controls(entry: Entry, page: str) -> dict[str, Any]:

@@ -52,4 +52,5 @@ def filled(preset: Preset, entry: Entry, images: int, kind: str = "image") -> tu
 def first_link() -> dict[str, str]:
     """The query of the Train page with the first preset filled in: a code of two numbers of the bundled digits."""
     entry = CATALOG[FIRST]
-    return controls.train_query(entry, *filled(PRESETS[0], entry, FIRST_IMAGES), DataSpec())
+    usual_data = DataSpec.model_validate({})
+    return controls.train_query(entry, *filled(PRESETS[0], entry, FIRST_IMAGES), usual_data)

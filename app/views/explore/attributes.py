@@ -358,6 +358,7 @@ def choose_face(run: Run, how: Directions) -> Face | None:
 def uploaded_face(run: Run, how: Directions) -> Face | None:
     """A picture of the visitor's, with the attributes that the classifier reads; none where there is no classifier."""
     data = library.data(run)
+    channels, height, width = data.shape
     file = st.file_uploader(
         "A drawing of a face from the front: PNG, JPEG or WebP",
         key="attributes.upload",
@@ -369,7 +370,7 @@ def uploaded_face(run: Run, how: Directions) -> Face | None:
         st.caption("It is cut to a square and brought to the size that the model knows.")
         return None
     try:
-        image = read_image(file.getvalue(), data.shape, file.name).astype(np.float32) / 255
+        image = read_image(file.getvalue(), (channels, height, width), file.name).astype(np.float32) / 255
     except DataError as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
         return None

@@ -117,7 +117,8 @@ def choose_runs(suitable: Mapping[str, Run]) -> list[Run]:
     """The runs that are compared; where the usual ones are missing, the first two."""
     names = library.names(suitable.values())
     usual = [identity for identity in USUAL if identity in suitable] or list(suitable)[:2]
-    state = State.runs.given(options=list(suitable), default=usual, label=names.__getitem__)
+    others = [identity for identity in suitable if identity not in usual]
+    state = State.runs.given(options=[*usual, *others], default=usual, label=names.__getitem__)
     return [suitable[identity] for identity in state.box("Autoencoders", max_selections=MOST_RUNS)]
 
 
@@ -180,7 +181,7 @@ def tiles_between(run: Run, corners: tuple[int, ...]) -> tuple[np.ndarray, list[
 def tiles_along(
     run: Run, ranks: tuple[int, ...]
 ) -> tuple[np.ndarray, tuple[float, float, float, float], tuple[int, ...]]:
-    """Tiles (1, n, m, H, W[, 3]) while one or two dimensions move and the others rest, their extent, and the dimensions.
+    """Tiles (1, n, m, H, W[, 3]) while one or two dimensions move and the others rest, the extent, and the dimensions.
 
     ranks: by importance, from 1; a rank that the code does not have is taken as its last.
     """
