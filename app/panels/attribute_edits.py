@@ -10,12 +10,15 @@ import streamlit as st
 from aecore import DataError, Run, inference
 from aecore.data import DataSpec
 from aecore.explore import edits, single_edit, traverse
+from aecore.explore.images import to_uint8
 from aecore.measure import attribute_classifier
 from app import cached, library
 
 Directions = Literal["means", "classifier"]
 DIRECTION_IMAGES = 1000
 """Training images from which directions are computed."""
+SAMPLED = "drawn from the prior"
+"""How a code is called, on the page and in its link, that is no image's."""
 
 
 def attribute_title(name: str) -> str:
@@ -26,6 +29,17 @@ def attribute_title(name: str) -> str:
 def switch_title(name: str, on: bool) -> str:
     """ "smiling" or "not smiling" """
     return ("" if on else "not ") + attribute_title(name)
+
+
+def is_conditional(run: Run) -> bool:
+    """Whether the decoder is given attributes. Otherwise codes move along directions."""
+    return bool(library.model(run).attributes)
+
+
+def pictures_of(images: np.ndarray) -> np.ndarray:
+    """Images (…, C, H, W) in [0, 1] as uint8 (…, H, W[, 3])."""
+    flat = to_uint8(images.reshape(-1, *images.shape[-3:]))
+    return flat.reshape(*images.shape[:-3], *flat.shape[1:])
 
 
 @cached.remember(max_entries=64)

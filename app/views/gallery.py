@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import streamlit as st
-from streamlit.delta_generator import DeltaGenerator
 
 from aecore import CATALOG, Run, RunError
 from app import library, pages
@@ -18,6 +19,8 @@ from app.widgets.params import link_of_run
 CARDS = 12  # at once
 LIVE = ("queued", "running")
 ANY = "all"
+Place = Any
+"""An element on the page that can be filled again; Streamlit has no public type for it."""
 
 
 class State:
@@ -70,7 +73,7 @@ def filtered(runs: list[Run]) -> list[Run]:
 def cards(runs: list[Run]) -> None:
     """A card for each run, as many as are shown at once, and a button for more."""
     shown = st.session_state.setdefault("cards", CARDS)
-    unfinished: dict[str, tuple[str, DeltaGenerator]] = {}
+    unfinished: dict[str, tuple[str, Place]] = {}
     with st.container(key="cards"):
         for run in runs[:shown]:
             progress = card(run)
@@ -83,7 +86,7 @@ def cards(runs: list[Run]) -> None:
         st.rerun()
 
 
-def card(run: Run) -> DeltaGenerator:
+def card(run: Run) -> Place:
     """One run; returns the empty place on its card where its progress stands."""
     with st.container(border=True, height="stretch", gap="small"):
         picture = run_card.strip(run)
@@ -119,7 +122,7 @@ def change(run: Run) -> None:
             st.rerun()
 
 
-def follow(unfinished: dict[str, tuple[str, DeltaGenerator]]) -> None:
+def follow(unfinished: dict[str, tuple[str, Place]]) -> None:
     """Keep the progress on the cards up to date; run the page again when a run has begun or ended.
 
     unfinished: status and place of the progress, by the run's id.
