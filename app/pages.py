@@ -226,12 +226,14 @@ def link(key: str, label: str = "", icon: str | None = None, query: Mapping[str,
     """A link to a page.
 
     label, icon: the page's own by default; no icon for "".  query: the values that stand in the link behind its path.
+    more: further arguments of `st.page_link`.
     """
     page = PAGES[key]
+    name = page.icon if icon is None else icon
     st.page_link(
         _streamlit_page(page),
         label=label or page.title,
-        icon=f":material/{page.icon if icon is None else icon}:" if icon != "" else None,
+        icon=f":material/{name}:" if name else "",  # for None Streamlit takes the page's own
         query_params=dict(query or {}),
         **more,
     )
