@@ -14,7 +14,7 @@ from aecore.jobs import timing
 from aecore.paths import root
 from aecore.runs.library import create, scan
 from aecore.runs.session import Session
-from app.widgets import data_picker, presets
+from app.widgets import data_download, presets
 from app.widgets import params as controls
 from app.widgets import speed as training_speed
 from tests.pages import app_at
@@ -175,9 +175,9 @@ def test_a_download_that_fails_is_a_sentence(monkeypatch):
     def fail(*_, **__):
         raise DataError("The address does not answer. Check the internet connection.")
 
-    monkeypatch.setattr(data_picker.datasets, "load", fail)
-    download = data_picker.Download()
-    data_picker._fetch("kmnist", download)
+    monkeypatch.setattr(data_download.datasets, "load", fail)
+    download = data_download.Download()
+    data_download.fetch("kmnist", download)
     assert download.over and "internet" in download.trouble
 
 

@@ -25,7 +25,6 @@ from ..data import load_ratings
 from ..data.base import DataSpec
 from ..data.files.ratings import HIGHEST, LOWEST
 from ..data.ratings import Ratings, RatingsData, Rows, dense
-
 from ..errors import DataError, FieldError
 from ..models.base import Model
 from ..nn import quantize

@@ -13,8 +13,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from scipy.sparse import csr_matrix
 
-from aecore import data as datasets
 from aecore import CATALOG, DataError, tasks
+from aecore import data as datasets
 from aecore.data import DataSpec
 from aecore.data.ratings import Ratings
 from aecore.data.sets.movielens import MOVIELENS
