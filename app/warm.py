@@ -85,6 +85,8 @@ def _first_map(path: Path, stamp: int) -> MapView:
     """stamp: when the weights were written."""
     from aecore import Run
     from aecore.explore import maps
+    from aecore.explore.projection import Projection
 
     run = Run.open(path)
-    return maps.latent_map(run.model(), run.data(), POINTS, "units")
+    data = run.data()
+    return maps.latent_map(run.model(), data.test, Projection("units"), POINTS, class_names=data.classes)

@@ -10,7 +10,7 @@ from streamlit.testing.v1 import AppTest
 
 from aecore import CATALOG, DataError, DataSpec, Plan, Run, paths
 from aecore.data import ingest, load
-from aecore.jobs import speed
+from aecore.jobs import timing
 from aecore.paths import root
 from aecore.runs.library import create, scan
 from aecore.runs.session import Session
@@ -165,7 +165,7 @@ def test_an_estimate_is_measured_and_grows_with_the_work():
         "precision": "fp32",
         "held_out": 20,
     }
-    measured = training_speed.Speed(**speed.measure(order, 1))
+    measured = training_speed.Speed(**timing.measure(order, 1))
     assert measured.draw > 0 and "1 thread" in measured.where
     assert measured.seconds(Plan(epochs=10), 1000) < measured.seconds(Plan(epochs=100), 1000)
     assert measured.seconds(Plan(epochs=10), 1000) < measured.seconds(Plan(epochs=10), 10_000)

@@ -78,11 +78,10 @@ def read(judge: attribute_classifier.Judge, images: np.ndarray) -> Reading:
 
 def true_edit(split: Split, example: int, attributes: np.ndarray) -> np.ndarray | None:
     """The same example (C, H, W), drawn with these attributes (A,); None where the data cannot draw it."""
-    redrawn = getattr(split, "redrawn", None)
-    if redrawn is None:
+    if split.redrawn is None:
         return None
     wanted = torch.from_numpy(np.asarray(attributes, np.float32)[None])
-    return redrawn(torch.tensor([example]), wanted)[0].cpu().numpy()
+    return split.redrawn(torch.tensor([example]), wanted)[0].cpu().numpy()
 
 
 def usual_error(model: Model, split: Split, limit: int = 500, share: float = 0.99) -> float:

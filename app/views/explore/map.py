@@ -260,9 +260,11 @@ def offer_map(shown: Shown) -> None:
             run,
             f"""
 from aecore.explore.maps import latent_map
+from aecore.explore.projection import Projection
 
-found = latent_map(run.model(), run.data(), {len(view.ids)}, method="{shown.plane.method}", split="{shown.split}")
-print(found.points.shape, found.caption)
+projection = Projection("{shown.plane.method}", units={tuple(j - 1 for j in shown.plane.dimensions)})
+view = latent_map(run.model(), run.data().{shown.split}, projection, {len(view.ids)}, split_name="{shown.split}")
+print(view.points.shape, view.caption)
 """,
             "map.python",
         )
