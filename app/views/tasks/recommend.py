@@ -17,7 +17,6 @@ from aecore import CATALOG, DataError, tasks
 from aecore import data as datasets
 from aecore.data import DataSpec
 from aecore.data.ratings import Ratings
-from aecore.data.sets.movielens import MOVIELENS
 from aecore.models.entry import Entry
 from aecore.nn import quantize
 from aecore.tasks import over_seeds, recommend
@@ -204,7 +203,9 @@ def offer_download(name: str) -> None:
         st.stop()
     bar = st.progress(0.0)
     try:
-        MOVIELENS[name].load(True, lambda done, doing: bar.progress(done, escape_markdown(doing)))
+        datasets.load_ratings(
+            DataSpec(name=name), True, lambda done, doing: bar.progress(done, escape_markdown(doing))
+        )
     except DataError as error:
         st.error(escape_markdown(str(error)))
         st.stop()
@@ -620,7 +621,7 @@ def noise_figure(study: Study) -> go.Figure:
     """RMSE of the denoising model by its share of hidden ratings, of all users and of those with few ratings."""
     shares = sorted(study["noise"], key=float)
     scores = [study["noise"][share] for share in shares]
-    few = [np.nanmean(np.array(score["few"], float), 0)[0] for score in scores]
+    few = np.array([np.nanmean(np.array(score["few"], float), 0)[0] for score in scores])
     lines = {"all users": [np.mean(score["rmse"]) for score in scores]}
     lines[f"users with {group_names(study)[0]} ratings"] = few
     figure = empty_figure(360, "share of the ratings hidden in training", f"RMSE of {recommend.DENOISING}")
