@@ -370,15 +370,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     look: Literal["compare", "rounds", "table"] = Field(
-        "compare", description="trained examples, rounds of a training, or a table of yours"
+        default="compare", description="trained examples, rounds of a training, or a table of yours"
     )
-    seeds: int = Field(5, ge=1, le=10, description="of k-means; of whole trainings where rounds are watched")
-    model: str = Field(MODEL, description=f"whose rounds are watched: {' or '.join(ROUND_MODELS)}")
-    weight: float | None = Field(None, ge=0, le=1000, description="of the clusters' term; none: the catalog's")
-    path: str | None = Field(None, description="of a table, a CSV")
-    label: str = Field("", description="the column of a table that says each line's class, if any; only to compare by")
-    k: int = Field(0, ge=0, le=50, description="clusters of a table; 0: as many as it has classes, else 8")
-    code: int = Field(4, ge=1, le=64, description="units of the code, and components, for a table")
+    seeds: int = Field(default=5, ge=1, le=10, description="of k-means; of whole trainings where rounds are watched")
+    model: str = Field(default=MODEL, description=f"whose rounds are watched: {' or '.join(ROUND_MODELS)}")
+    weight: float | None = Field(default=None, ge=0, le=1000, description="of the clusters' term; none: the catalog's")
+    path: str | None = Field(default=None, description="of a table, a CSV")
+    label: str = Field(
+        default="", description="the column of a table that says each line's class, if any; only to compare by"
+    )
+    k: int = Field(default=0, ge=0, le=50, description="clusters of a table; 0: as many as it has classes, else 8")
+    code: int = Field(default=4, ge=1, le=64, description="units of the code, and components, for a table")
 
     _path = path_with("look", "table")
 

@@ -538,14 +538,14 @@ class Settings(BaseModel):
 
     look: Literal["compare", "one"] = "compare"
     model: str = DENOISING
-    hidden: float = Field(0.5, ge=0, le=0.95)
+    hidden: float = Field(default=0.5, ge=0, le=0.95)
     data: Literal["ratings", "ml-100k", "ml-1m"] = "ratings"
     path: str = ""
-    seeds: int = Field(3, ge=1, le=10)
-    asked: float = Field(0.1, ge=0.01, le=0.5)
-    epochs: int = Field(80, ge=1, le=1000)
-    k: int = Field(20, ge=1, le=100)
-    like: float = Field(4.0, ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
+    seeds: int = Field(default=3, ge=1, le=10)
+    asked: float = Field(default=0.1, ge=0.01, le=0.5)
+    epochs: int = Field(default=80, ge=1, le=1000)
+    k: int = Field(default=20, ge=1, le=100)
+    like: float = Field(default=4.0, ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
 
     _path = path_with("data", "ratings")
 
