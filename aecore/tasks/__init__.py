@@ -97,7 +97,7 @@ def file_of(task: str, settings: Mapping[str, Any], folder: Path = BUNDLED) -> P
     """Where the result of these settings is stored. If a file or folder that they name changes, so does the place."""
     values = checked(task, settings).model_dump()
     if values.get("path"):
-        from ..data.files.uploads import stamp
+        from ..data.files.pictures import stamp
 
         values["stamp"] = stamp(values["path"])
     digest = hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -21,10 +21,10 @@ from scipy.sparse import coo_matrix, csr_matrix
 from torch import nn
 
 from ..catalog import entry, seeded_build
+from ..data import load_ratings
 from ..data.base import DataSpec
 from ..data.files.ratings import HIGHEST, LOWEST
 from ..data.ratings import Ratings, RatingsData, Rows, dense
-from ..data.sets.rating_sets import get
 from ..errors import DataError, FieldError
 from ..models.base import Model
 from ..nn import quantize
@@ -559,7 +559,7 @@ class Settings(BaseModel):
 
 def ratings_of(settings: Settings) -> Ratings:
     """The ratings that the settings name."""
-    return get(DataSpec(name=settings.data, path=settings.path or None))
+    return load_ratings(DataSpec(name=settings.data, path=settings.path or None))
 
 
 def study(settings: Settings, progress: Progress) -> dict[str, Any]:

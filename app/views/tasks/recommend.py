@@ -14,9 +14,9 @@ import streamlit as st
 from scipy.sparse import csr_matrix
 
 from aecore import CATALOG, DataError, tasks
+from aecore import data as datasets
 from aecore.data import DataSpec
 from aecore.data.ratings import Ratings
-from aecore.data.sets import rating_sets
 from aecore.data.sets.movielens import MOVIELENS
 from aecore.models.entry import Entry
 from aecore.nn import quantize
@@ -184,7 +184,7 @@ def opened(spec: DataSpec) -> Ratings:
     """The ratings; what is wrong with the visitor's own is said in a sentence, and the page stops."""
     offer_download(spec.name)
     try:
-        return rating_sets.get(spec)
+        return datasets.load_ratings(spec)
     except DataError as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
         st.stop()
@@ -192,7 +192,7 @@ def opened(spec: DataSpec) -> Ratings:
 
 def offer_download(name: str) -> None:
     """If ratings are not on this computer, a button that downloads them; the page stops."""
-    info = rating_sets.info(name)
+    info = datasets.info(name)
     if info.here:
         return
     st.info(
@@ -499,11 +499,10 @@ def take_home(choice: Choice, spec: DataSpec, films: Films, prediction: Predicti
             choice.unit: prediction.predicted,
         },
         f"""
-from aecore.data import DataSpec
-from aecore.data.sets.rating_sets import get
+from aecore.data import DataSpec, load_ratings
 from aecore.tasks.recommend import AutoencoderOf, hold_out, rmse
 
-matrix = get(DataSpec(name={spec.name!r}, path={spec.path!r})).matrix
+matrix = load_ratings(DataSpec(name={spec.name!r}, path={spec.path!r})).matrix
 known, asked = hold_out(matrix, share=0.1, seed=0)
 method = AutoencoderOf({method.key!r}, plan={method.plan!r}, **{method.params!r}).fit(known)
 print(method.predict(known).shape{error})
