@@ -139,7 +139,7 @@ def own_table() -> dict[str, str]:
     with st.container(horizontal=True):
         label = st.text_input("Column that says what is normal (optional)", key="detect.label", **AGAIN)
         normal = st.text_input("What it says of normal lines", key="detect.normal", **AGAIN)
-    return {"path": path, "label": label.strip(), "normal": normal.strip()}
+    return {"path": path, "label": (label or "").strip(), "normal": (normal or "").strip()}
 
 
 def own_pictures() -> dict[str, Any]:

@@ -17,7 +17,6 @@ from aecore import CATALOG, DataError, tasks
 from aecore import data as datasets
 from aecore.data import DataSpec
 from aecore.data.ratings import Ratings
-from aecore.data.sets.movielens import MOVIELENS
 from aecore.models.entry import Entry
 from aecore.nn import quantize
 from aecore.tasks import over_seeds, recommend
@@ -182,7 +181,7 @@ def own_or_named(data: str) -> DataSpec:
 
 def opened(spec: DataSpec) -> Ratings:
     """The ratings; what is wrong with the visitor's own is said in a sentence, and the page stops."""
-    offer_download(spec.name)
+    offer_download(spec)
     try:
         return datasets.load_ratings(spec)
     except DataError as error:
@@ -190,9 +189,9 @@ def opened(spec: DataSpec) -> Ratings:
         st.stop()
 
 
-def offer_download(name: str) -> None:
+def offer_download(spec: DataSpec) -> None:
     """If ratings are not on this computer, a button that downloads them; the page stops."""
-    info = datasets.info(name)
+    info = datasets.info(spec.name)
     if info.here:
         return
     st.info(
@@ -203,8 +202,12 @@ def offer_download(name: str) -> None:
     if not st.button("Download", icon=":material/download:"):
         st.stop()
     bar = st.progress(0.0)
+
+    def tell(done: float, doing: str) -> None:
+        bar.progress(done, escape_markdown(doing))
+
     try:
-        MOVIELENS[name].load(True, lambda done, doing: bar.progress(done, escape_markdown(doing)))
+        datasets.load_ratings(spec, True, tell)
     except DataError as error:
         st.error(escape_markdown(str(error)))
         st.stop()
@@ -290,7 +293,7 @@ def first_ratings(films: Films) -> dict[int, float]:
 def users_ratings(films: Films) -> tuple[dict[int, float], int]:
     """The ratings {film: stars} of a user whom the visitor chooses by number, and that number."""
     ratings = films.ratings
-    user = layout.number("Number of the user", ratings.matrix.shape[0] - 1, "recommend.user", width=200)
+    user = layout.number("Number of the user", len(ratings.traits) - 1, "recommend.user", width=200)
     row = ratings.matrix[[user]]
     given = {int(i): float(stars) for i, stars in zip(row.indices, row.data, strict=True)}
     traits = [name for name, has in zip(ratings.trait_names, ratings.traits[user], strict=True) if has]
