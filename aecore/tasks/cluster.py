@@ -89,7 +89,8 @@ def fit(h: np.ndarray, k: int, seed: int = 0) -> Clusters:
     if not np.isfinite(h).all():
         raise DataError("The codes are no finite numbers: the training has diverged. Train again with a lower rate.")
     restarts = int(np.clip(START_VALUES // h.size, 1, RESTARTS))
-    model = KMeans(k, n_init=restarts, random_state=seed).fit(h)
+    model: Any = KMeans(k, n_init=restarts, random_state=seed)  # pyright: ignore[reportArgumentType]  # no stubs
+    model.fit(h)
     return around(h, model.labels_.astype(np.int64), model.cluster_centers_)
 
 

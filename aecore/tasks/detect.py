@@ -203,7 +203,7 @@ class Reconstruction:
         model = seeded_build(which, data.shape, which.check(self.params), self.seed)
         per_epoch = max(1, len(x) // min(self.batch, len(x)))
         epochs = min(10_000, math.ceil(self.steps / per_epoch))  # a plan has at most so many
-        plan = {"lr": 2e-3} | which.plan | {"epochs": epochs, "batch": self.batch}
+        plan = {"lr": 2e-3, **which.plan, "epochs": epochs, "batch": self.batch}
         for _ in Training(model, data, Plan(**plan, seed=self.seed, precision="fp32", held_out=100), "cpu"):
             pass
         self.model = model.eval().requires_grad_(False)
