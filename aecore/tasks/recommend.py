@@ -43,6 +43,8 @@ class Recipe(NamedTuple):
     plan: dict[str, Any]
 
 
+GENERATED: Literal["ratings"] = "ratings"
+"""The data set of generated ratings, in whose place a file of the user's own is read."""
 DENOISING, BY_ITEMS = "CFN", "I-AutoRec"
 """Names below: the model whose share of hidden ratings is varied, and the one whose activations are compared."""
 TRAITS = f"{DENOISING}, told traits"
@@ -371,7 +373,7 @@ class AutoencoderOf:
         rows = known if self.by == "users" else known.T.tocsr()
         split = Rows(rows, side)
         data = RatingsData(
-            DataSpec(name="ratings"),
+            DataSpec(name=GENERATED),
             "known ratings",
             (size_of(rows)[1],),
             split,
@@ -545,7 +547,7 @@ class Settings(BaseModel):
     look: Literal["compare", "one"] = "compare"
     model: str = DENOISING
     hidden: float = Field(default=0.5, ge=0, le=0.95)
-    data: Literal["ratings", "ml-100k", "ml-1m"] = "ratings"
+    data: Literal["ratings", "ml-100k", "ml-1m"] = GENERATED
     path: str = ""
     seeds: int = Field(default=3, ge=1, le=10)
     asked: float = Field(default=0.1, ge=0.01, le=0.5)
@@ -553,7 +555,7 @@ class Settings(BaseModel):
     k: int = Field(default=20, ge=1, le=100)
     like: float = Field(default=4.0, ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
 
-    _path = path_with("data", "ratings")
+    _path = path_with("data", GENERATED)
 
     @field_validator("model")
     @classmethod

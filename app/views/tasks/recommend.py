@@ -33,8 +33,6 @@ from app.widgets import data_picker
 OWN = "own"
 DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m", "your ratings": OWN}
 """What the page calls the ratings → the data set, or OWN for a file of the visitor's."""
-GENERATED = recommend.Settings().data
-"""The data set in whose place a visitor's own file is read."""
 FIRST = recommend.Settings().model
 """The model that the page opens with."""
 HIDDEN = recommend.Settings().hidden
@@ -176,7 +174,7 @@ def own_or_named(data: str) -> DataSpec:
     )
     if path is None:
         st.stop()
-    return DataSpec(name=GENERATED, path=path)
+    return DataSpec(name=recommend.GENERATED, path=path)
 
 
 def opened(spec: DataSpec) -> Ratings:
