@@ -22,8 +22,8 @@ from hypothesis.extra import numpy as hnp
 from PIL import Image
 
 from aecore import CATALOG
-from app.browser import atlas, pack, rasterise, unpack
-from app.browser.pack import DTYPES, LARGEST_SIDE, Memo, digest, fit_atlas
+from app.browser.pack import DTYPES, LARGEST_SIDE, Memo, atlas, digest, fit_atlas, pack, unpack
+from app.browser.pad import rasterise
 from app.figures import plots
 from tests.chromium import CHROMIUM, free_port, pixels
 
@@ -269,7 +269,13 @@ APP = """
 import sys
 sys.path.insert(0, ROOT)
 import numpy as np, streamlit as st
-from app.browser import Dots, Field, Pane, identity, latent_map, pad, planes, scrubber, film, swarm
+from app.browser.film import film
+from app.browser.identity import identity
+from app.browser.latent_map import latent_map
+from app.browser.pad import pad
+from app.browser.planes import Pane, planes
+from app.browser.scrubber import scrubber
+from app.browser.swarm import Dots, Field, swarm
 
 N, S = 300, 21
 page = st.query_params.get("page")

@@ -11,8 +11,9 @@ from aecore.data.sets import gaussians
 from aecore.measure import coverage, sharpness
 from aecore.runs import sweeps
 from app import cached, library
-from app.browser import Dots, Field, Pane, planes, swarm
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
+from app.browser.swarm import Dots, Field, swarm
 from app.cached import against_prior, error, example, square
 from app.figures import plots
 from app.figures.html import key_figures

@@ -8,7 +8,7 @@ import streamlit as st
 from aecore import Run, inference
 from aecore.measure import disentanglement
 from app import cached, library
-from app.browser import Pane, planes
+from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.plots import LINES, empty_figure, matrix, show_figure, strip_sheet
 from app.library import held_out

@@ -12,8 +12,8 @@ from aecore.explore import examples
 from aecore.explore.images import to_uint8
 from aecore.measure import pca
 from app import cached, library
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.cached import LOOKED_AT, error
 from app.figures import plots
 from app.figures.html import key_figures

@@ -10,8 +10,8 @@ from aecore.explore import posterior
 from aecore.explore.planes import plane
 from aecore.explore.vae_algorithm import LINES, algorithm_1
 from app import cached, library
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.cached import square
 from app.figures import plots
 from app.figures.html import key_figures

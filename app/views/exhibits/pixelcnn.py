@@ -14,8 +14,9 @@ from aecore.models.autoregressive import PixelCNN
 from aecore.nn.pixel_distributions import bits
 from aecore.runs.library import find
 from app import cached, library
-from app.browser import drawer, pad
 from app.browser.contact import contact
+from app.browser.drawer import drawer
+from app.browser.pad import pad
 from app.cached import example
 from app.figures import plots
 from app.figures.html import key_figures

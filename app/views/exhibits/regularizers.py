@@ -13,8 +13,8 @@ from aecore.explore.images import to_uint8
 from aecore.measure import jacobian
 from aecore.measure.latents import activity
 from app import cached, library
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.cached import LOOKED_AT, facts
 from app.figures import plots
 from app.figures.plots import LETTERS, LINES, contact_sheet, empty_figure, show_figure, signed

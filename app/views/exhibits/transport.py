@@ -12,7 +12,7 @@ from aecore import DataError, DataSpec
 from aecore.explore import examples, transport
 from aecore.measure.transport import jensen_shannon, plan, sorted_quantiles
 from app import library
-from app.browser import Dots, Field, swarm
+from app.browser.swarm import Dots, Field, swarm
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, show_figure

@@ -6,8 +6,8 @@ import numpy as np
 import streamlit as st
 
 from app import cached, pages
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.cached import against_prior, clouds, example, in_holes, projected, square
 from app.figures import plots
 from app.figures.html import mean_and_deviation

@@ -16,8 +16,8 @@ from aecore.data.files import pictures
 from aecore.explore.images import to_uint8
 from aecore.tasks import detect
 from app import cached, library
-from app.browser import threshold
 from app.browser.contact import contact
+from app.browser.threshold import threshold
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, rgb, show_figure

@@ -621,7 +621,7 @@ def noise_figure(study: Study) -> go.Figure:
     """RMSE of the denoising model by its share of hidden ratings, of all users and of those with few ratings."""
     shares = sorted(study["noise"], key=float)
     scores = [study["noise"][share] for share in shares]
-    few = [np.nanmean(np.array(score["few"], float), 0)[0] for score in scores]
+    few = np.array([np.nanmean(np.array(score["few"], float), 0)[0] for score in scores])
     lines = {"all users": [np.mean(score["rmse"]) for score in scores]}
     lines[f"users with {group_names(study)[0]} ratings"] = few
     figure = empty_figure(360, "share of the ratings hidden in training", f"RMSE of {recommend.DENOISING}")
