@@ -29,6 +29,7 @@ from .runs.files import remedy
 from .runs.folder import Run
 from .runs.library import create, find
 from .settings import parse
+from .tasks import TASKS
 from .training.loop import Training
 from .training.plan import Plan
 
@@ -200,15 +201,8 @@ def _print_rows(rows: Sequence[dict[str, str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-for _name, _words in {
-    "classify": "Few labels, many images: what a code that was learnt without labels is worth (chapter section 4.2); "
-    "data=table path=FILE.csv label=COLUMN for yours.",
-    "cluster": "Groups in codes, against k-means on pixels (section 4.3); look=table path=FILE.csv for yours.",
-    "detect": "Anomalies by reconstruction error, beside baselines (section 4.4); data=table path=FILE.csv for yours.",
-    "recommend": "Ratings and rankings by autoencoders, beside baselines (section 4.5); path=FOLDER_OR_CSV for yours.",
-    "reduce": "Codes beside PCA, LDA, Isomap, UMAP and t-SNE (section 4.6); data=table path=FILE.csv for yours.",
-}.items():
-    _task(_name, _words)
+for _name, _help in TASKS.items():
+    _task(_name, _help)
 
 
 @app.command()

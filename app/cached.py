@@ -16,6 +16,7 @@ from aecore.explore.planes import PrincipalPlane, plane, principal_plane, throug
 from aecore.explore.projection import SLOW, Method, Projection
 from aecore.measure import aggregate_posterior, reconstruction, statistics
 from aecore.measure.latents import Units
+from aecore.runs import maps as stored_maps
 from aecore.runs.library import find
 from app import library
 from app.library import has_gaussian_prior, label_of

@@ -52,13 +52,17 @@ def first_batch(data) -> Batch:
 
 
 def keywords(build: type) -> dict[str, object]:
-    """Keywords and defaults of a constructor; those of its bases where it passes **keywords on."""
+    """Keywords and defaults of a constructor; those of its bases where it passes **keywords on.
+
+    Keyword-only parameters are what a base offers to its subclasses alone.
+    """
     found: dict[str, object] = {}
     for base in build.__mro__:
         if "__init__" not in vars(base):
             continue
         own = inspect.signature(base.__init__).parameters.values()
-        found |= {p.name: p.default for p in own if p.default is not p.empty and p.name not in found}
+        chosen = [p for p in own if p.default is not p.empty and p.kind is not p.KEYWORD_ONLY]
+        found |= {p.name: p.default for p in chosen if p.name not in found}
         if not any(p.kind is p.VAR_KEYWORD for p in own):
             break
     return found

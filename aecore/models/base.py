@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -13,7 +13,8 @@ from torch.nn import functional as F
 
 from ..data.base import Batch, Data, Split
 from ..errors import FieldError
-from ..nn.distributions import Normal, Prior, StandardNormal
+from ..nn import networks
+from ..nn.distributions import Normal, Prior, StandardNormal, distance
 from ..nn.networks import Shape
 
 ABILITIES: dict[str, tuple[str, ...]] = {
@@ -212,6 +213,46 @@ class Autoencoder(Decoding):
         return self.encoder(x)
 
 
+class Mirrored(Autoencoder):
+    """An autoencoder with the usual networks: the decoder mirrors the encoder.
+
+    net: "dense" or "conv".  width: units of a hidden layer; convolutions start with width / 16 channels.
+
+    For subclasses only: outputs, how many numbers the encoder gives, by default the code's D; prior, by default
+    N(0, I); first, which makes a dense decoder's first layer (see `networks.decoder`).
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 16,
+        net: str = "dense",
+        width: int = 512,
+        *,
+        outputs: int | None = None,
+        prior: Prior | None = None,
+        first: Callable[[int, int], nn.Linear] = networks.of_codes,
+    ):
+        super().__init__(shape, code, prior)
+        self.encoder = networks.encoder(net, self.shape, code if outputs is None else outputs, width)
+        self.decoder = networks.decoder(net, code, self.shape, width, first)
+
+
+class PlainCode(Mirrored):
+    """An autoencoder with the usual networks whose code is a point, and whose images are compared pixel by pixel.
+
+    distance: Δ, "squared" or "bernoulli".  keywords: those of `Mirrored`.
+    """
+
+    def __init__(self, shape: Shape, code: int = 16, distance: str = "squared", **keywords: Any):
+        super().__init__(shape, code, **keywords)
+        self.distance = distance
+
+    def reconstruction_error(self, x: Tensor, h: Tensor) -> Tensor:
+        """Δ(x, B(h)) of x (B, *shape) and codes h (B, D): (B,)."""
+        return distance(self.distance, x, self.decoder(h))
+
+
 def freeze_encoder_from(model: Model, other: Model) -> None:
     """From now on a model has the encoder of another, and holds it: only what is behind the code is trained.
 
@@ -255,6 +296,13 @@ class Stochastic(Autoencoder):
 
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x).mu
+
+
+class GaussianCode(Mirrored, Stochastic):
+    """An autoencoder with the usual networks whose encoder gives a Gaussian q(z|x).  keywords: those of `Mirrored`."""
+
+    def __init__(self, shape: Shape, code: int = 16, **keywords: Any):
+        super().__init__(shape, code, outputs=2 * code, **keywords)
 
 
 class Clustering(Model):
@@ -322,6 +370,30 @@ class Conditioned(Model):
             return c
         unknown = torch.rand(len(c), 1, device=c.device) < self.condition_dropout_rate
         return torch.where(unknown, self.condition_vector(None, len(c)), c)
+
+
+class ConditionedGaussian(Conditioned, Stochastic):
+    """An autoencoder with a Gaussian code whose encoder and decoder are both given the condition."""
+
+    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+        """q(z|x, c), each (B, D), for a condition vector c (B, C), parts of which may be unknown."""
+        raise NotImplementedError
+
+    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """B(z, c), (B, *shape) in [0, 1], for a condition vector c (B, C)."""
+        raise NotImplementedError
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
+        """q(z|x, y), each (B, D).  y: labels (B,) or attributes (B, A), None where unknown."""
+        return self.posterior_given(x, self.condition_vector(y, len(x)))
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean of q(z|x, y), (B, D).  y: as in `posterior`."""
+        return self.posterior(x, y).mu
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """B(z, y), (B, *shape) in [0, 1].  y: labels (B,) or attributes (B, A), from 0 to 1 and beyond, or None."""
+        return self.decode_given(z, self.condition_vector(y, len(z)))
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -12,19 +12,19 @@ from torch.nn import functional as F
 
 from ..data.base import Batch, Split
 from ..nn import networks
-from ..nn.distributions import LOG_2PI, StandardNormal, noise, sum_dims
+from ..nn.distributions import LOG_2PI, noise, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Clustering, Decoding, Player, Stochastic
+from .base import Clustering, GaussianCode, Player
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
-from .gan import ADAM, ADV, CRITIC, GAMMA, PLAN, SLOPE, Critic, critic_loss, fooling_loss, slope_at
+from .gan import ADAM, ADV, CRITIC, GAMMA, PLAN, SLOPE, Critic, TwoPlayers, critic_loss, fooling_loss, slope_at
 
 DIGIT = 784  # values of a digit, at which the weight of the slope is given
 FITTED = 4000  # examples whose codes a mixture is fitted to
 LEAST = 0.1  # variance added to every direction of a fitted component: codes of few examples would make needles of it
 
 
-class VAEGAN(Stochastic):
+class VAEGAN(GaussianCode):
     """VAE/GAN: reconstruction is measured in the critic's features, and the critic judges what is decoded.
 
     encoder: min KL(q(z|x) ‖ N(0, I)) + c L_f;  decoder: min γ c L_f − log D(x̂) − log D(x̃);
@@ -55,9 +55,7 @@ class VAEGAN(Stochastic):
         net: str = "dense",
         width: int = 512,
     ):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, 2 * code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
+        super().__init__(shape, code, net=net, width=width, first=networks.linear)
         self.critic = Critic(self.shape, net, width)
         self.c, self.gamma, self.lam = c, gamma, lam
 
@@ -131,7 +129,7 @@ class FittedMixture(nn.Module):
         return self.log_joint(z).logsumexp(-1)
 
 
-class GMMGAN(Clustering, Decoding):
+class GMMGAN(Clustering, TwoPlayers):
     """A GAN whose critic is an encoder too; the codes of the data are modelled by a Gaussian mixture.
 
     critic and encoder, on one trunk: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖² + λ ½‖z − A(x̃)‖²;
@@ -147,7 +145,7 @@ class GMMGAN(Clustering, Decoding):
     Here it is fitted outside the game, with 0.1 added to all variances. The slope's penalty as in `GAN`.
     """
 
-    abilities = Decoding.abilities | {"encode", "assign"}
+    abilities = TwoPlayers.abilities | {"encode", "assign"}
 
     def __init__(
         self,
@@ -159,13 +157,10 @@ class GMMGAN(Clustering, Decoding):
         net: str = "dense",
         width: int = 512,
     ):
-        super().__init__(shape, code, FittedMixture(code, components))
-        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
-        self.critic = Critic(self.shape, net, width)
+        super().__init__(shape, code, net, width, prior=FittedMixture(code, components))
         self.encoder = nn.Sequential(
             nn.Linear(self.critic.head.in_features, width), nn.LeakyReLU(0.2), nn.Linear(width, code)
         )
-        self.noise = StandardNormal(code)
         self.lam, self.gamma = lam, gamma
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -174,9 +169,6 @@ class GMMGAN(Clustering, Decoding):
             "critic": Player((self.critic, self.encoder), own, betas=ADAM),
             "generator": Player((self.decoder,), {"adv": 1.0, "code": self.lam}, betas=ADAM),
         }
-
-    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
-        return (("critic",), ("generator",))
 
     def encode(self, x: Tensor) -> Tensor:
         """A(x), (B, D)."""
@@ -197,9 +189,7 @@ class GMMGAN(Clustering, Decoding):
         return self.prior.means
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        z = self.noise.sample(len(batch.x), next(self.parameters()))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and "generator" in players):
-            x_tilde = self.decode(z)
+        z, x_tilde = self.fakes(len(batch.x), players)
         fake, f = self.critic.judge(x_tilde)
         terms = {"code": 0.5 * sum_dims((z - self.encoder(f)) ** 2)}
         if "generator" in players:
