@@ -8,7 +8,7 @@ thumbnails, links), never its position on a screen.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ class DataSpec(BaseModel):
     path: str | None = Field(None, description="for 'images': a folder, a zip or an image file")
 
 
+@runtime_checkable
 class Split(Protocol):
     """Half of a data set. `labels` is a numpy array (N,) of ints, or None."""
 
