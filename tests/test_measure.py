@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import aecore
 from aecore import inference
 from aecore.data import load
-from aecore.data.base import Data, DataSpec, Images
+from aecore.data.base import Data, DataSpec, Images, Split
 from aecore.errors import DataError
 from aecore.measure import latents, likelihood, pca, reconstruction, report, statistics
 from aecore.models.base import Autoencoder
@@ -21,7 +21,7 @@ from aecore.nn.distributions import LOG_2PI, Normal, sum_dims
 torch.set_num_threads(1)
 
 
-class Vectors:
+class Vectors(Split):
     """A split of vectors."""
 
     def __init__(self, x: Tensor, labels: np.ndarray | None = None):
