@@ -6,6 +6,7 @@ import copy
 from collections.abc import Collection
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -16,7 +17,7 @@ from ..nn import networks
 from ..nn.distributions import Normal, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import ConditionedGaussian, Player
+from .base import ConditionedGaussian, Player, Terms
 from .entry import ATTRIBUTES, CLASSES, CODE, Entry, Param, Term
 from .gan import ADAM, CRITIC
 from .inference import WIDEST
@@ -48,7 +49,7 @@ class Modulated(nn.Module):
             nn.init.normal_(self.by.weight, std=0.02)
             nn.init.zeros_(self.by.bias)
 
-    def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"], c: Float[Tensor, "B G"] | None) -> Float[Tensor, "B C H W"]:
         x = self.norm(x)
         if self.by is None:
             return x
@@ -70,7 +71,7 @@ class MapEncoder(nn.Module):
         self.trunk = nn.Sequential(*layers, nn.Flatten())
         self.head = networks.linear(counts[-1] * height * breadth + given, 2 * code)
 
-    def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"], c: Float[Tensor, "B G"] | None) -> Float[Tensor, "B outputs"]:
         if self.maps is None:
             return self.head(self.trunk(x))
         maps = self.maps(c)[..., None, None].expand(-1, -1, *x.shape[2:])
@@ -97,7 +98,7 @@ class ModulatedDecoder(nn.Module):
         self.ups, self.norms = nn.ModuleList(ups), nn.ModuleList(norms)
         self.last = nn.Conv2d(outputs, shape[0], 3, padding=1)
 
-    def forward(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def forward(self, z: Float[Tensor, "B D"], c: Float[Tensor, "B G"] | None) -> Float[Tensor, "B C H W"]:
         h = self.norms[0](self.first(z if c is None else torch.cat([z, c], -1)), c).relu()
         for up, norm in zip(self.ups, self.norms[1:], strict=True):
             h = norm(up(h), c).relu()
@@ -131,7 +132,9 @@ class AttributeCritic(nn.Module):
         )
         self.projection = spectral_norm(nn.Linear(given, 2 * width, bias=False)) if given else None
 
-    def forward(self, x: Tensor, z: Tensor, c: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "B C H W"], z: Float[Tensor, "B D"], c: Float[Tensor, "B G"] | None
+    ) -> Float[Tensor, "B"]:
         seen = self.of_x(2 * x - 1)
         logits = self.joint(torch.cat([seen, self.of_z(z if c is None else torch.cat([z, c], -1))], -1)).squeeze(-1)
         return logits if self.projection is None else logits + (self.projection(c) * seen).sum(-1)
@@ -247,14 +250,14 @@ class AttributeALI(ConditionedGaussian):
                 for name, new in net.named_buffers():
                     means[name].copy_(new)
 
-    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+    def posterior_given(self, x: Float[Tensor, "B *shape"], c: Float[Tensor, "B C"] | None) -> Normal:
         mu, logvar = (self.encoder if self.training else self.encoder_mean)(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp(-WIDEST, WIDEST))
 
-    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def decode_given(self, z: Float[Tensor, "B D"], c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B *shape"]:
         return (self.decoder if self.training else self.decoder_mean)(z, c).float().sigmoid()
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x, n = batch.x, len(batch.x)
         y = self.given(batch)
         c = self.condition_dropout(self.condition_vector(y, n))
@@ -326,14 +329,14 @@ class ConditionalVAE(ConditionedGaussian):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "kl": self.beta})}
 
-    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+    def posterior_given(self, x: Float[Tensor, "B *shape"], c: Float[Tensor, "B C"] | None) -> Normal:
         mu, logvar = self.encoder(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp(-WIDEST, WIDEST))
 
-    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def decode_given(self, z: Float[Tensor, "B D"], c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B *shape"]:
         return self.decoder(z, c).float().sigmoid()
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         c = self.condition_dropout(self.condition_vector(self.given(batch), len(batch.x)))
         qz_x = self.posterior_given(batch.x, c)
         x_hat = self.decode_given(qz_x.rsample(), c)

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import torch
+from jaxtyping import Float, Int, Shaped
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -16,6 +17,9 @@ from ..errors import FieldError
 from ..nn import networks
 from ..nn.distributions import Normal, Prior, StandardNormal, distance
 from ..nn.networks import Shape
+
+Terms = Mapping[str, Float[Tensor, "..."]]
+"""The named terms of an objective: (B,), one number per example, or (), one for the whole minibatch."""
 
 ABILITIES: dict[str, tuple[str, ...]] = {
     "encode": ("encode", "code"),
@@ -105,7 +109,7 @@ class Model(nn.Module):
         """How many it says of one example: what bounds a batch that must fit into memory."""
         return math.prod(self.shape)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         """The named terms of the objective, from one forward pass: (B,) per example or () of the batch.
 
         players: who moves on this turn; terms that only others use may be left out. No term is
@@ -141,7 +145,7 @@ class Model(nn.Module):
         What is found is kept in buffers, so that a run that is resumed has it too.
         """
 
-    def condition(self, n: int, y: Tensor | None = None) -> tuple[Tensor, ...]:
+    def condition(self, n: int, y: Shaped[Tensor, "n ..."] | None = None) -> tuple[Shaped[Tensor, "n ..."], ...]:
         """What `decode` of n codes is given beside them: nothing, or labels (n,), by default the classes in turn.
 
         Of a model that attributes condition: attributes (n, A), by default those of training examples in turn.
@@ -184,13 +188,17 @@ class Decoding(Model):
         """Whether codes are drawn from N(0, I)."""
         return isinstance(self.prior, StandardNormal)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B *shape"]:
         """z (B, D) → mean of p(x|z), (B, *shape) in [0, 1]."""
         return self.decoder(z).float().sigmoid()
 
     def sample(
-        self, n: int, temperature: float = 1.0, generator: Generator | None = None, y: Tensor | None = None
-    ) -> Tensor:
+        self,
+        n: int,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+        y: Shaped[Tensor, "n ..."] | None = None,
+    ) -> Float[Tensor, "n *shape"]:
         """n decoded draws from the prior: (n, *shape) in [0, 1].
 
         y: labels (n,) for a model that is conditioned on them; by default the classes in turn.
@@ -208,7 +216,7 @@ class Autoencoder(Decoding):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0})}
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
         """x (B, *shape) → code (B, D); the posterior's mean where there is one."""
         return self.encoder(x)
 
@@ -248,7 +256,7 @@ class PlainCode(Mirrored):
         super().__init__(shape, code, **keywords)
         self.distance = distance
 
-    def reconstruction_error(self, x: Tensor, h: Tensor) -> Tensor:
+    def reconstruction_error(self, x: Float[Tensor, "B *shape"], h: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
         """Δ(x, B(h)) of x (B, *shape) and codes h (B, D): (B,)."""
         return distance(self.distance, x, self.decoder(h))
 
@@ -289,12 +297,12 @@ class Stochastic(Autoencoder):
 
     abilities = Autoencoder.abilities | {"sample", "posterior"}
 
-    def posterior(self, x: Tensor) -> Normal:
+    def posterior(self, x: Float[Tensor, "B *shape"]) -> Normal:
         """q(z|x) = N(μ(x), diag σ²(x)), each (B, D)."""
         mu, logvar = self.encoder(x).float().chunk(2, -1)
         return Normal(mu, logvar)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
         return self.posterior(x).mu
 
 
@@ -311,13 +319,13 @@ class Clustering(Model):
     centres: (K, D), one code for each cluster.
     """
 
-    centres: Tensor
+    centres: Float[Tensor, "K D"]
 
-    def responsibilities(self, x: Tensor) -> Tensor:
+    def responsibilities(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B K"]:
         """x (B, *shape) → (B, K), the share of each cluster in each example; rows sum to 1."""
         raise NotImplementedError
 
-    def assign(self, x: Tensor) -> Tensor:
+    def assign(self, x: Float[Tensor, "B *shape"]) -> Int[Tensor, "B"]:
         """x (B, *shape) → number of its likeliest cluster, (B,)."""
         return self.responsibilities(x).argmax(1)
 
@@ -341,11 +349,11 @@ class Conditioned(Model):
             some = split.batch(torch.arange(min(64, len(split)))).attributes
             self.seen_attributes.copy_(some[torch.arange(64, device=some.device) % len(some)])
 
-    def given(self, batch: Batch) -> Tensor | None:
+    def given(self, batch: Batch) -> Shaped[Tensor, "B ..."] | None:
         """What stands beside a minibatch: attributes (B, A), labels (B,), or None."""
         return batch.attributes if self.attributes else batch.y
 
-    def condition_vector(self, y: Tensor | None, n: int) -> Tensor | None:
+    def condition_vector(self, y: Shaped[Tensor, "n ..."] | None, n: int) -> Float[Tensor, "n C"] | None:
         """c (n, C), None without conditions.
 
         Of labels: y (n,) one-hot, or shares y (n, C); 1/C for every class where y is None. Of attributes: y (n, A),
@@ -364,7 +372,7 @@ class Conditioned(Model):
             return y.to(like.dtype)
         return F.one_hot(y, size).to(like.dtype)
 
-    def condition_dropout(self, c: Tensor | None) -> Tensor | None:
+    def condition_dropout(self, c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B C"] | None:
         """The conditions of a minibatch, (B, C), some of them made unknown while the model trains."""
         if c is None or not self.training:
             return c
@@ -375,27 +383,27 @@ class Conditioned(Model):
 class ConditionedGaussian(Conditioned, Stochastic):
     """An autoencoder with a Gaussian code whose encoder and decoder are both given the condition."""
 
-    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+    def posterior_given(self, x: Float[Tensor, "B *shape"], c: Float[Tensor, "B C"] | None) -> Normal:
         """q(z|x, c), each (B, D), for a condition vector c (B, C), parts of which may be unknown."""
         raise NotImplementedError
 
-    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def decode_given(self, z: Float[Tensor, "B D"], c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B *shape"]:
         """B(z, c), (B, *shape) in [0, 1], for a condition vector c (B, C)."""
         raise NotImplementedError
 
-    def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
+    def posterior(self, x: Float[Tensor, "B *shape"], y: Shaped[Tensor, "B ..."] | None = None) -> Normal:
         """q(z|x, y), each (B, D).  y: labels (B,) or attributes (B, A), None where unknown."""
         return self.posterior_given(x, self.condition_vector(y, len(x)))
 
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def encode(self, x: Float[Tensor, "B *shape"], y: Shaped[Tensor, "B ..."] | None = None) -> Float[Tensor, "B D"]:
         """The mean of q(z|x, y), (B, D).  y: as in `posterior`."""
         return self.posterior(x, y).mu
 
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+    def decode(self, z: Float[Tensor, "B D"], y: Shaped[Tensor, "B ..."] | None = None) -> Float[Tensor, "B *shape"]:
         """B(z, y), (B, *shape) in [0, 1].  y: labels (B,) or attributes (B, A), from 0 to 1 and beyond, or None."""
         return self.decode_given(z, self.condition_vector(y, len(z)))
 
 
-def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:
+def total(terms: Terms, weights: Mapping[str, float]) -> Float[Tensor, ""]:
     """Σ weight · mean over the batch of the term: the only place where terms are added up."""
     return torch.stack([weight * terms[name].mean() for name, weight in weights.items()]).sum()

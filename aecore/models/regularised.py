@@ -7,27 +7,28 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.base import Batch
 from ..nn import networks
 from ..nn.distributions import distance, noise, sum_dims
 from ..nn.networks import Shape
-from .base import Autoencoder, PlainCode, Player
+from .base import Autoencoder, PlainCode, Player, Terms
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 
 
-def gaussian_noise(x: Tensor, sigma: float) -> Tensor:
+def gaussian_noise(x: Float[Tensor, "*any"], sigma: float) -> Float[Tensor, "*any"]:
     """x̃ ~ N(x, σ² I) (Eq. 4)."""
     return x + sigma * noise(x)
 
 
-def erasures(x: Tensor, p: float) -> Tensor:
+def erasures(x: Float[Tensor, "*any"], p: float) -> Float[Tensor, "*any"]:
     """x̃ = β ⊙ x, β ~ Ber(p): p is the probability that a value is KEPT (Eq. 5)."""
     return x * torch.empty_like(x).bernoulli_(p)
 
 
-def kl_bernoulli(p: float, p_hat: Tensor) -> Tensor:
+def kl_bernoulli(p: float, p_hat: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
     """KL(Ber(p) ‖ Ber(p̂_j)) for every unit j, shape of p̂: nats."""
     p_hat = p_hat.clamp(1e-6, 1 - 1e-6)
     return p * (math.log(p) - p_hat.log()) + (1 - p) * (math.log(1 - p) - (1 - p_hat).log())
@@ -65,7 +66,7 @@ class SparseL1(Autoencoder):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "sparsity": self.lam})}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
         a = self.encoder(x)
         return {"recon": distance(self.distance, x, self.decoder(a)), "sparsity": sum_dims(a.abs())}
@@ -104,7 +105,7 @@ class SparseKL(PlainCode):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "sparsity": self.lam})}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         a = self.encoder(batch.x)
         p_hat = a.float().mean(0)  # (D,): a term of the whole batch
         return {"recon": self.reconstruction_error(batch.x, a), "sparsity": kl_bernoulli(self.p, p_hat).sum()}
@@ -135,11 +136,11 @@ class Denoising(PlainCode):
         super().__init__(shape, code, **keywords)
         self.noise, self.sigma, self.p = noise, sigma, p
 
-    def corrupt(self, x: Tensor) -> Tensor:
+    def corrupt(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
         """x̃ ~ C(x̃|x), shape of x; Gaussian noise may leave [0, 1]."""
         return gaussian_noise(x, self.sigma) if self.noise == "gaussian" else erasures(x, self.p)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         return {"recon": self.reconstruction_error(batch.x, self.encoder(self.corrupt(batch.x)))}
 
 
@@ -155,11 +156,11 @@ class Transposed(nn.Module):
         self.bias = nn.Parameter(torch.zeros(layer.in_features))
         self.shape = shape
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Float[Tensor, "B D"]) -> Float[Tensor, "B *shape"]:
         return nn.functional.linear(h, self.layer[0].weight.T, self.bias).view(-1, *self.shape)
 
 
-def sigmoid_jacobian(W: Tensor, h: Tensor) -> Tensor:
+def sigmoid_jacobian(W: Float[Tensor, "D V"], h: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
     """‖∂h/∂x‖²_F = Σ_j (h_j (1 − h_j))² ‖W_j‖² of h = sigmoid(W x + b): (B,), exact.
 
     W: (D, V), a row a unit.  h: (B, D).
@@ -170,7 +171,7 @@ def sigmoid_jacobian(W: Tensor, h: Tensor) -> Tensor:
     return (h * (1 - h)).square() @ W.float().square().sum(1)
 
 
-def estimated_jacobian(x: Tensor, h: Tensor, create_graph: bool) -> Tensor:
+def estimated_jacobian(x: Float[Tensor, "B *shape"], h: Float[Tensor, "B D"], create_graph: bool) -> Float[Tensor, "B"]:
     """‖vᵀ ∂h/∂x‖² for one v of random signs per example, whose expectation is ‖∂h/∂x‖²_F: (B,).
 
     E vvᵀ = I, hence E ‖vᵀJ‖² = tr JᵀJ; for a code of one number it is exact.
@@ -220,7 +221,7 @@ class Contractive(Autoencoder):
         lr = 10.0 if self.net == "sigmoid" else 1.0  # after 10 epochs on 4,000 digits the error is 3.1 in place of 12
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "jacobian": self.lam}, lr)}
 
-    def encode_with_jacobian(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def encode_with_jacobian(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "B D"], Float[Tensor, "B"]]:
         """h (B, D) and ‖J_A(x)‖²_F (B,), exact or estimated, from one forward pass."""
         if self.net == "sigmoid":
             h = self.encoder(x)
@@ -231,7 +232,7 @@ class Contractive(Autoencoder):
             h = self.encoder(x)
             return h, estimated_jacobian(x, h, create_graph=learning)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
         h, jacobian = self.encode_with_jacobian(x)
         return {"recon": distance(self.distance, x, self.decoder(h)), "jacobian": jacobian}

@@ -7,13 +7,14 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..data.base import Batch, Split
-from ..nn.distributions import Bernoulli, Gaussian, Normal, likelihood
+from ..nn.distributions import Bernoulli, Gaussian, Normal, StandardNormal, likelihood
 from ..nn.divergences import kl_standard, log_aggregate, mmd2
 from ..nn.networks import Shape
-from .base import GaussianCode, Player
+from .base import GaussianCode, Player, Terms
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
 
 
@@ -28,6 +29,7 @@ class Variational(GaussianCode):
     """
 
     abilities = GaussianCode.abilities | {"likelihood"}
+    prior: StandardNormal
 
     def __init__(
         self,
@@ -51,18 +53,18 @@ class Variational(GaussianCode):
         weights = {"recon": 1.0, **{name: warm * weight for name, weight in self.weights().items()}}
         return {"autoencoder": Player((self.encoder, self.decoder), weights)}
 
-    def p_x(self, z: Tensor) -> Bernoulli | Gaussian:
+    def p_x(self, z: Float[Tensor, "*draws B D"]) -> Bernoulli | Gaussian:
         """p(x|z) for z (…, B, D): logits (…, B, *shape)."""
         logits = self.decoder(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
         return likelihood(self.likelihood, logits, self.c)
 
-    def bound(self, x: Tensor) -> tuple[dict[str, Tensor], Normal, Tensor]:
+    def bound(self, x: Float[Tensor, "B *shape"]) -> tuple[Terms, Normal, Float[Tensor, "L B D"]]:
         """The terms of −L with q(z|x) and its draws z (L, B, D), for those who add further terms of them."""
         qz_x = self.posterior(x)
         z = qz_x.rsample(self.samples)
         return {"recon": -self.p_x(z).log_prob(x).mean(0), "kl": kl_standard(qz_x)}, qz_x, z
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         return self.bound(batch.x)[0]
 
 
@@ -126,7 +128,7 @@ class IWAE(Variational):
     def weights(self) -> dict[str, float]:
         return {"kl": 1.0, "gain": -1.0}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         qz_x = self.posterior(batch.x)
         z = qz_x.rsample(self.K)
         log_px_z = self.p_x(z).log_prob(batch.x)  # (K, B)
@@ -155,7 +157,7 @@ class InfoVAE(Variational):
     def weights(self) -> dict[str, float]:
         return {"kl": 1 - self.alpha, "mmd": self.alpha + self.lam - 1}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         terms, _, z = self.bound(batch.x)
         return {**terms, "mmd": mmd2(z[0], self.prior.sample(len(batch.x), z))}
 
@@ -183,7 +185,7 @@ class BetaTCVAE(Variational):
     def on_epoch_start(self, split: Split, progress: float) -> None:
         self.examples.fill_(len(split))
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         terms, qz_x, z = self.bound(batch.x)
         log_qz, log_qz_j = log_aggregate(qz_x, z[0], self.examples)
         mi, dw_kl = qz_x.log_prob(z[0]) - log_qz, log_qz_j - self.prior.log_prob(z[0])
