@@ -82,7 +82,7 @@ def possible(attributes: np.ndarray, names: Sequence[str]) -> np.ndarray:
     def has(name: str) -> np.ndarray:
         return a[..., names.index(name)] if name in names else nothing
 
-    fine = sum(has(name).astype(int) for name in HAIR) <= 1
+    fine = np.sum([has(name) for name in HAIR], axis=0) <= 1
     for one, others in EXCLUDES.items():
         for other in others:
             fine = fine & ~(has(one) & has(other))

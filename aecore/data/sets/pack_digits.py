@@ -1,8 +1,8 @@
-"""Choose and pack the bundled digits: `python -m aecore.data.sets.pack_digits --root ROOT`.
+"""Chooses and packs the bundled digits: `python -m aecore.data.sets.pack_digits --root ROOT`.
 
-ROOT holds MNIST in torchvision's layout (ROOT/MNIST/raw). The choice is seeded and balanced:
-1,000 images of each class from MNIST's training part, 200 of each from its test part, kept in MNIST's
-order together with their positions there. The same input always gives the same file, byte by byte.
+ROOT holds MNIST in torchvision's layout (ROOT/MNIST/raw). The choice is seeded and balanced: 1,000 images of each class
+from MNIST's training part, 200 of each from its test part, in MNIST's order and with their positions there. The same
+input always gives the same file, byte by byte.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ TRAIN_PER_CLASS, TEST_PER_CLASS, SEED = 1000, 200, 0
 
 
 def balanced(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
-    """Positions of `per_class` examples of every class, ascending."""
+    """Positions of `per_class` examples of every class of labels (N,), in ascending order."""
     rng = np.random.default_rng(seed)
     chosen = [rng.permutation(np.flatnonzero(labels == c))[:per_class] for c in np.unique(labels)]
     return np.sort(np.concatenate(chosen))
 
 
 def pack(root: Path, file: Path = FILE) -> None:
-    """Write `file` (numpy's compressed npz, uint8) from the MNIST under root."""
+    """Write `file` (numpy's compressed npz, uint8) from the MNIST in `root`. Raises DataError for damaged files."""
     (x, y), (x_test, y_test) = idx.read(root / "MNIST" / "raw", idx.MNIST)
     train, test = balanced(y, TRAIN_PER_CLASS, SEED), balanced(y_test, TEST_PER_CLASS, SEED + 1)
     np.savez_compressed(
