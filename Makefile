@@ -10,11 +10,13 @@ run: $(VENV)/.app
 
 test: $(VENV)/.dev
 	@./tests/browser-setup
-	$(BIN)/ruff check .
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.dev
-	$(BIN)/ruff check . && $(BIN)/ruff format --check .
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/lint-imports --no-cache
+	$(BIN)/pyright
 
 bench: $(VENV)/.dev
 	$(BIN)/python -m aecore bench

@@ -220,6 +220,20 @@ def test_png_and_gif_open_again():
     assert film.n_frames == 4
 
 
+# ---- scripts -----------------------------------------------------------------------------------------------
+
+
+def test_no_script_of_a_component_is_left_out_of_what_the_browser_gets():
+    from app.browser import mount
+
+    for script in mount.SHARED.parent.glob("*/*.js"):
+        if script.parent == mount.SHARED:
+            assert script.name in mount.SHARED_SCRIPTS
+            continue
+        listed = re.findall(r'"(\w+\.js)"', (script.parent / "__init__.py").read_text("utf-8"))
+        assert script.name in (listed or [f"{script.parent.name}.js"]), script
+
+
 # ---- whose state counts ------------------------------------------------------------------------------------
 
 
@@ -573,8 +587,11 @@ def test_nothing_is_wider_than_a_phone(address, page, name):
     open_page(page, address, name)
     for root in page.locator(".ae").all():
         wide, room = root.evaluate(
-            "r => [Math.max(r.scrollWidth, ...[...r.querySelectorAll('*')].map(n => "
-            "n.getBoundingClientRect().right - r.getBoundingClientRect().left)), window.innerWidth]"
+            """r => [
+                Math.max(r.scrollWidth, ...[...r.querySelectorAll('*')].map(
+                    n => n.getBoundingClientRect().right - r.getBoundingClientRect().left)),
+                window.innerWidth,
+            ]"""
         )
         assert wide <= room
 

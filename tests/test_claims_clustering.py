@@ -196,7 +196,10 @@ def test_clusters_begin_in_the_middle_of_an_epoch_if_that_is_where_the_pretraini
     model = aecore.build(key, data.shape, 0, code=3, width=16, clusters=4)
     found = []
     refresh = model.on_epoch_start
-    model.on_epoch_start = lambda split, progress: (refresh(split, progress), found.append((progress, bool(model.begun))))
+    model.on_epoch_start = lambda split, progress: (
+        refresh(split, progress),
+        found.append((progress, bool(model.begun))),
+    )
     rows = list(Training(model, data, Plan(epochs=1, batch=16, precision="fp32"), "cpu"))
     assert found == [(0.0, False), (0.5, True), (1.0, True)]
     term = {"centroid": "centre", "dcec": "cluster"}[key]

@@ -54,6 +54,8 @@ class LinearGaussian(Autoencoder):
     stretch: of the posterior's standard deviation away from the true one.
     """
 
+    abilities = Autoencoder.abilities | {"posterior", "likelihood"}
+
     def __init__(self, size: int = 6, code: int = 3, variance: float = 0.3, stretch: float = 1.0):
         super().__init__((size,), code)
         torch.manual_seed(0)
@@ -80,6 +82,8 @@ class LinearGaussian(Autoencoder):
 
 class Given(Autoencoder):
     """Its code is the input; posterior of given standard deviations per unit, constant means where `idle`."""
+
+    abilities = Autoencoder.abilities | {"posterior"}
 
     def __init__(self, idle: Tensor, std: Tensor):
         super().__init__((len(idle),), len(idle))

@@ -176,7 +176,9 @@ def test_simultaneous_players_see_the_same_weights():
     for reverse in (False, True):
         model = aecore.build("aae", (1, 8, 8), **WIDTH)
         names = list(model.players())
-        model.update_schedule = lambda progress, names=names, reverse=reverse: (tuple(names[::-1] if reverse else names),)
+        model.update_schedule = lambda progress, names=names, reverse=reverse: (
+            tuple(names[::-1] if reverse else names),
+        )
         trained(model, epochs=1)
         found.append(weights(model))
     # the encoder has two players: moves add up, and rounding may differ with their order

@@ -16,7 +16,7 @@ from ..nn import networks
 from ..nn.distributions import Normal, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Autoencoder, Player, Stochastic
+from .base import Autoencoder, Player, Recommends, Stochastic
 from .entry import Entry, Param, Term
 
 
@@ -46,7 +46,7 @@ class AutoRec(Autoencoder):
     paper sums, so that λ is the paper's divided by the number of examples. Adam in place of RProp.
     """
 
-    rows = "users"
+    recommends = Recommends()
 
     def __init__(self, shape: Shape, code: int = 200, lam: float = 0.01, f: str = "identity", g: str = "sigmoid"):
         super().__init__(shape, code)
@@ -57,10 +57,11 @@ class AutoRec(Autoencoder):
         self.register_buffer("range", torch.tensor([0.0, 1.0]))
 
     def check(self, data: Data) -> None:
-        if data.rows not in (None, self.rows):
-            named = name_by(data.spec.name, self.rows)
+        wanted = self.recommends.examples
+        if data.rows not in (None, wanted):
+            named = name_by(data.spec.name, wanted)
             raise FieldError(
-                "data", f"this model reads {self.rows}, the rows of {data.title} are {data.rows}: take {named}"
+                "data", f"this model reads {wanted}, the rows of {data.title} are {data.rows}: take {named}"
             )
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
@@ -97,7 +98,7 @@ class ItemAutoRec(AutoRec):
     Source: Sedhain et al. (2015), doi:10.1145/2740908.2742726. Departures: as AutoRec.
     """
 
-    rows = "items"
+    recommends = Recommends(examples="items")
 
 
 class CFN(Autoencoder):
@@ -114,6 +115,8 @@ class CFN(Autoencoder):
     Departures: one hidden layer; columns are centred by their mean, where the paper removes the mean of the rows and
     scales to [−1, 1]; Adam in place of gradient descent; the mean over examples.
     """
+
+    recommends = Recommends(side=True, hides="noise")
 
     def __init__(
         self,
@@ -202,6 +205,8 @@ class CDAE(Autoencoder):
     size is right on average; the mean over users; Adam in place of AdaGrad.
     """
 
+    recommends = Recommends(predicts="ranking", unit="chance of a like")
+
     def __init__(
         self,
         shape: Shape,
@@ -269,6 +274,8 @@ class MultVAE(Stochastic):
 
     Source: Liang et al. (2018), arXiv:1802.05814. Departures: none in the objective; sizes of layers for small data.
     """
+
+    recommends = Recommends(predicts="ranking", unit="share of the next like")
 
     def __init__(
         self,
@@ -429,7 +436,6 @@ ENTRIES = (
             "like": LIKE,
         },
         kinds=("ratings",),
-        abilities=frozenset({"encode", "decode", "posterior", "sample"}),
         departures="sizes of layers for small data",
         plan={"epochs": 100, "batch": 64, "lr": 2e-3},
     ),

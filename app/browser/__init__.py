@@ -1,7 +1,8 @@
-"""Components that live in the browser: drawn on canvas, answered without the server.
+"""Components that run in the browser: drawn on a canvas, they answer the user without the server.
 
-Each folder is one idea: a Python function with its JavaScript and CSS beside it. A component gets its pictures once, as
-one packed value (see `pack`), draws from them while the hand moves, and tells Python only when the hand lets go.
+Each folder holds one component: a Python function with its JavaScript and CSS beside it. A component receives its
+images once, as one packed value (see `pack`), draws from them while the user drags, and reports to Python when the user
+lets go.
 """
 
 from app.browser.copy_link import copy_link

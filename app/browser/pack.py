@@ -1,7 +1,7 @@
-"""Arrays and pictures as one bytes value, and many small pictures as one atlas.
+"""Pack arrays and images into one bytes value, and many small images into one atlas.
 
-Streamlit hands a component either JSON or one top-level bytes value; bytes inside a dict would arrive as a string. So
-everything a component needs travels as a header and raw sections in one value, which crosses the wire once.
+Streamlit passes a component either JSON or a single bytes value; bytes inside a dict would arrive as a string. So
+everything that a component needs is sent as one value: a header and the raw sections after it.
 
 Layout::
 
@@ -26,10 +26,10 @@ from PIL import Image
 
 ALIGNMENT = 8
 LARGEST_SIDE = 8192
-"""Pixels a side: above this, some browsers refuse to draw a picture at all."""
+"""Pixels per side of an image; some browsers do not draw larger ones."""
 
 DTYPES = ("uint8", "int32", "uint32", "float32", "float64")
-"""What JavaScript has a typed array for; other number types are refused rather than changed silently."""
+"""The types for which JavaScript has typed arrays. Others are refused, so that no number is converted silently."""
 
 
 def _aligned(n: int) -> int:
@@ -37,13 +37,13 @@ def _aligned(n: int) -> int:
 
 
 def pack(meta: dict[str, Any], **sections: np.ndarray | bytes) -> bytes:
-    """One bytes value holding `meta` (JSON) and the named `sections`, in order.
+    """Pack `meta` and the named `sections` into one bytes value, in this order.
 
     Arguments:
-        meta: anything JSON can hold; small things (names, sizes, state).
-        sections: numpy arrays of a type in `DTYPES`, any shape (0 elements allowed), or bytes (dtype "bytes").
+        meta: names, sizes, state and other small things that JSON can hold.
+        sections: numpy arrays of a type in `DTYPES` and of any shape, also empty ones, or bytes (dtype "bytes").
 
-    Returns: the packed value; `unpack` here, or `unpack` in shared/common.js, reads it.
+    Returns: the packed value, which is read by `unpack` here or by `unpack` in shared/component.js.
 
     Raises TypeError for an array of another type, ValueError for NaN or infinity in `meta`.
 
@@ -71,7 +71,7 @@ def pack(meta: dict[str, Any], **sections: np.ndarray | bytes) -> bytes:
 
 
 def unpack(value: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray | bytes]]:
-    """The inverse of `pack`: (meta, {name: array or bytes}). For tests and for reading in Python."""
+    """The inverse of `pack`: (meta, {name: array or bytes})."""
     length = int.from_bytes(value[:4], "little")
     header = json.loads(value[4 : 4 + length])
     start, parts = _aligned(4 + length), {}
@@ -85,8 +85,13 @@ def unpack(value: bytes) -> tuple[dict[str, Any], dict[str, np.ndarray | bytes]]
     return header["meta"], parts
 
 
-def pictures(images: np.ndarray, name: str = "images") -> np.ndarray:
-    """`images` as a contiguous uint8 array (N, H, W) or (N, H, W, 3); TypeError or ValueError says what is wrong."""
+def as_images(images: np.ndarray, name: str = "images") -> np.ndarray:
+    """Check that `images` are uint8 of shape (N, H, W), (N, H, W, 1) or (N, H, W, 3).
+
+    Returns: a contiguous array (N, H, W) or (N, H, W, 3).
+
+    Raises TypeError for another type and ValueError for another shape; `name` names the argument in the message.
+    """
     images = np.ascontiguousarray(images)
     if images.dtype != np.uint8:
         raise TypeError(f"{name} must be uint8 (0 black, 255 white), not {images.dtype.name}")
@@ -98,21 +103,21 @@ def pictures(images: np.ndarray, name: str = "images") -> np.ndarray:
 
 
 def atlas(images: np.ndarray, columns: int | None = None) -> tuple[bytes, dict[str, int]]:
-    """Many small pictures as one PNG: tile k is image k, filled row by row.
+    """Put many small images into one PNG file. Tile k is image k, and the tiles fill it row by row.
 
     Arguments:
         images: uint8 (N, H, W) or (N, H, W, 3).
-        columns: tiles in a row; by default close to a square, so that no side passes `LARGEST_SIDE`.
+        columns: tiles in a row; by default about as many as make the atlas square, within `LARGEST_SIDE`.
 
     Returns: the PNG file, and {"n", "columns", "rows", "height", "width", "channels"}; tile k has its top left corner
     at ((k % columns) * width, (k // columns) * height).
 
-    Raises ValueError when the pictures cannot fit (`fit_atlas` shrinks them until they do).
+    Raises ValueError if the images do not fit; `fit_atlas` shrinks them so that they do.
 
-    PNG at the lowest compression: 5,000 MNIST digits take 0.15 s and 0.96 MB; the fastest lossless WebP is more than
-    twice as slow and no smaller, a slower one saves a fifth.
+    The PNG has the lowest compression: 5,000 MNIST digits take 0.15 s and 0.96 MB. The fastest lossless WebP takes more
+    than twice as long and is no smaller; a slower one is smaller by a fifth.
     """
-    images = pictures(images)
+    images = as_images(images)
     meta = atlas_layout(images.shape, columns)
     n, h, w = images.shape[:3]
     channels, rows, columns = images.shape[3:], meta["rows"], meta["columns"]
@@ -123,24 +128,24 @@ def atlas(images: np.ndarray, columns: int | None = None) -> tuple[bytes, dict[s
 
 
 def atlas_layout(shape: tuple[int, ...], columns: int | None = None) -> dict[str, int]:
-    """Where the tiles of an atlas of pictures (N, H, W[, 3]) lie; see `atlas`."""
+    """The layout of an atlas of images of shape (N, H, W[, 3]), as `atlas` returns it."""
     n, h, w = shape[:3]
     if n == 0 or h == 0 or w == 0:
-        raise ValueError("an atlas needs at least one picture of at least one pixel")
-    most = LARGEST_SIDE // w
-    columns = int(min(most, n, max(1, round((n * h / w) ** 0.5)))) if columns is None else int(columns)
+        raise ValueError("an atlas needs at least one image of at least one pixel")
+    most_columns = LARGEST_SIDE // w
+    columns = int(min(most_columns, n, max(1, round((n * h / w) ** 0.5)))) if columns is None else int(columns)
     rows = -(-n // columns) if columns > 0 else 0
-    if not 1 <= columns <= most or rows * h > LARGEST_SIDE:
+    if not 1 <= columns <= most_columns or rows * h > LARGEST_SIDE:
         raise ValueError(
-            f"{n} pictures of {w} x {h} pixels do not fit {LARGEST_SIDE} x {LARGEST_SIDE}; use fewer or smaller ones"
+            f"{n} images of {w} x {h} pixels do not fit {LARGEST_SIDE} x {LARGEST_SIDE}; use fewer or smaller ones"
         )
     channels = shape[3] if len(shape) > 3 else 1
     return {"n": n, "columns": columns, "rows": rows, "height": h, "width": w, "channels": channels}
 
 
 def fit_atlas(images: np.ndarray, largest_tile: int = 128, budget: int = 24_000_000) -> np.ndarray:
-    """`images`, shrunk by averaging if a tile is larger than `largest_tile` or all of them pass `budget` bytes."""
-    images = pictures(images)
+    """Shrink `images` by averaging if a side exceeds `largest_tile` pixels or all together exceed `budget` bytes."""
+    images = as_images(images)
     n, h, w = images.shape[:3]
     scale = min(1.0, largest_tile / max(h, w), (budget / max(images.size, 1)) ** 0.5)
     scale = min(scale, (LARGEST_SIDE**2 * 0.9 / max(n * h * w, 1)) ** 0.5)
@@ -151,14 +156,14 @@ def fit_atlas(images: np.ndarray, largest_tile: int = 128, budget: int = 24_000_
 
 
 def png(image: np.ndarray, compress_level: int = 1) -> bytes:
-    """A uint8 picture (H, W) or (H, W, 3) as a PNG file."""
+    """A uint8 image (H, W) or (H, W, 3) as a PNG file."""
     out = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(out, "PNG", compress_level=compress_level)
     return out.getvalue()
 
 
 def digest(*values: Any) -> str:
-    """A short name for what `values` contain (arrays by type, shape and every byte; other things by repr)."""
+    """A hash of the contents of `values`: of arrays their type, shape and bytes, of other objects their repr."""
     total = hashlib.blake2b(digest_size=12)
     for value in values:
         if isinstance(value, np.ndarray):
@@ -175,9 +180,10 @@ def digest(*values: Any) -> str:
 
 
 class Memo:
-    """Remembers the latest results by name, so that a rerun does not encode the same pictures again.
+    """A cache of bytes by name, which drops the least recently used ones beyond `limit` bytes.
 
-    Shared by all visitors: the stored values are immutable bytes, named by their content.
+    It keeps reruns from encoding the same images again. All visitors share it, which is safe because a name is derived
+    from the content and bytes cannot be changed.
     """
 
     def __init__(self, limit: int = 96 * 2**20):
@@ -185,7 +191,7 @@ class Memo:
         self.store: OrderedDict[str, bytes] = OrderedDict()
 
     def get(self, name: str, make: Callable[[], bytes]) -> bytes:
-        """The value called `name`, made now if it is not held; the oldest go when `limit` bytes are passed."""
+        """The value called `name`; `make()` provides it if it is not in the cache."""
         with self.lock:
             if name in self.store:
                 self.store.move_to_end(name)
@@ -203,14 +209,7 @@ class Memo:
 memo = Memo()
 
 
-def kept_atlas(images: np.ndarray) -> tuple[bytes, dict[str, int]]:
-    """`atlas`, whose PNG is remembered: what lies over the same pictures may change many times."""
-    layout: dict[str, int] = {}
-
-    def make() -> bytes:
-        sheet, found = atlas(images)
-        layout.update(found)
-        return sheet
-
-    sheet = memo.get(f"atlas:{digest(images)}", make)
-    return sheet, layout or atlas_layout(images.shape)
+def cached_atlas(images: np.ndarray) -> tuple[bytes, dict[str, int]]:
+    """`atlas` with a cache, for components whose other contents change while the images stay the same."""
+    file = memo.get(f"atlas:{digest(images)}", lambda: atlas(images)[0])
+    return file, atlas_layout(as_images(images).shape)

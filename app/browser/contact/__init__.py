@@ -1,4 +1,4 @@
-"""A contact sheet: each example a column of pictures, one under the other, with a line of text below."""
+"""A contact sheet: each example is a column of images with a line of text below."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.browser.mount import nothing, register
-from app.browser.pack import atlas, digest, fit_atlas, memo, pack, pictures
+from app.browser.mount import no_callback, register
+from app.browser.pack import as_images, atlas, digest, fit_atlas, memo, pack
 
 _mount = register("contact", Path(__file__).parent)
 
@@ -25,35 +25,35 @@ def contact(
     alt: str = "",
     on_change: Callable[[], None] | None = None,
 ) -> int | None:
-    """Originals, reconstructions, differences …: row after row, wrapping to bands where the page is narrow.
+    """Rows of images: originals, reconstructions, differences and the like. On a narrow page the rows wrap into bands.
 
     Arguments:
-        rows: (name, pictures uint8 (N, H, W) or (N, H, W, 3)), N and size the same in all; grey
-            and colour may be mixed.
-        captions: (N,) a line under each example.
-        ids: (N,) int, what is reported for an example; by default its position.
-        chosen: the id that is marked.
-        tile: the smallest side of a picture in CSS pixels; it grows to fill the width, up to twice that.
-        pick: what a click does, in words ("Show how it passes through"); "" where a click does nothing.
-        alt: what the sheet shows.
+        rows: each (name, images), the images uint8 (N, H, W) or (N, H, W, 3), with the same N and size in all rows;
+            grey and colour may be mixed.
+        captions: (N,) a line of text under each example, or none.
+        ids: (N,) int, the number that is reported for an example; by default its position.
+        chosen: the id of the example that is marked.
+        tile: smallest side of an image in CSS pixels; images grow up to twice this to fill the width.
+        pick: what a click does, in words ("Show how it passes through"); "" if a click does nothing.
+        alt: what the sheet shows, for screen readers.
         on_change: called before the rerun that follows a click; the id is `st.session_state[key]["pick"]`.
 
-    Returns: the id clicked, once, in the run that the click started; else None.
+    Returns: the id that was clicked, in the run that the click started; None in all other runs.
+
+    Raises ValueError if there is no example, or an image, an id or a caption is missing.
     """
-    grey = all(np.ndim(images) == 3 for _, images in rows)
-    every = [
-        pictures(images if grey or np.ndim(images) == 4 else np.repeat(images[..., None], 3, -1)) for _, images in rows
+    in_colour = any(np.ndim(images) == 4 for _, images in rows)
+    images_of_rows = [
+        as_images(np.repeat(images[..., None], 3, -1) if in_colour and np.ndim(images) == 3 else images)
+        for _, images in rows
     ]
-    n = len(every[0])
+    shape = images_of_rows[0].shape
+    n = shape[0]
     ids = list(range(n)) if ids is None else [int(i) for i in ids]
-    if (
-        n == 0
-        or any(images.shape != every[0].shape for images in every)
-        or len(ids) != n
-        or len(captions) not in (0, n)
-    ):
+    complete = all(images.shape == shape for images in images_of_rows) and len(ids) == n and len(captions) in (0, n)
+    if n == 0 or not complete:
         raise ValueError(
-            "a contact sheet needs at least one example, and for each a picture in every row, an id, a caption"
+            "a contact sheet needs at least one example, and for each an image in every row, an id, a caption"
         )
     settings = {
         "rows": [str(name) for name, _ in rows],
@@ -64,11 +64,12 @@ def contact(
         "pick": pick,
         "alt": alt or "Contact sheet",
     }
-    tiles = np.concatenate(every)
+    tiles = np.concatenate(images_of_rows)
     name = digest(tiles, settings)
 
     def build() -> bytes:
-        sheet, meta = atlas(fit_atlas(tiles))
-        return pack(dict(settings, digest=name, atlas=meta), atlas=sheet)
+        file, layout = atlas(fit_atlas(tiles))
+        return pack(dict(settings, digest=name, atlas=layout), atlas=file)
 
-    return _mount(key=key, data=memo.get(f"contact:{name}", build), on_pick_change=on_change or nothing).get("pick")
+    result = _mount(key=key, data=memo.get(f"contact:{name}", build), on_pick_change=on_change or no_callback)
+    return result.get("pick")

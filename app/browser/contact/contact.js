@@ -1,7 +1,8 @@
-// The contact sheet. Each example is a column; as many columns as fit make a band, and the names of the rows start each band.
+// The contact sheet. Each example is a column. As many columns as fit make a band; each band begins with the rows' names.
 
-function makeContact() {
-  let meta = null, bitmap = null, digest = null, send = () => {}, laid = "";
+function makeContact(report) {
+  let meta = null, bitmap = null, digest = null;
+  let arrangement = ""; // what the sheet was laid out for
   const root = el("div", { class: "ae contact", role: "group" });
   const GAP = 7;
 
@@ -10,29 +11,29 @@ function makeContact() {
     const n = meta.ids.length, width = root.clientWidth, named = meta.rows.some((name) => name);
     const label = named ? clamp(width * 0.13, 104, 150) : 0, room = width - label - (named ? GAP : 0);
     const fits = clamp(Math.floor((room + GAP) / (meta.tile + GAP)), 1, n);
-    const bands = Math.ceil(n / fits), per = Math.ceil(n / bands);
-    const side = Math.min(2 * meta.tile, (room - (per - 1) * GAP) / per);
-    const wanted = `${digest} ${per} ${Math.round(side)}`;
-    if (wanted === laid && !force) return;
-    laid = wanted;
+    const bands = Math.ceil(n / fits), perBand = Math.ceil(n / bands);
+    const side = Math.min(2 * meta.tile, (room - (perBand - 1) * GAP) / perBand);
+    const wanted = `${digest} ${perBand} ${Math.round(side)}`;
+    if (wanted === arrangement && !force) return;
+    arrangement = wanted;
     root.setAttribute("aria-label", meta.alt);
     root.replaceChildren();
     root.classList.toggle("narrow", width < 620);
-    for (let start = 0; start < n; start += per) {
+    for (let start = 0; start < n; start += perBand) {
       const band = el("div", { class: "band" });
-      band.style.gridTemplateColumns = `${named ? `${label}px ` : ""}repeat(${per}, ${side}px)`;
+      band.style.gridTemplateColumns = `${named ? `${label}px ` : ""}repeat(${perBand}, ${side}px)`;
       band.style.columnGap = `${GAP}px`;
-      const here = [...Array(Math.min(per, n - start)).keys()].map((i) => start + i);
+      const examples = [...Array(Math.min(perBand, n - start)).keys()].map((i) => start + i);
       meta.rows.forEach((name, row) => {
         if (named) {
-          const rowname = el("div", { class: "rowname" }, name);
-          rowname.style.gridColumn = 1; // also where the last band leaves cells of the row before it empty
-          band.append(rowname);
+          const rowName = el("div", { class: "rowname" }, name);
+          rowName.style.gridColumn = 1; // starts a new line even where the last band is not full
+          band.append(rowName);
         }
-        here.forEach((k, i) => band.append(cell(name, row, k, i + (named ? 2 : 1))));
+        examples.forEach((k, i) => band.append(cell(name, row, k, i + (named ? 2 : 1))));
       });
       if (meta.captions.length) {
-        here.forEach((k, i) => band.append(caption(k, i + (named ? 2 : 1))));
+        examples.forEach((k, i) => band.append(caption(k, i + (named ? 2 : 1))));
       }
       root.append(band);
     }
@@ -55,10 +56,10 @@ function makeContact() {
   }
 
   function caption(k, column) {
-    const chosen = meta.ids[k] === meta.chosen, at = { class: chosen ? "text number chosen" : "text number" };
+    const chosen = meta.ids[k] === meta.chosen, attributes = { class: chosen ? "text number chosen" : "text number" };
     const node = meta.pick
-      ? el("button", { ...at, type: "button", title: meta.pick, "aria-pressed": String(chosen), onclick: () => choose(k) }, meta.captions[k])
-      : el("div", at, meta.captions[k]);
+      ? el("button", { ...attributes, type: "button", title: meta.pick, "aria-pressed": String(chosen), onclick: () => choose(k) }, meta.captions[k])
+      : el("div", attributes, meta.captions[k]);
     node.style.gridColumn = column;
     return node;
   }
@@ -66,7 +67,7 @@ function makeContact() {
   function choose(k) {
     meta.chosen = meta.ids[k];
     layOut(true);
-    send(meta.ids[k]);
+    report(meta.ids[k]);
   }
 
   async function feed(bytes) {
@@ -85,14 +86,8 @@ function makeContact() {
   return {
     root,
     feed,
-    hear(to) { send = to; },
     destroy() { watcher.disconnect(); bitmap?.close(); },
   };
 }
 
-export default function ({ data, parentElement, setTriggerValue }) {
-  return mount(parentElement, makeContact, (sheet) => {
-    sheet.hear((id) => setTriggerValue("pick", id));
-    if (data) sheet.feed(data);
-  });
-}
+export default component(makeContact, "pick", "setTriggerValue");

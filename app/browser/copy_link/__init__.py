@@ -10,6 +10,8 @@ _mount = register("copy_link", Path(__file__).parent)
 
 
 def copy_link(key: str = "copy_link", label: str = "Copy link") -> None:
-    """Copies the address of this page as it stands, and says so. Where the browser forbids it, the address is shown
-    selected, ready to be copied by hand."""
+    """Show a button that copies the address of the page as it is at the click.
+
+    Where the browser forbids copying, the address is shown and selected, to be copied by hand.
+    """
     _mount(key=key, data={"label": label}, width="content")

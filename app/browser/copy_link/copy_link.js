@@ -1,29 +1,27 @@
 // Copies the page's address as it stands at the click.
 
 function makeCopy() {
-  const said = el("span", { role: "status", class: "quiet" });
-  const input = el("input", { readonly: true, "aria-label": "Address of this page", hidden: true });
+  const message = el("span", { role: "status", class: "quiet" });
+  const address = el("input", { readonly: true, "aria-label": "Address of this page", hidden: true });
   const button = el("button", { type: "button" });
-  const root = el("div", { class: "ae copy" }, button, said, input);
-  let timer = null;
+  const root = el("div", { class: "ae copy" }, button, message, address);
+  const clearMessage = settled(() => { message.textContent = ""; }, 2500);
   button.addEventListener("click", async () => {
-    input.value = window.location.href;
+    clearMessage.cancel();
+    address.value = window.location.href;
     try {
-      await navigator.clipboard.writeText(input.value);
-      input.hidden = true;
-      said.textContent = "Copied";
+      await navigator.clipboard.writeText(address.value);
+      address.hidden = true;
+      message.textContent = "Copied";
+      clearMessage();
     } catch {
-      input.hidden = false;
-      input.focus();
-      input.select();
-      said.textContent = "Press Ctrl+C to copy";
+      address.hidden = false;
+      address.focus();
+      address.select();
+      message.textContent = "Press Ctrl+C to copy";
     }
-    clearTimeout(timer);
-    if (input.hidden) timer = setTimeout(() => { said.textContent = ""; }, 2500);
   });
-  return { root, feed(data) { button.textContent = data.label; }, destroy() { clearTimeout(timer); } };
+  return { root, feed({ label }) { button.textContent = label; }, destroy: clearMessage.cancel };
 }
 
-export default function ({ data, parentElement }) {
-  return mount(parentElement, makeCopy, (copy) => copy.feed(data ?? { label: "Copy link" }));
-}
+export default component(makeCopy);

@@ -1,19 +1,27 @@
-// A film: frames are decoded once each and kept by the name of their content, so a growing film decodes only what is new.
+// A film. Each frame is decoded once and kept under the digest of its content, so a growing film decodes only new frames.
 
-function makeFilm() {
-  let meta = null, digest = null, send = () => {}, frames = [], known = new Map();
-  let index = 0, playing = false, following = false, timer = null, held = false;
+function makeFilm(report) {
+  let meta = null, digest = null;
+  let frames = [], bitmaps = new Map(); // the bitmaps in order, and by the digests of their contents
+  let index = 0; // the frame shown
+  let following = false; // whether the newest frame is to be shown when one arrives
+  let held = false; // whether the pointer is down
+  const clock = metronome(() => 1000 / meta.fps, () => {
+    if (index + 1 < frames.length) show(index + 1);
+    else if (meta.follow) stop();
+    else show(0);
+  });
 
   const canvas = el("canvas", { role: "img" }), ctx = canvas.getContext("2d");
   const stage = el("div", { class: "stage" }, canvas);
-  const play = el("button", { type: "button", onclick: () => (playing ? stop() : start()) }, "Play");
+  const play = el("button", { type: "button", onclick: () => (clock.on() ? stop() : start()) }, "Play");
   const done = el("div", { class: "done" }), thumb = el("div", { class: "thumb" });
   const track = el("div", { class: "track", role: "slider", tabindex: 0, "aria-label": "Frame", "aria-valuemin": 1 },
     el("div", { class: "line" }), done, thumb);
   const label = el("span", { class: "label number" });
   const frame = el("div", { class: "film" }, stage, el("div", { class: "controls" }, play, track, label));
   const root = el("div", { class: "ae" }, frame);
-  const report = settled(() => meta.report && send(index), 200);
+  const tell = settled(() => meta.report && report(index), 200);
 
   function show(k) {
     index = clamp(Math.round(k), 0, frames.length - 1);
@@ -25,8 +33,8 @@ function makeFilm() {
     ctx.clearRect(0, 0, canvas.width, canvas.height);
     ctx.drawImage(bitmap, 0, 0);
     canvas.dataset.tile = index;
-    const part = `${(100 * index) / Math.max(1, frames.length - 1)}%`;
-    done.style.width = thumb.style.left = part;
+    const position = `${(100 * index) / Math.max(1, frames.length - 1)}%`;
+    done.style.width = thumb.style.left = position;
     label.textContent = meta.labels[index];
     canvas.setAttribute("aria-label", `${meta.alt}; ${meta.labels[index]}`);
     track.setAttribute("aria-valuenow", index + 1);
@@ -38,54 +46,38 @@ function makeFilm() {
   }
   function start() {
     if (frames.length < 2) return;
-    playing = true;
     play.textContent = "Pause";
     if (index === frames.length - 1) show(0);
-    let last = performance.now();
-    const tick = (now) => {
-      if (!playing) return;
-      if (now - last >= 1000 / meta.fps) {
-        last = now;
-        if (index + 1 < frames.length) show(index + 1);
-        else if (meta.follow) { stop(); following = true; return; }
-        else show(0);
-      }
-      timer = requestAnimationFrame(tick);
-    };
-    timer = requestAnimationFrame(tick);
+    clock.start();
   }
   function stop() {
-    playing = false;
-    cancelAnimationFrame(timer);
+    clock.stop();
     play.textContent = "Play";
     following = meta.follow && index === frames.length - 1;
   }
 
   for (const handle of [track, stage]) {
-    const at = (event) => {
-      const box = handle.getBoundingClientRect();
-      return clamp((event.clientX - box.left) / box.width, 0, 1) * (frames.length - 1);
-    };
+    const frameUnder = (event) => placeInBox(event, handle)[0] * (frames.length - 1);
     handle.addEventListener("pointerdown", (event) => {
       if (event.button > 0 || !frames.length) return;
       handle.setPointerCapture(event.pointerId);
       held = true;
-      if (playing) stop();
-      choose(at(event));
+      if (clock.on()) stop();
+      choose(frameUnder(event));
     });
-    handle.addEventListener("pointermove", (event) => { if (held) choose(at(event)); });
-    const letGo = () => { if (held) { held = false; report(); } };
+    handle.addEventListener("pointermove", (event) => { if (held) choose(frameUnder(event)); });
+    const letGo = () => { if (held) { held = false; tell(); } };
     handle.addEventListener("pointerup", letGo);
     handle.addEventListener("pointercancel", letGo);
   }
   track.addEventListener("keydown", (event) => {
-    if (!frames.length || event.altKey || event.metaKey || event.ctrlKey) return;
-    const to = {
+    if (!frames.length || isShortcut(event)) return;
+    const chosen = {
       ArrowLeft: index - 1, ArrowDown: index - 1, ArrowRight: index + 1, ArrowUp: index + 1,
       PageDown: index - 10, PageUp: index + 10, Home: 0, End: frames.length - 1,
     }[event.key];
-    if (event.key === " ") { playing ? stop() : start(); }
-    else if (to !== undefined) { if (playing) stop(); choose(to); report(); }
+    if (event.key === " ") { clock.on() ? stop() : start(); }
+    else if (chosen !== undefined) { if (clock.on()) stop(); choose(chosen); tell(); }
     else return;
     event.preventDefault();
   });
@@ -96,14 +88,14 @@ function makeFilm() {
     const wanted = (digest = value.meta.digest);
     const next = new Map();
     await Promise.all(value.meta.frames.map(async (name, i) => {
-      next.set(name, known.get(name) ?? (await decode(value.parts[`frame_${i}`])));
+      next.set(name, bitmaps.get(name) ?? (await decode(value.parts[`frame_${i}`])));
     }));
     if (digest !== wanted) return;
-    for (const [name, bitmap] of known) if (!next.has(name)) bitmap.close();
+    for (const [name, bitmap] of bitmaps) if (!next.has(name)) bitmap.close();
     const first = meta === null;
-    known = next;
+    bitmaps = next;
     meta = value.meta;
-    frames = meta.frames.map((name) => known.get(name));
+    frames = meta.frames.map((name) => bitmaps.get(name));
     frame.style.setProperty("--height", `${meta.height}px`);
     const { width, height } = frames[0], enlarge = Math.max(1, Math.floor(meta.height / height));
     canvas.style.width = `${Math.min(width * enlarge, (width * meta.height) / height)}px`;
@@ -113,20 +105,14 @@ function makeFilm() {
     if (first) {
       following = meta.follow && meta.start === null;
       show(meta.start ?? (meta.follow ? frames.length - 1 : 0));
-    } else show(following && !held && !playing ? frames.length - 1 : index);
+    } else show(following && !held && !clock.on() ? frames.length - 1 : index);
     root.dataset.ready = digest;
   }
   return {
     root,
     feed,
-    hear(to) { send = to; },
-    destroy() { playing = false; cancelAnimationFrame(timer); known.forEach((bitmap) => bitmap.close()); },
+    destroy() { clock.stop(); bitmaps.forEach((bitmap) => bitmap.close()); },
   };
 }
 
-export default function ({ data, parentElement, setStateValue }) {
-  return mount(parentElement, makeFilm, (film) => {
-    film.hear((index) => setStateValue("frame", index));
-    if (data) film.feed(data);
-  });
-}
+export default component(makeFilm, "frame");

@@ -1,4 +1,4 @@
-"""Who is looking: a random token kept by the browser, not a login."""
+"""A random token that the browser keeps and by which a visitor is recognised. It is not a login."""
 
 from __future__ import annotations
 
@@ -8,24 +8,27 @@ from pathlib import Path
 
 import streamlit as st
 
-from app.browser.mount import nothing, register
+from app.browser.mount import no_callback, register
 
 _mount = register("identity", Path(__file__).parent)
 _TOKEN = re.compile(r"[0-9a-f]{32}")
 
 
 @cache
-def _figures() -> str:
-    """Streamlit's script that draws figures: 5 MB, which the browser otherwise asks for when the first figure comes."""
+def _figure_script() -> str:
+    """Name of Streamlit's script that draws figures, "" if there is none.
+
+    It has 5 MB, and the browser would request it only when the first figure appears.
+    """
     return next((file.name for file in (Path(st.__file__).parent / "static/static/js").glob("PlotlyChart.*.js")), "")
 
 
 def identity(key: str = "identity") -> str | None:
-    """The browser's token: 32 hexadecimal digits, made once with the browser's random numbers and kept in localStorage.
+    """The browser's token: 32 hexadecimal digits, created once by the browser at random and kept in localStorage.
 
-    Returns: the token, or None in the first run of a session, before the browser has answered (a rerun follows by
-    itself). Whoever knows the token is its owner, so never show it or put it in a link.
+    Returns: the token, or None in the first run of a session, before the browser has answered; a rerun follows by
+    itself. Whoever knows the token can act as its owner, so never show it and never put it in a link.
     """
-    result = _mount(key=key, data={"soon": _figures()}, on_token_change=nothing)
+    result = _mount(key=key, data={"soon": _figure_script()}, on_token_change=no_callback)
     token = result.get("token")
     return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None

@@ -1,33 +1,42 @@
-// The browser's token, handed to Python once per mount. It has no picture, so its place in the page takes no room.
+// The browser's token, handed to Python once per mount. It shows nothing and takes no room in the page.
 
 const NAME = "autoencoder-explorer.owner";
-let spare = null; // where the browser refuses storage, the token lives as long as the tab
+let unsaved = null; // where the browser refuses storage, the token lives as long as the tab
 
 function token() {
-  const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
+  const randomToken = () => Array.from(crypto.getRandomValues(new Uint8Array(16)), (b) => b.toString(16).padStart(2, "0")).join("");
   try {
-    const kept = localStorage.getItem(NAME);
-    if (/^[0-9a-f]{32}$/.test(kept ?? "")) return kept;
-    const made = fresh();
-    localStorage.setItem(NAME, made);
-    return made;
+    const saved = localStorage.getItem(NAME);
+    if (/^[0-9a-f]{32}$/.test(saved ?? "")) return saved;
+    const created = randomToken();
+    localStorage.setItem(NAME, created);
+    return created;
   } catch {
-    return (spare ??= fresh());
+    return (unsaved ??= randomToken());
   }
 }
 
-/** Fetch and compile one of the page's own scripts while others still run: it is at hand when it is wanted. */
-function soon(file) {
+/** Fetches and compiles one of Streamlit's own scripts while others still run, so that it is ready when it is needed. */
+function preload(file) {
   const first = document.querySelector('script[type="module"][src*="static/js/"]');
   if (!file || !first || document.querySelector(`link[data-soon="${file}"]`)) return;
   document.head.append(el("link", { rel: "modulepreload", crossorigin: true, href: new URL(file, first.src), "data-soon": file }));
 }
 
-export default function ({ data, parentElement, setStateValue }) {
-  soon(data?.soon);
-  return mount(parentElement, () => ({ root: el("div", { class: "ae" }) }), (found) => {
-    const place = (parentElement.host ?? parentElement).closest?.('[data-testid="stElementContainer"]');
-    if (place) place.style.position = "absolute";
-    if (found.calls === 1) setStateValue("token", token());
-  });
+function makeIdentity(report) {
+  const root = el("div", { class: "ae" });
+  let reported = false;
+  return {
+    root,
+    feed({ soon }) {
+      preload(soon);
+      const host = root.getRootNode().host ?? root;
+      const container = host.closest('[data-testid="stElementContainer"]');
+      if (container) container.style.position = "absolute";
+      if (!reported) report(token());
+      reported = true;
+    },
+  };
 }
+
+export default component(makeIdentity, "token");

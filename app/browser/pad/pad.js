@@ -1,16 +1,20 @@
-// A pad. Strokes are kept as numbers from 0 to 1; Python draws them again at the size a model needs.
+// A pad to draw on. Strokes are kept as numbers from 0 to 1; Python draws them again at the size that a model needs.
 
-const SIDE = 560, LINE = 0.085, STEP = 1 / 28;
+const SIDE = 560; // pixels of the canvas
+const LINE = 0.085; // thickness of the line as a part of the side; the same as in Python
+const STEP = 1 / 28; // how far an arrow key moves the pen
 
-function makePad() {
-  let strokes = [], stroke = null, send = () => {}, pen = { x: 0.5, y: 0.5, down: false, seen: false };
+function makePad(report) {
+  let strokes = []; // each a flat list x, y, x, y, ...
+  let stroke = null; // the one that is being drawn with the pointer
+  let pen = { x: 0.5, y: 0.5, down: false, seen: false }; // moved by keys
   const canvas = el("canvas", { width: SIDE, height: SIDE, tabindex: 0, role: "img" }), ctx = canvas.getContext("2d");
   const undo = el("button", { type: "button", onclick: () => { strokes.pop(); change(); } }, "Undo");
   const clear = el("button", { type: "button", onclick: () => { strokes = []; change(); } }, "Clear");
   const help = el("p", { class: "quiet help", hidden: true }, "Arrow keys move the pen, Space puts it down or lifts it");
   const frame = el("div", { class: "pad" }, canvas, el("div", { class: "bar" }, undo, clear), help);
   const root = el("div", { class: "ae" }, frame);
-  const report = settled(() => send(strokes.map((s) => s.map((v) => Math.round(v * 1000) / 1000))), 250);
+  const tell = settled(() => report(strokes.map((points) => points.map((v) => Math.round(v * 1000) / 1000))), 250);
 
   function draw() {
     ctx.fillStyle = "#000";
@@ -18,10 +22,10 @@ function makePad() {
     ctx.strokeStyle = "#fff";
     ctx.lineWidth = LINE * SIDE;
     ctx.lineCap = ctx.lineJoin = "round";
-    for (const s of stroke ? [...strokes, stroke] : strokes) {
+    for (const points of stroke ? [...strokes, stroke] : strokes) {
       ctx.beginPath();
-      ctx.moveTo(s[0] * SIDE, s[1] * SIDE);
-      for (let i = 0; i < s.length; i += 2) ctx.lineTo(s[i] * SIDE + 0.01, s[i + 1] * SIDE);
+      ctx.moveTo(points[0] * SIDE, points[1] * SIDE);
+      for (let i = 0; i < points.length; i += 2) ctx.lineTo(points[i] * SIDE + 0.01, points[i + 1] * SIDE);
       ctx.stroke();
     }
     if (pen.seen) {
@@ -36,25 +40,24 @@ function makePad() {
   }
   function change() {
     draw();
-    report();
+    tell();
   }
-  const add = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const x = clamp((event.clientX - box.left) / box.width, 0, 1), y = clamp((event.clientY - box.top) / box.height, 0, 1), n = stroke.length;
+  const addPoint = (event) => {
+    const [x, y] = placeInBox(event, canvas), n = stroke.length;
     if (!n || Math.hypot(x - stroke[n - 2], y - stroke[n - 1]) > 0.004) stroke.push(x, y);
   };
   canvas.addEventListener("pointerdown", (event) => {
     if (event.button > 0) return;
     canvas.setPointerCapture(event.pointerId);
-    report.cancel();
+    tell.cancel();
     pen.seen = pen.down = false;
     stroke = [];
-    add(event);
+    addPoint(event);
     draw();
   });
   canvas.addEventListener("pointermove", (event) => {
     if (!stroke) return;
-    for (const part of event.getCoalescedEvents?.() ?? [event]) add(part);
+    for (const part of event.getCoalescedEvents?.() ?? [event]) addPoint(part);
     draw();
   });
   const finish = () => {
@@ -67,9 +70,9 @@ function makePad() {
   canvas.addEventListener("pointercancel", finish);
   canvas.addEventListener("keydown", (event) => {
     if (event.altKey || event.metaKey) return;
-    const shift = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
-    if (shift) {
-      pen = { ...pen, x: clamp(pen.x + shift[0], 0, 1), y: clamp(pen.y + shift[1], 0, 1), seen: true };
+    const move = { ArrowLeft: [-STEP, 0], ArrowRight: [STEP, 0], ArrowUp: [0, -STEP], ArrowDown: [0, STEP] }[event.key];
+    if (move) {
+      pen = { ...pen, x: clamp(pen.x + move[0], 0, 1), y: clamp(pen.y + move[1], 0, 1), seen: true };
       if (pen.down) strokes[strokes.length - 1].push(pen.x, pen.y);
       pen.down ? change() : draw();
     } else if (event.key === " ") {
@@ -104,14 +107,8 @@ function makePad() {
       canvas.setAttribute("aria-label", `${label}: drawing pad. Arrow keys move the pen, Space puts it down or lifts it.`);
       draw();
     },
-    hear(to) { send = to; },
-    destroy() { report.cancel(); },
+    destroy() { tell.cancel(); },
   };
 }
 
-export default function ({ data, parentElement, setStateValue }) {
-  return mount(parentElement, makePad, (pad) => {
-    pad.hear((strokes) => setStateValue("strokes", strokes));
-    pad.feed(data ?? { label: "Draw here", size: 280 });
-  });
-}
+export default component(makePad, "strokes");

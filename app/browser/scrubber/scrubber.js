@@ -1,9 +1,13 @@
 // The scrubber. All frames arrive as one atlas; a drag only copies a tile. Python hears of it when the hand lets go.
 
-function makeScrubber() {
-  let meta = null, parts = {}, bitmap = null, digest = null, send = () => {};
-  let rows = [], at = [], active = -1, held = -1;
-  let seq = 0, mine = new Map(); // unit -> seq of the last change that Python has not answered yet
+function makeScrubber(report) {
+  let meta = null, parts = {}, bitmap = null, digest = null;
+  let rows = []; // the elements of each unit
+  let at = []; // the value of each unit as it is shown
+  let active = -1; // the unit that was moved last
+  let held = -1; // the unit that the pointer holds
+  let seq = 0; // number of the last report
+  const unanswered = new Map(); // unit -> number of its last report, as long as Python has not answered it
 
   const shownPicture = picture({});
   const note = el("figcaption", { class: "number", "aria-live": "off" });
@@ -14,36 +18,36 @@ function makeScrubber() {
   const root = el("div", { class: "ae" }, frame);
 
   const frameOf = (unit, value) => {
-    const s = meta.steps, from = unit * s;
-    let best = 0;
+    const s = meta.steps, from = unit * s; // its frames are from, from + 1, ...
+    let nearest = 0;
     for (let k = 1; k < s; k++)
-      if (Math.abs(parts.values[from + k] - value) < Math.abs(parts.values[from + best] - value)) best = k;
-    return best;
+      if (Math.abs(parts.values[from + k] - value) < Math.abs(parts.values[from + nearest] - value)) nearest = k;
+    return nearest;
   };
   const limits = (unit) => [parts.values[unit * meta.steps], parts.values[(unit + 1) * meta.steps - 1]];
-  const report = settled(() => {
+  const tell = settled(() => {
     if (active < 0) return;
-    seq = Math.max(seq + 1, Date.now()); // grows also across reloads, so that Python never takes a new move for an old one
-    mine.set(active, seq);
-    send({ unit: active, value: at[active], seq });
+    seq = Math.max(seq + 1, Date.now()); // larger than before a reload, too, so that Python never takes a new move for an old one
+    unanswered.set(active, seq);
+    report({ unit: active, value: at[active], seq });
   }, 220);
 
-  /** Places the hand of one row and shows its picture; nothing is asked of the server. */
+  /** Moves the thumb of one row and shows its frame, without the server; `exact` keeps a value between two frames. */
   function move(unit, value, exact = false) {
-    if (active >= 0 && active !== unit) report.now();
+    if (active >= 0 && active !== unit) tell.now();
     const k = frameOf(unit, value);
     at[unit] = exact ? value : parts.values[unit * meta.steps + k];
     active = unit;
     if (bitmap) shownPicture.tile(bitmap, meta.atlas, unit * meta.steps + k);
-    place(unit);
-    tell(unit);
+    placeThumb(unit);
+    describe(unit);
   }
-  function tell(unit) {
+  function describe(unit) {
     const text = unit < 0 ? "" : `${meta.names[unit]} = ${shown(at[unit])}`;
     note.textContent = text;
     shownPicture.canvas.setAttribute("aria-label", text ? `${meta.alt}; ${text}` : meta.alt);
   }
-  function place(unit) {
+  function placeThumb(unit) {
     const [low, high] = limits(unit), { track, thumb, value } = rows[unit];
     thumb.style.left = `${clamp(((at[unit] - low) / (high - low || 1)) * 100, 0, 100)}%`;
     value.textContent = shown(at[unit]);
@@ -57,17 +61,24 @@ function makeScrubber() {
     const name = el("span", { class: "name" }), value = el("span", { class: "value number" });
     const bar = el("div"), weight = el("div", { class: "weight", role: "img" }, bar);
     const line = el("div", { class: "row" }, name, track, value, weight);
+    listen(track, unit);
+    list.append(line);
+    return { line, track, strip, thumb, home, name, value, weight, bar };
+  }
+
+  /** Pointer and keys on the track of a unit. */
+  function listen(track, unit) {
     const valueAt = (event) => {
-      const box = track.getBoundingClientRect(), [low, high] = limits(unit);
-      return low + clamp((event.clientX - box.left) / box.width, 0, 1) * (high - low);
+      const [low, high] = limits(unit);
+      return low + placeInBox(event, track)[0] * (high - low);
     };
-    const back = () => { move(unit, parts.home[unit], true); report(); };
+    const goHome = () => { move(unit, parts.home[unit], true); tell(); };
     track.addEventListener("pointerdown", (event) => {
       if (event.button > 0) return;
       track.setPointerCapture(event.pointerId);
       track.classList.add("held");
       held = unit;
-      report.cancel();
+      tell.cancel();
       move(unit, valueAt(event));
     });
     track.addEventListener("pointermove", (event) => { if (held === unit) move(unit, valueAt(event)); });
@@ -75,42 +86,37 @@ function makeScrubber() {
       if (held !== unit) return;
       held = -1;
       track.classList.remove("held");
-      report();
+      tell();
     };
     track.addEventListener("pointerup", letGo);
     track.addEventListener("pointercancel", letGo);
-    track.addEventListener("dblclick", back);
+    track.addEventListener("dblclick", goHome);
     track.addEventListener("keydown", (event) => {
-      if (event.altKey || event.metaKey || event.ctrlKey) return;
-      const s = meta.steps, k = frameOf(unit, at[unit]), big = Math.max(2, Math.round(s / 8));
-      const to = {
-        ArrowLeft: k - 1, ArrowRight: k + 1, PageDown: k - big, PageUp: k + big, Home: 0, End: s - 1,
+      if (isShortcut(event)) return;
+      const s = meta.steps, k = frameOf(unit, at[unit]), page = Math.max(2, Math.round(s / 8));
+      const frame = {
+        ArrowLeft: k - 1, ArrowRight: k + 1, PageDown: k - page, PageUp: k + page, Home: 0, End: s - 1,
       }[event.key];
       if (event.key === "ArrowUp" || event.key === "ArrowDown") {
         rows[clamp(unit + (event.key === "ArrowUp" ? -1 : 1), 0, rows.length - 1)].track.focus();
-      } else if (event.key === "0" || event.key === "Escape") back();
-      else if (to !== undefined) {
-        report.cancel();
-        move(unit, parts.values[unit * s + clamp(to, 0, s - 1)]);
+      } else if (event.key === "0" || event.key === "Escape") goHome();
+      else if (frame !== undefined) {
+        tell.cancel();
+        move(unit, parts.values[unit * s + clamp(frame, 0, s - 1)]);
       } else return;
       event.preventDefault();
     });
     track.addEventListener("keyup", (event) => {
-      if (["ArrowLeft", "ArrowRight", "PageDown", "PageUp", "Home", "End"].includes(event.key)) report();
+      if (["ArrowLeft", "ArrowRight", "PageDown", "PageUp", "Home", "End"].includes(event.key)) tell();
     });
-    track.addEventListener("blur", () => { if (held < 0) report.now(); });
-    list.append(line);
-    return { line, track, strip, thumb, home, name, value, weight, bar };
+    track.addEventListener("blur", () => { if (held < 0) tell.now(); });
   }
 
   function drawStrip(unit) {
     const { strip } = rows[unit], w = strip.clientWidth, h = strip.clientHeight;
     if (!w || !bitmap) return;
-    const ratio = Math.min(2, window.devicePixelRatio || 1), ctx = strip.getContext("2d"), s = meta.steps;
-    strip.width = Math.round(w * ratio);
-    strip.height = Math.round(h * ratio);
-    const wide = (h * meta.atlas.width) / meta.atlas.height, n = clamp(Math.floor(w / wide), 1, 64), each = w / n;
-    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
+    const ctx = clearedContext(strip, w, h), s = meta.steps;
+    const frameWidth = (h * meta.atlas.width) / meta.atlas.height, n = clamp(Math.floor(w / frameWidth), 1, 64), each = w / n;
     for (let i = 0; i < n; i++) {
       const k = n === 1 ? s >> 1 : Math.round((i / (n - 1)) * (s - 1));
       drawTile(ctx, bitmap, meta.atlas, unit * s + k, i * each, 0, each + 0.5, h);
@@ -124,46 +130,48 @@ function makeScrubber() {
     if (digest !== wanted) { decoded.close(); return; }
     bitmap?.close();
     bitmap = decoded;
-    meta = value.meta;
-    parts = value.parts;
+    ({ meta, parts } = value);
     const units = meta.names.length;
     while (rows.length > units) rows.pop().line.remove();
     while (rows.length < units) rows.push(makeRow(rows.length));
     at.length = units;
-    for (const [unit, sent] of mine) if (sent <= meta.heard || unit >= units) mine.delete(unit);
+    for (const [unit, number] of unanswered) if (number <= meta.heard || unit >= units) unanswered.delete(unit);
     if (active >= units) active = -1;
     if (held >= units) held = -1;
     frame.classList.toggle("plain", !parts.importance);
     list.style.setProperty("--names", `${clamp(Math.max(...meta.names.map((name) => name.length)), 2, 14) + 0.5}ch`);
     measure.textContent = parts.importance ? meta.importance_label : "";
-    const most = parts.importance ? Math.max(...parts.importance, 1e-9) : 1;
-    rows.forEach((row, unit) => {
-      const [low, high] = limits(unit);
-      row.name.textContent = row.name.title = meta.names[unit];
-      row.track.setAttribute("aria-label", meta.names[unit]);
-      row.track.setAttribute("aria-valuemin", low.toFixed(3));
-      row.track.setAttribute("aria-valuemax", high.toFixed(3));
-      row.home.style.left = `${clamp(((parts.home[unit] - low) / (high - low || 1)) * 100, 0, 100)}%`;
-      row.weight.hidden = !parts.importance;
-      if (parts.importance) {
-        row.bar.style.width = `${(100 * parts.importance[unit]) / most}%`;
-        row.weight.setAttribute("aria-label", `${meta.importance_label}: ${shown(parts.importance[unit])}`);
-        row.weight.title = `${meta.importance_label}: ${shown(parts.importance[unit])}`;
-      }
-      // What the hand has changed since Python last heard from it stays as the hand left it.
-      const waiting = unit === held || mine.has(unit) || (unit === active && report.waiting());
-      if (!waiting || at[unit] === undefined) at[unit] = parts.start[unit];
-      place(unit);
-      drawStrip(unit);
-    });
-    const busy = held >= 0 || mine.size || report.waiting();
-    if (busy && active >= 0) shownPicture.tile(bitmap, meta.atlas, active * meta.steps + frameOf(active, at[active]));
-    else {
-      const unit = Math.max(active, 0);
-      shownPicture.tile(bitmap, meta.atlas, meta.picture ? units * meta.steps : unit * meta.steps + frameOf(unit, at[unit]));
-    }
-    tell(active);
+    rows.forEach((_, unit) => fillRow(unit));
+    showPicture();
+    describe(active);
     root.dataset.ready = digest;
+  }
+
+  function fillRow(unit) {
+    const { name, track, home, weight, bar } = rows[unit], [low, high] = limits(unit);
+    name.textContent = name.title = meta.names[unit];
+    track.setAttribute("aria-label", meta.names[unit]);
+    track.setAttribute("aria-valuemin", low.toFixed(3));
+    track.setAttribute("aria-valuemax", high.toFixed(3));
+    home.style.left = `${clamp(((parts.home[unit] - low) / (high - low || 1)) * 100, 0, 100)}%`;
+    weight.hidden = !parts.importance;
+    if (parts.importance) {
+      bar.style.width = `${(100 * parts.importance[unit]) / Math.max(...parts.importance, 1e-9)}%`;
+      weight.title = `${meta.importance_label}: ${shown(parts.importance[unit])}`;
+      weight.setAttribute("aria-label", weight.title);
+    }
+    // What the hand has changed since Python last heard from it stays as the hand left it.
+    const waiting = unit === held || unanswered.has(unit) || (unit === active && tell.waiting());
+    if (!waiting || at[unit] === undefined) at[unit] = parts.start[unit];
+    placeThumb(unit);
+    drawStrip(unit);
+  }
+
+  /** The frame under the hand; else the code's own picture, if Python sent one, or the frame nearest to the code. */
+  function showPicture() {
+    const moving = active >= 0 && (held >= 0 || unanswered.size || tell.waiting()), unit = Math.max(active, 0);
+    const frame = unit * meta.steps + frameOf(unit, at[unit]), codePicture = meta.names.length * meta.steps;
+    shownPicture.tile(bitmap, meta.atlas, meta.picture && !moving ? codePicture : frame);
   }
 
   const watcher = new ResizeObserver(() => rows.forEach((_, unit) => drawStrip(unit)));
@@ -171,14 +179,8 @@ function makeScrubber() {
   return {
     root,
     feed,
-    hear(to) { send = to; },
-    destroy() { report.now(); watcher.disconnect(); bitmap?.close(); },
+    destroy() { tell.now(); watcher.disconnect(); bitmap?.close(); },
   };
 }
 
-export default function ({ data, parentElement, setStateValue }) {
-  return mount(parentElement, makeScrubber, (scrubber) => {
-    scrubber.hear((move) => setStateValue("move", move));
-    if (data) scrubber.feed(data);
-  });
-}
+export default component(makeScrubber, "move");

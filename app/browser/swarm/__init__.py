@@ -1,14 +1,15 @@
-"""A swarm: points of the plane that move from step to step under one track, in one pane or in several."""
+"""A swarm: points on a plane that move from step to step under one slider, in one or several squares."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from app.browser.mount import nothing, register, settle
+from app.browser.mount import no_callback, register, settle
 from app.browser.pack import digest, memo, pack
 
 _mount = register("swarm", Path(__file__).parent)
@@ -18,9 +19,13 @@ _mount = register("swarm", Path(__file__).parent)
 class Dots:
     """Points that belong together.
 
-    points: (N, 2), or (S, N, 2) where they move.  colour: "#rrggbb"; "" is the page's first colour.
-    labels: (N,) int, coloured by class in place of `colour` (−1: none).  name: in the legend; "" is not named there.
-    size: diameter in CSS pixels.  opacity: from 0 to 1.
+    Arguments:
+        points: (N, 2), or (S, N, 2) for points that move over S steps.
+        colour: "#rrggbb"; by default the page's primary colour.
+        labels: (N,) int from 0 (−1: no label), which give each point the colour of its class instead.
+        name: in the legend; "" leaves the points out of it.
+        size: diameter in CSS pixels.
+        opacity: from 0 to 1.
     """
 
     points: np.ndarray
@@ -33,11 +38,15 @@ class Dots:
 
 @dataclass(frozen=True)
 class Field:
-    """One square of the plane.
+    """One square part of the plane.
 
-    title: above it.  sets: drawn one after the other.  extent: (x0, x1, y0, y1); what lies outside shows at the edge.
-    segments: (M, 4) lines x, y to x, y below the points.  rings: (M, 3) circles x, y, radius.
-    notes: one line below it for each step, or a single one.
+    Arguments:
+        title: the text above it.
+        sets: drawn one after another.
+        extent: (x0, x1, y0, y1); a point outside is drawn at the edge.
+        segments: (M, 4), lines from x, y to x, y, drawn below the points.
+        rings: (M, 3), circles given by x, y and radius.
+        notes: a line of text below it for each step, a single one for all, or none.
     """
 
     title: str
@@ -60,60 +69,29 @@ def swarm(
     report: bool = True,
     on_change: Callable[[], None] | None = None,
 ) -> int:
-    """Points over the steps of something: play, drag, or step through them with the arrow keys.
+    """Points over the steps of a process: play, drag, or step with the arrow keys.
 
     Arguments:
         fields: squares side by side.
-        steps: their names; with two or more, a track and a play button step through.
-        start: the step shown first; by default the last.
-        alt: what a reader who cannot see it should know.
-        fps: steps a second when playing.
-        step: where to start, from the link; later it counts only when it is news.
-        report: tell Python where the track was let go (starts a rerun).
+        steps: names of the steps; two or more get a slider and a play button.
+        start: index of the step shown first; by default the last.
+        alt: what is shown, for screen readers.
+        fps: steps per second when playing.
+        step: where to start, from the link. Later it is obeyed only when it is new; see `settle`.
+        report: whether Python hears where the user let go of the slider, which starts a rerun.
         on_change: called before that rerun.
 
-    Returns: the step as last reported.
+    Returns: the index of the step that was reported last.
 
     Raises ValueError for points, labels or notes that do not fit the steps.
     """
-    sections: dict[str, np.ndarray] = {}
-    metas = []
+    metas, sections = [], {}
     for i, field in enumerate(fields):
-        sets = []
-        for j, dots in enumerate(field.sets):
-            points = np.ascontiguousarray(dots.points, np.float32)
-            points = points[None] if points.ndim == 2 else points
-            if points.ndim != 3 or points.shape[2] != 2 or len(points) not in (1, len(steps)):
-                raise ValueError(f"{field.title}: points {points.shape} must be (N, 2) or ({len(steps)}, N, 2)")
-            if dots.labels is not None and len(dots.labels) != points.shape[1]:
-                raise ValueError(f"{field.title}: {len(dots.labels)} labels for {points.shape[1]} points")
-            sections[f"points_{i}_{j}"] = points
-            if dots.labels is not None:
-                sections[f"labels_{i}_{j}"] = np.ascontiguousarray(dots.labels, np.int32)
-            sets.append(
-                {
-                    "colour": dots.colour,
-                    "name": dots.name,
-                    "size": float(dots.size),
-                    "opacity": float(dots.opacity),
-                    "steps": len(points),
-                }
-            )
-        for name, values, width in (("segments", field.segments, 4), ("rings", field.rings, 3)):
-            if values is not None:
-                sections[f"{name}_{i}"] = np.ascontiguousarray(values, np.float32).reshape(-1, width)
-        if len(field.notes) not in (0, 1, len(steps)):
-            raise ValueError(f"{field.title}: {len(field.notes)} notes for {len(steps)} steps")
-        metas.append(
-            {
-                "title": field.title,
-                "sets": sets,
-                "extent": [float(v) for v in field.extent],
-                "notes": [str(note) for note in field.notes],
-            }
-        )
+        meta, arrays = _prepared(field, i, len(steps))
+        metas.append(meta)
+        sections.update(arrays)
     last = len(steps) - 1
-    meta = {
+    settings = {
         "panes": metas,
         "steps": [str(name) for name in steps],
         "fps": float(fps),
@@ -121,12 +99,52 @@ def swarm(
         "alt": alt,
         "start": last if start is None else int(np.clip(start, 0, last)),
     }
-    name = digest(meta, list(sections), list(sections.values()))
+    name = digest(settings, list(sections), list(sections.values()))
     sent = settle(key, "view", None if step is None else {"step": int(np.clip(step, 0, last))})
+
+    def build() -> bytes:
+        return pack({**settings, "digest": name, **sent}, **sections)
+
     result = _mount(
         key=key,
-        data=memo.get(f"swarm:{name}:{digest(repr(sent))}", lambda: pack({**meta, "digest": name, **sent}, **sections)),
-        on_view_change=on_change or nothing,
+        data=memo.get(f"swarm:{name}:{digest(repr(sent))}", build),
+        on_view_change=on_change or no_callback,
     )
-    reported = (result.get("view") or sent["state"] or {}).get("step", meta["start"])
+    reported = (result.get("view") or sent["state"] or {}).get("step", settings["start"])
     return int(np.clip(reported, 0, last))
+
+
+def _prepared(field: Field, i: int, steps: int) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """What the browser needs to know of field i, and its arrays by the names under which they are sent."""
+    sets, arrays = [], {}
+    for j, dots in enumerate(field.sets):
+        points = np.ascontiguousarray(dots.points, np.float32)
+        points = points[None] if points.ndim == 2 else points
+        if points.ndim != 3 or points.shape[2] != 2 or len(points) not in (1, steps):
+            raise ValueError(f"{field.title}: points {points.shape} must be (N, 2) or ({steps}, N, 2)")
+        if dots.labels is not None and len(dots.labels) != points.shape[1]:
+            raise ValueError(f"{field.title}: {len(dots.labels)} labels for {points.shape[1]} points")
+        arrays[f"points_{i}_{j}"] = points
+        if dots.labels is not None:
+            arrays[f"labels_{i}_{j}"] = np.ascontiguousarray(dots.labels, np.int32)
+        sets.append(
+            {
+                "colour": dots.colour,
+                "name": dots.name,
+                "size": float(dots.size),
+                "opacity": float(dots.opacity),
+                "steps": len(points),
+            }
+        )
+    for name, lines, width in (("segments", field.segments, 4), ("rings", field.rings, 3)):
+        if lines is not None:
+            arrays[f"{name}_{i}"] = np.ascontiguousarray(lines, np.float32).reshape(-1, width)
+    if len(field.notes) not in (0, 1, steps):
+        raise ValueError(f"{field.title}: {len(field.notes)} notes for {steps} steps")
+    meta = {
+        "title": field.title,
+        "sets": sets,
+        "extent": [float(v) for v in field.extent],
+        "notes": [str(note) for note in field.notes],
+    }
+    return meta, arrays

@@ -1,7 +1,7 @@
-// A swarm: points that move over the steps of something. All places came with the first value; a drag only draws.
+// A swarm: points that move from step to step. All positions come with the first value; a drag only draws.
 
-function makeSwarm() {
-  let meta = null, digest = null, nonce = 0, style = null, panes = [], step = 0, report = () => {};
+function makeSwarm(report) {
+  let meta = null, digest = null, nonce = 0, style = null, panes = [], step = 0;
   const list = el("div", { class: "panes" }), legend = el("p", { class: "legend quiet" });
   const tell = settled(() => meta.report && report({ step }), 180);
   const track = stepper((k) => { step = k; panes.forEach(draw); }, () => tell());
@@ -15,46 +15,56 @@ function makeSwarm() {
   }
 
   function draw(pane) {
-    const { canvas } = pane, side = canvas.clientWidth, ratio = Math.min(2, window.devicePixelRatio || 1);
-    if (!side || !pane.meta) return;
-    if (canvas.width !== Math.round(side * ratio)) canvas.width = canvas.height = Math.round(side * ratio);
-    const ctx = canvas.getContext("2d"), [x0, x1, y0, y1] = pane.meta.extent;
-    const X = (x) => ((x - x0) / (x1 - x0)) * side, Y = (y) => (1 - (y - y0) / (y1 - y0)) * side;
-    ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    ctx.clearRect(0, 0, side, side);
+    const { canvas, meta: field, note } = pane, side = canvas.clientWidth;
+    if (!side || !field) return;
+    const [x0, x1, y0, y1] = field.extent;
+    const plot = {
+      ctx: clearedContext(canvas, side, side), side,
+      x: (x) => ((x - x0) / (x1 - x0)) * side, // from a place on the plane to pixels
+      y: (y) => (1 - (y - y0) / (y1 - y0)) * side,
+      across: (length) => (length / (x1 - x0)) * side,
+    };
+    drawLines(plot, pane);
+    for (const dots of pane.sets) drawDots(plot, dots);
+    note.textContent = field.notes[Math.min(step, field.notes.length - 1)] ?? "";
+    canvas.dataset.step = step;
+    canvas.setAttribute("aria-label", [meta.alt, field.title, meta.steps[step], note.textContent].filter(Boolean).join("; "));
+  }
+
+  function drawLines({ ctx, x, y, across }, { rings, segments }) {
     ctx.strokeStyle = style.text;
     ctx.lineWidth = 1.2;
-    for (let k = 0; pane.rings && k < pane.rings.length / 3; k++) {
-      const [x, y, r] = pane.rings.subarray(3 * k, 3 * k + 3);
-      ctx.globalAlpha = 0.55;
+    ctx.globalAlpha = 0.55;
+    for (let k = 0; rings && k < rings.length / 3; k++) {
+      const [cx, cy, radius] = rings.subarray(3 * k, 3 * k + 3);
       ctx.beginPath();
-      ctx.arc(X(x), Y(y), Math.max(4, (r / (x1 - x0)) * side), 0, 7);
+      ctx.arc(x(cx), y(cy), Math.max(4, across(radius)), 0, 7);
       ctx.stroke();
     }
     ctx.globalAlpha = 0.6;
     ctx.beginPath();
-    for (let k = 0; pane.segments && k < pane.segments.length / 4; k++) {
-      const [ax, ay, bx, by] = pane.segments.subarray(4 * k, 4 * k + 4);
-      ctx.moveTo(X(ax), Y(ay));
-      ctx.lineTo(X(bx), Y(by));
+    for (let k = 0; segments && k < segments.length / 4; k++) {
+      const [ax, ay, bx, by] = segments.subarray(4 * k, 4 * k + 4);
+      ctx.moveTo(x(ax), y(ay));
+      ctx.lineTo(x(bx), y(by));
     }
     ctx.stroke();
-    for (const { meta: { colour, size, opacity, steps }, points, labels } of pane.sets) {
-      const n = points.length / 2 / steps, from = 2 * n * Math.min(step, steps - 1), r = size / 2;
-      ctx.globalAlpha = opacity;
-      ctx.fillStyle = colour || style.primary;
-      for (let k = 0; k < n; k++) {
-        const x = X(points[from + 2 * k]), y = Y(points[from + 2 * k + 1]);
-        if (labels) ctx.fillStyle = labels[k] < 0 ? style.text : style.classes[labels[k] % style.classes.length];
-        ctx.beginPath();
-        ctx.arc(clamp(x, r, side - r), clamp(y, r, side - r), r, 0, 7); // what lies outside is seen at the edge
-        ctx.fill();
-      }
+    ctx.globalAlpha = 1;
+  }
+
+  /** One set of points at the current step; a point outside the extent is drawn at the edge. */
+  function drawDots({ ctx, side, x, y }, { meta: { colour, size, opacity, steps }, points, labels }) {
+    const n = points.length / 2 / steps, first = 2 * n * Math.min(step, steps - 1), radius = size / 2;
+    ctx.globalAlpha = opacity;
+    ctx.fillStyle = colour || style.primary;
+    for (let k = 0; k < n; k++) {
+      const px = x(points[first + 2 * k]), py = y(points[first + 2 * k + 1]);
+      if (labels) ctx.fillStyle = labels[k] < 0 ? style.text : classColour(style, labels[k]);
+      ctx.beginPath();
+      ctx.arc(clamp(px, radius, side - radius), clamp(py, radius, side - radius), radius, 0, 7);
+      ctx.fill();
     }
     ctx.globalAlpha = 1;
-    pane.note.textContent = pane.meta.notes[Math.min(step, pane.meta.notes.length - 1)] ?? "";
-    canvas.dataset.step = step;
-    canvas.setAttribute("aria-label", [meta.alt, pane.meta.title, meta.steps[step], pane.note.textContent].filter(Boolean).join("; "));
   }
 
   function feed(bytes) {
@@ -77,7 +87,7 @@ function makeSwarm() {
       list.style.setProperty("--panes", panes.length);
       track.set(meta.steps, meta.fps);
       const names = new Map(meta.panes.flatMap((pane) => pane.sets.filter((set) => set.name).map((set) => [set.name, set.colour])));
-      legend.replaceChildren(...[...names].map(([name, colour]) => el("span", {}, el("i", { style: `background:${colour || style.primary}` }), name)));
+      legend.replaceChildren(...[...names].map(([name, colour]) => swatch(colour || style.primary, name)));
       legend.hidden = !names.size;
     }
     if (value.meta.nonce > nonce) {
@@ -93,14 +103,8 @@ function makeSwarm() {
   return {
     root,
     feed,
-    hear(send) { report = send; },
     destroy() { track.end(); tell.now(); watcher.disconnect(); },
   };
 }
 
-export default function ({ data, parentElement, setStateValue }) {
-  return mount(parentElement, makeSwarm, (swarm) => {
-    swarm.hear((view) => setStateValue("view", view));
-    if (data) swarm.feed(data);
-  });
-}
+export default component(makeSwarm, "view");

@@ -12,9 +12,9 @@ from app.browser import Pane, planes
 from app.figures import plots
 from app.figures.plots import LINES, empty_figure, matrix, show_figure, strip_sheet
 from app.library import held_out
-from app.link import keep_pointer, recall_pointer
-from app.panels import exhibit, layout, train_sweep
+from app.panels import exhibit, train_sweep
 from app.panels.downloads import download_row
+from app.state import Choice, Number, Point
 from app.text import escape_markdown
 
 DATA = {"sprites": "beta-sprites", "digits": "beta-digits"}
@@ -29,6 +29,14 @@ NAMES = {
     "beta": ("β-VAE", "a linear classifier names the factor that pairs share"),
     "factor": ("FactorVAE", "the unit that varies least names the factor that a batch shares"),
 }
+
+
+class State:
+    """Which sweep, the image whose other units stay, and the pointer with the step of β."""
+
+    data = Choice("beta.data", tuple(DATA))
+    image = Number("beta.image", 0)
+    at = Point("beta.at")
 
 
 @cached.remember(max_entries=256)
@@ -83,7 +91,7 @@ def page() -> None:
         "Drag β; each step is a model of its own.",
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        which = layout.option("Images", list(DATA), "beta.data")
+        which = State.data.option("Images")
         place = st.container(width=240)
     sweep = exhibit.trained(DATA[which])
     values, runs = list(sweep.values), list(sweep.runs)
@@ -95,10 +103,13 @@ def page() -> None:
 
     count = min(UNITS, min(run.info.params["code"] for run in runs))
     with place:
-        example = layout.number("The other units: those of image", len(held_out(runs[0])) - 1, "beta.image", width=230)
+        example = State.image.given(most=len(held_out(runs[0])) - 1).number(
+            "The other units: those of image", width=230
+        )
     every = np.stack([strips(run, count, example) for run in runs])  # (β, unit, tile, …)
     panes = [Pane(f"unit no. {k + 1} by KL", every[:, k][:, None], (-REACH, REACH, 0, 1)) for k in range(count)]
     middle = values.index(1.0) if 1.0 in values else len(values) // 2
+    pointer = State.at.given(start=middle)
     state = planes(
         panes,
         key=f"beta.planes.{which}.{sweep.id}",
@@ -106,10 +117,10 @@ def page() -> None:
         start=middle,
         axes=("z", ""),
         fps=2,
-        state=recall_pointer("beta.at") or {"at": [0.5, 0.5], "step": middle},
+        state=pointer.get(),
         alt="Units sorted by their KL; each strip shows what one of them changes",
     )
-    keep_pointer("beta.at", state, middle)
+    pointer.put(state)
     at = min(int(state["step"]), len(runs) - 1)
     run, value = runs[at], values[at]
     units = cached.units(run)

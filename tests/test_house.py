@@ -1,0 +1,115 @@
+"""The structure of the code: no name hides a module, and no model or data set is known by name outside its own file."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import pkgutil
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+import aecore
+import app
+from aecore import CATALOG
+from aecore.data import OWN, SETS
+from aecore.models.base import Model
+
+ROOT = Path(__file__).resolve().parent.parent
+SCRIPTS = {"aecore.__main__", "app.__main__", "app.main", "aecore.bench.pythae"}
+"""Modules that do something when they are imported, or need a package that only benchmarks install."""
+
+
+def modules() -> list[str]:
+    names = [
+        module.name
+        for package in (aecore, app)
+        for module in pkgutil.walk_packages(package.__path__, package.__name__ + ".")
+    ]
+    return [name for name in names if name not in SCRIPTS]
+
+
+@pytest.mark.parametrize("name", modules())
+def test_no_name_hides_a_module(name):
+    parent, _, last = name.rpartition(".")
+    module = importlib.import_module(name)
+    found = getattr(importlib.import_module(parent), last)
+    assert isinstance(found, ModuleType) and found is module, f"{parent}.{last} is {found!r}"
+
+
+# --- who knows whom by name -----------------------------------------------------------------------------------------
+
+FREE = ("aecore/models/", "aecore/data/sets/", "aecore/zoo.py", "aecore/bench/")
+"""Where models and data sets may be named: their own files, the trained examples, and benchmarks."""
+WORDS = {
+    "linear": "interpolation, layers and axes are linear, too",
+    "ratings": "a kind of data",
+    "images": "OWN is compared by its constant",
+    "gan": "",
+    "deep": "",
+}
+"""Keys that are ordinary words of the field. Where one stands for the model or the data set, it is a declared constant."""
+
+
+@cache
+def sources() -> tuple[tuple[str, ast.Module], ...]:
+    files = [file for folder in ("aecore", "app") for file in sorted((ROOT / folder).rglob("*.py"))]
+    return tuple((file.relative_to(ROOT).as_posix(), ast.parse(file.read_text(encoding="utf-8"))) for file in files)
+
+
+def declared(node: ast.stmt) -> bool:
+    """Whether a statement of a module declares a constant: a default, a baseline or a table."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    return bool(targets) and all(isinstance(target, ast.Name) and target.id.isupper() for target in targets)
+
+
+def strings(tree: ast.Module) -> Iterator[ast.Constant]:
+    """The strings in the code of a module, without its docstrings and its declared constants."""
+    for statement in tree.body:
+        if declared(statement):
+            continue
+        for node in ast.walk(statement):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+                continue
+            for child in ast.iter_child_nodes(node):
+                if isinstance(child, ast.Constant) and isinstance(child.value, str) and not isinstance(node, ast.Expr):
+                    yield child
+
+
+def named() -> set[str]:
+    return ({*CATALOG, *SETS, OWN}) - set(WORDS)
+
+
+def test_no_model_or_data_set_is_known_by_name_outside_its_own_file():
+    names = named()
+    found = [
+        f"{path}:{string.lineno} {string.value!r}"
+        for path, tree in sources()
+        if not path.startswith(FREE)
+        for string in strings(tree)
+        if string.value in names
+    ]
+    assert not found, "\n".join(found)
+
+
+def test_no_model_class_is_imported_outside_the_models():
+    classes = {kind.__name__ for kind in descendants(Model)} - {
+        name for name in vars(importlib.import_module("aecore.models.base"))
+    }
+    found = [
+        f"{path}:{node.lineno} {alias.name}"
+        for path, tree in sources()
+        if not path.startswith(FREE)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom)
+        for alias in node.names
+        if alias.name in classes
+    ]
+    assert not found, "\n".join(found)
+
+
+def descendants(kind: type) -> set[type]:
+    return {kind, *(below for child in kind.__subclasses__() for below in descendants(child))}
