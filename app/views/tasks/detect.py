@@ -12,7 +12,7 @@ import streamlit as st
 
 from aecore import DataError, FieldError, tasks
 from aecore.data.base import DataSpec
-from aecore.data.files import uploads
+from aecore.data.files.pictures import stamp
 from aecore.explore.images import to_uint8
 from aecore.tasks import detect
 from app import cached, library
@@ -166,7 +166,7 @@ def problem_of(settings: Mapping[str, Any]) -> detect.Problem:
     """The examples of the settings. What is wrong with them is said in a sentence, and the page stops."""
     try:
         checked = tasks.checked("detect", settings)
-        return examples_of(checked.model_dump_json(), uploads.stamp(checked.path) if checked.path else ())
+        return examples_of(checked.model_dump_json(), stamp(checked.path) if checked.path else ())
     except (DataError, FieldError) as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
         st.stop()
