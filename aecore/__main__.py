@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .data.base import DEFAULT
 from .tasks import TASKS
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def train(
     params: Annotated[
         list[str] | None, typer.Argument(metavar="[PARAM=VALUE]...", help="the model's parameters")
     ] = None,
-    data: Annotated[str, typer.Option(metavar="NAME", help="a data set; images for your own, with --path")] = "digits",
+    data: Annotated[str, typer.Option(metavar="NAME", help="a data set; images for your own, with --path")] = DEFAULT,
     size: Annotated[int | None, typer.Option(help="side in pixels, 8 to 128")] = None,
     grey: Annotated[bool, typer.Option("--grey", help="turn colour to grey")] = False,
     limit: Annotated[int | None, typer.Option(help="at most this many training images")] = None,
