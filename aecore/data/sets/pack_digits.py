@@ -7,10 +7,12 @@ input always gives the same file, byte by byte.
 
 from __future__ import annotations
 
-import argparse
+import sys
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import typer
 
 from aecore.errors import DataError
 
@@ -42,17 +44,18 @@ def pack(root: Path, file: Path = FILE) -> None:
     )
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Pack the bundled digits from a full MNIST.")
-    parser.add_argument("--root", type=Path, required=True, help="folder that holds MNIST/raw")
-    parser.add_argument("--out", type=Path, default=FILE, help="file to write")
-    arguments = parser.parse_args()
+def main(
+    root: Annotated[Path, typer.Option(help="folder that holds MNIST/raw")],
+    out: Annotated[Path, typer.Option(help="file to write")] = FILE,
+) -> None:
+    """Pack the bundled digits from a full MNIST."""
     try:
-        pack(arguments.root, arguments.out)
-    except DataError as e:
-        parser.exit(2, f"{e}\n")
-    print(f"{arguments.out.name}: {arguments.out.stat().st_size / 1e6:.2f} MB")
+        pack(root, out)
+    except DataError as error:
+        print(error, file=sys.stderr)
+        raise typer.Exit(2) from None
+    print(f"{out.name}: {out.stat().st_size / 1e6:.2f} MB")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)
