@@ -74,7 +74,7 @@ class SparseL1(Autoencoder):
     @torch.no_grad()
     def after_step(self, player: str) -> None:
         """Back to ‖b_j‖ = 1."""
-        columns = self.decoder[0].weight  # (V, D)
+        columns = self.decoder.get_parameter("0.weight")  # (V, D)
         columns /= columns.norm(dim=0).clamp_min(1e-12)
 
 
@@ -210,8 +210,9 @@ class Contractive(Autoencoder):
     ):
         super().__init__(shape, code)
         if net == "sigmoid":
-            self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(math.prod(self.shape), code), nn.Sigmoid())
-            self.decoder = Transposed(self.encoder[1], self.shape)
+            layer = nn.Linear(math.prod(self.shape), code)
+            self.encoder = nn.Sequential(nn.Flatten(), layer, nn.Sigmoid())
+            self.decoder = Transposed(layer, self.shape)
         else:
             self.encoder = networks.encoder(net, self.shape, code, width)
             self.decoder = networks.decoder(net, code, self.shape, width)
@@ -225,7 +226,7 @@ class Contractive(Autoencoder):
         """h (B, D) and ‖J_A(x)‖²_F (B,), exact or estimated, from one forward pass."""
         if self.net == "sigmoid":
             h = self.encoder(x)
-            return h, sigmoid_jacobian(self.encoder[1].weight, h)
+            return h, sigmoid_jacobian(self.encoder.get_parameter("1.weight"), h)
         learning = torch.is_grad_enabled()
         with torch.enable_grad():  # held-out terms are taken without gradients
             x = x.detach().requires_grad_()

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..data.base import Batch, Split
@@ -173,6 +173,8 @@ class BetaTCVAE(Variational):
     Source: Chen et al. (2018), Eq. 2 and 4, arXiv:1802.04942.
     Departures: q(z) is estimated as `log_aggregate` says. N is the number of training examples for held-out ones too.
     """
+
+    examples: Int[Tensor, ""]
 
     def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **family: Any):
         super().__init__(shape, **family)
