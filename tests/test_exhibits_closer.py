@@ -86,7 +86,7 @@ def numbers(at: AppTest) -> str:
 def test_a_deep_net_needs_less_than_pca_at_every_narrow_code():
     at = opened("bottleneck", bottleneck__image="5")
     shown = numbers(at)
-    assert float(re.search(r">([0-9.]+) times that of the deep net", shown)[1]) > 1.2
+    assert float(re.search(r">([0-9.]+) times that of the deep network", shown)[1]) > 1.2
     table = at.dataframe[0].value
     digits = table["as a share of their variance"].str.rstrip(" %").astype(float)
     noise = table["as a share of its variance "].str.rstrip(" %").astype(float)
