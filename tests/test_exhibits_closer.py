@@ -100,7 +100,7 @@ def test_a_stronger_penalty_leaves_fewer_units_off_their_rest():
     for value in ("0.0", "0.5"):
         at = opened("regularizers", **{"regularizers__sparse-l1": value})
         table = at.dataframe[0].value.set_index("regularizer")
-        rest.append(float(table["units off their rest, per image"]["sparse, L1"].split()[0]))
+        rest.append(float(table["latent dimensions off their rest, per image"]["sparse, L1"].split()[0]))
     assert rest[1] < 0.7 * rest[0]
     assert list(table.index) == ["none", "sparse, L1", "sparse, KL", "denoising", "contractive"]
 
@@ -189,7 +189,7 @@ def test_regularizers_a_push_moves_pictures_and_codes(address, tab):
 @browser_only
 def test_denoising_more_noise_changes_pictures_and_decibels(address, tab):
     at_page(tab, address, "denoising")
-    words = tab.get_by_text(re.compile(r"by a plain net, [0-9.]+ dB"))
+    words = tab.get_by_text(re.compile(r"by a plain network, [0-9.]+ dB"))
     said, sheet = words.inner_text(), canvases(tab, ".contact canvas", 60)
     before = seen(sheet)
     slide(tab, "Strength", 60)
