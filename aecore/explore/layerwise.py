@@ -1,22 +1,42 @@
-"""A stacked autoencoder, as far as some of its layers: up to one of them and back (chapter §1)."""
+"""A stack of layers that were trained one after the other: reconstructions through its first layers (chapter §1)."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import numpy as np
 
 from ..data.base import Split
 from ..errors import DataError
-from ..inference import map_batches
+from ..inference import first, map_batches
+from ..measure import pixel_error
 from ..models.base import Model
-from ..models.stacked import Stacked
 
 
 def through(model: Model, split: Split, ids: np.ndarray, layers: int) -> np.ndarray:
     """x̂ = B_1(…B_k(A_k(…A_1(x)))) of examples, through the first k = `layers` layers: (n, *shape) float32 in [0, 1]."""
-    if not isinstance(model, Stacked):
+    count = layers_of(model)
+    if not 1 <= layers <= count:
+        raise DataError(f"This stack has {count} layers; give 1 to {count}.")
+    able: Any = model
+    return map_batches(model, split, ids, lambda x: able.through(x, layers))
+
+
+def error(model: Model, split: Split, layers: int, limit: int) -> float:
+    """Squared error per value of the first `limit` examples, through the first `layers` layers."""
+    return pixel_error.of_answers(split, through(model, split, first(split, limit), layers))
+
+
+def layers_of(model: Model) -> int:
+    """How many layers a stack has; DataError for a model that is none."""
+    if "layers" not in model.abilities:
         raise DataError(f"{type(model).__name__} has no layers of its own. Choose a stacked autoencoder.")
-    if not 1 <= layers <= model.layers:
-        raise DataError(f"This stack has {model.layers} layers; give 1 to {model.layers}.")
-    up = model.encoder[: 2 * layers]  # A_1, sigmoid, …, A_k and its sigmoid, which the code has not
-    down = model.decoder[2 * (model.layers - layers) :]
-    return map_batches(model, split, ids, lambda x: down(up(x)).float().sigmoid())
+    able: Any = model
+    return able.layers
+
+
+def layer_in_training(model: Model, progress: float) -> int | None:
+    """Which layer of a stack learns, from 1, at a share of the training from 0 to below 1; None where all learn."""
+    count = layers_of(model)
+    players = model.players(progress)
+    return next((k for k in range(1, count + 1) if f"stage {k}" in players), None)

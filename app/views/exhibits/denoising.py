@@ -271,5 +271,6 @@ def show_explanations() -> None:
         st.markdown(
             "The network sees $\\tilde{x}$ and is compared with $x$ (Eq. 4, 5). The best answer is the mean of all "
             "images from which this damaged image could have come, so the network must know which images there are. In "
-            "the chapter’s Eq. 5, p is the probability that a value is **kept**. Section 2.2, Fig. 2; Vincent et al. (2008)."
+            "the chapter’s Eq. 5, p is the probability that a value is **kept**. Section 2.2, Fig. 2; Vincent et al. "
+            "(2008)."
         )
