@@ -79,3 +79,25 @@ def algorithm_1(
         step += 1
         yield Line(5, step, {"model": model, "moved": moved})
         yield Line(6, step, {"model": model})
+
+
+class Stepper:
+    """Algorithm 1, as far as it has been carried out.
+
+    now: the line that was done last.  made: the newest of everything that the lines have made, by name.
+    losses: (reconstruction, KL) of the minibatch in each round, nats.
+    """
+
+    def __init__(self, split: Split, shape: tuple[int, ...]):
+        self._lines = algorithm_1(split, shape)
+        self.now = next(self._lines)
+        self.made: dict[str, Any] = dict(self.now.made)
+        self.losses: list[tuple[float, float]] = []
+
+    def advance(self, lines: int) -> None:
+        """Carry out so many more lines."""
+        for _ in range(lines):
+            self.now = next(self._lines)
+            self.made |= self.now.made
+            if "gradient" in self.now.made:
+                self.losses.append((self.made["recon"], self.made["kl"]))
