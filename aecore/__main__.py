@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .tasks import TASKS
+
 if TYPE_CHECKING:
     from .runs.folder import Run
 
@@ -181,14 +183,7 @@ def _print_rows(rows: Sequence[dict[str, str]]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(cells, wide, strict=True)).rstrip())
 
 
-for _name, _words in {
-    "classify": "Few labels, many images: what a code that was learnt without labels is worth (chapter section 4.2); "
-    "data=table path=FILE.csv label=COLUMN for yours.",
-    "cluster": "Groups in codes, against k-means on pixels (section 4.3); look=table path=FILE.csv for yours.",
-    "detect": "Anomalies by reconstruction error, beside baselines (section 4.4); data=table path=FILE.csv for yours.",
-    "recommend": "Ratings and rankings by autoencoders, beside baselines (section 4.5); path=FOLDER_OR_CSV for yours.",
-    "reduce": "Codes beside PCA, LDA, Isomap, UMAP and t-SNE (section 4.6); data=table path=FILE.csv for yours.",
-}.items():
+for _name, _words in TASKS.items():
     _task(_name, _words)
 
 

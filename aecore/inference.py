@@ -90,10 +90,9 @@ def attributes_of(split: Split, ids) -> np.ndarray:
 
 def factors_of(split: Split, ids) -> np.ndarray:
     """(n, K) of each example's known factors; DataError for examples that know of none."""
-    known = getattr(split, "factors", None)
-    if known is None:
+    if split.factors is None:
         raise DataError("These data know of no factors. Choose sprites.")
-    return known(torch.from_numpy(checked(split, ids))).cpu().numpy()
+    return split.factors(torch.from_numpy(checked(split, ids))).cpu().numpy()
 
 
 def batches(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Batch]:

@@ -26,7 +26,6 @@ from aecore.runs.session import Session
 from . import data as datasets
 from . import paths, tasks
 from .data.base import DataSpec
-from .data.sets import gaussians
 from .inference import autoencode, encode, factors_of, first
 from .measure import attribute_classifier, coverage, disentanglement, looked_at
 from .models.base import Model
@@ -43,11 +42,6 @@ BINARISED = {
     "drawn": "0 or 1, drawn with the grey value as probability, anew at each step (dynamic binarisation)",
     "threshold": "0 or 1, split at one half",
 }
-PUBLISHED = (
-    "−log p(x) of MNIST's binarised test images, without labels: 81.30 nats drawn once (van den Oord et al., 2016, "
-    "arXiv:1601.06759), 81.45 drawn anew (a training by the library pytorch-generative); split at one half they are "
-    "likelier"
-)
 FACTORED = 5000  # examples whose codes are scored against their known factors
 
 
@@ -133,6 +127,7 @@ def card(run: Run) -> str:
     info = run.info
     binary = "binary" in info.params and info.params.get("values", "binary") == "binary"
     pixels = BINARISED[info.params["binary"]] if binary else ""
+    published = datasets.info(info.data.name).published if info.data.name in datasets.SETS else ""
     settings = ", ".join(f"{name} {value}" for name, value in {**info.params, **info.plan.model_dump()}.items())
     settings += f"; the encoder of {info.encoder}, held" if info.encoder else ""
     seconds = run.heartbeat().get("seconds", 0)
@@ -146,7 +141,7 @@ def card(run: Run) -> str:
         f"- Data: {info.source}",
         f"- Settings: {settings}",
         *([f"- Pixels: {pixels}"] if pixels else []),
-        *([f"- Published for a PixelCNN: {PUBLISHED}"] if pixels and info.data.name == "mnist" else []),
+        *([f"- Published for a PixelCNN: {published}"] if pixels and published else []),
         f"- Trained in {took} on {info.device} ({info.versions.get('threads')} thread, beside others); one seed",
         f"- Test figures: of {looked} held-out examples",
         "",
@@ -206,9 +201,9 @@ def measured(run: Run) -> dict[str, float]:
         factors = factors_of(data.test, ids)
         named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, data.test.labels[ids]))
         found |= disentanglement.scores(encode(run.model(), data.test, ids), factors, named).numbers()
-    if run.info.data.name == "gaussians" and "sample" in run.entry.abilities:
+    if data.modes is not None and "sample" in run.entry.abilities:
         draws = run.model().sample(10_000, generator=torch.Generator().manual_seed(0))
-        kept = coverage.modes(draws, gaussians.centres(), gaussians.STD)
+        kept = coverage.modes(draws, *data.modes)
         found |= {"modes covered": kept.covered, "draws near a mode": kept.near, "modes kept": kept.assigned}
     return found
 

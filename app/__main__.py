@@ -1,4 +1,4 @@
-"""`python -m app`: start the server on this computer, and say where. PORT changes the port."""
+"""`python -m app`: start the server on this computer and print its address. PORT in the environment sets the port."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from app import warm
 HERE = Path(__file__).resolve().parent
 
 
-def free(port: int) -> bool:
+def is_free(port: int) -> bool:
+    """Whether no other program listens on this port."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -25,7 +26,7 @@ def free(port: int) -> bool:
 
 
 def warm_up() -> None:
-    """Import and make what the first page needs while the server starts and the browser opens."""
+    """Prepare what the first pages need, while the server starts and the browser opens."""
     warm.imported(warm.OURS)
     from aecore import CATALOG
     from aecore.device import one_thread
@@ -37,15 +38,16 @@ def warm_up() -> None:
         if run:
             warm.first_map(run)
     warm.imported(warm.SKLEARN)
-    import ot  # noqa: F401  (a second, for which the page on transport would have to wait)
+    import ot  # noqa: F401  # it takes a second, for which the page on transport would have to wait
 
 
 def main() -> None:
+    """Check the port, and serve until Ctrl-C. Exits with a sentence where the port cannot be used."""
     text = os.environ.get("PORT", "8501")
     if not text.isdigit() or not 1 <= int(text) <= 65535:
-        sys.exit(f"PORT={text} is no port. Give a number from 1 to 65535, for example: PORT=8600 make run")
+        sys.exit(f"PORT={text} is not a port. Give a number from 1 to 65535, for example: PORT=8600 make run")
     port = int(text)
-    if not free(port):
+    if not is_free(port):
         sys.exit(
             f"Port {port} is in use, perhaps by this app. Open http://localhost:{port}, "
             f"or choose another port: PORT={port + 1} make run"

@@ -12,8 +12,8 @@ from aecore import Run, RunError, inference
 from aecore.data.base import DataSpec, Split
 from aecore.explore import examples, generate, importance, maps, perturb, reconstruct, traverse
 from aecore.explore.images import to_uint8
-from aecore.explore.planes import Projection, plane, principal_plane, through
-from aecore.explore.projection import SLOW, Method
+from aecore.explore.planes import PrincipalPlane, plane, principal_plane, through
+from aecore.explore.projection import SLOW, Method, Projection
 from aecore.measure import aggregate_posterior, reconstruction, statistics
 from aecore.measure.latents import Units
 from aecore.runs import maps as stored_maps
@@ -169,7 +169,9 @@ def stored(run: Run, method: str, n: int, half: str) -> bool:
 def latent_map(run: Run, n: int, method: Method, pair: tuple[int, int], half: Literal["test", "train"]) -> maps.MapView:
     """A slow method must have been computed before (see `maps.stored`)."""
     points = stored_maps.stored(run, method, n, half) if method in SLOW else None
-    return maps.latent_map(library.model(run), library.data(run), n, method, half, points=points, units=pair)
+    data, projection = library.data(run), Projection(method, pair, points=points)
+    split = getattr(data, half)
+    return maps.latent_map(library.model(run), split, projection, n, class_names=data.classes, split_name=half)
 
 
 @remember(max_entries=32)
@@ -291,7 +293,7 @@ class Projected(NamedTuple):
     extent: tuple[float, float, float, float]
     codes: np.ndarray
     labels: np.ndarray | None
-    plane: Projection
+    plane: PrincipalPlane
 
 
 @remember(max_entries=32)

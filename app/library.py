@@ -1,6 +1,6 @@
-"""What the pages share: the visitor, the queue, and the runs with their models and data.
+"""The runs that the pages show, with their models and data.
 
-Cached models and data belong to all visitors: nothing here or in a page may change them.
+Models and data are loaded once for all visitors, so no page may change them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import streamlit as st
 
 from aecore import CATALOG, Run
 from aecore import data as datasets
-from aecore.data.base import Data, DataSpec
+from aecore.data.base import Data, DataSpec, Split
 from aecore.errors import RunError
 from aecore.models.base import Model
 from aecore.nn.distributions import StandardNormal
@@ -20,19 +20,16 @@ from aecore.paths import root
 from aecore.runs.library import find
 from app.session import may_change, queue
 
-# --- the visitor --------------------------------------------------------------------------------------------
-
-
 # --- runs ---------------------------------------------------------------------------------------------------
 
 
 def all_runs() -> list[Run]:
-    """Pretrained first, in their order, then the visitors' runs, newest first."""
+    """The pretrained runs in their order, then the visitors' runs, the newest first."""
     return [run for run in queue().listing(pretrained=True) if run.info.model in CATALOG]
 
 
 def unreadable() -> dict[str, str]:
-    """Folders among the runs that cannot be shown, with the reason."""
+    """Folders that cannot be shown as runs, with the reasons: {name of the folder: reason}."""
     unknown = {
         run.info.id: f"It holds a model {run.info.model!r}, which this version does not know."
         for run in queue().listing()
@@ -42,7 +39,7 @@ def unreadable() -> dict[str, str]:
 
 
 def rename(run: Run, title: str) -> None:
-    """Give an own run another title."""
+    """Give a run another title, where this visitor may."""
     title = " ".join(title.split())[:80]
     if title and may_change(run):
         run.save(title=title)
@@ -54,7 +51,10 @@ def _model(folder: str, identity: str, stamp: float, step: int | None) -> Model:
 
 
 def model(run: Run, step: int | None = None) -> Model:
-    """The run's model on the CPU, shared by all visitors; the newest weights of a run that still trains."""
+    """The run's model on the CPU, shared by all visitors, with its newest weights.
+
+    step: take the weights of this snapshot instead.
+    """
     file = run.path / "weights.safetensors"
     return _model(str(root()), run.info.id, file.stat().st_mtime if file.exists() else 0.0, step)
 
@@ -65,34 +65,42 @@ def _data(spec: str) -> Data:
 
 
 def load(spec: DataSpec) -> Data:
-    """The data, shared by all visitors."""
+    """These data, shared by all visitors; DataError where they cannot be read."""
     return _data(spec.model_dump_json())
 
 
 def data(run: Run) -> Data:
-    """What to look at it with."""
+    """The data on which a run is shown: those it was trained on, or smaller ones in their place."""
     return load(run.info.shown or run.info.data)
 
 
 @st.cache_data(ttl=10, show_spinner=False)
 def sets() -> dict[str, datasets.Info]:
-    """The named data sets, and whether they are here; looked up on the disk now and then."""
+    """The named data sets, and whether they are on this computer; looked up again every ten seconds."""
     return datasets.names()
 
 
 def data_title(spec: DataSpec) -> str:
-    """What people call the data of a run."""
+    """The title of these data, without what stands in parentheses."""
     if spec.name == datasets.OWN:
         return "own pictures"
     return sets()[spec.name].title.split(" (")[0] if spec.name in sets() else spec.name
 
 
 def has_weights(run: Run) -> bool:
+    """Whether a run has been trained far enough to have weights."""
     return (run.path / "weights.safetensors").exists()
 
 
-# --- which run a page is about ------------------------------------------------------------------------------
+def known_run(identity: str) -> Run | None:
+    """The run of this id, None where there is none."""
+    try:
+        return find(identity)
+    except RunError:
+        return None
 
+
+# --- what runs are called -------------------------------------------------------------------------------------------
 
 STATES = {
     "queued": "waiting",
@@ -101,65 +109,58 @@ STATES = {
     "stopped": "stopped early",
     "failed": "failed",
 }
-
-
-def names(some: Iterable[Run]) -> dict[str, str]:
-    """What to call each of these in a box, by id: those of one name get their id, since a box tells them by the text.
-
-    Two options that read the same are one to the browser, which may then answer with the other run.
-    """
-    called = {run.info.id: name(run) for run in some}
-    count = Counter(called.values())
-    return {identity: f"{text} · {identity}" if count[text] > 1 else text for identity, text in called.items()}
+"""How a run is called that has not been trained to its end."""
 
 
 def name(run: Run) -> str:
-    """What people call it: its title, and how it stands if that matters."""
+    """The title of a run, and its state where it has not been trained to its end."""
     state = STATES.get(run.info.status)
     return run.info.title + (f" – {state}" if state else "")
 
 
-def held_out(run: Run):
-    """The held-out images of a run's data."""
+def names(runs: Iterable[Run]) -> dict[str, str]:
+    """The names of runs as options of a box, by id. Runs of the same name are told apart by their ids.
+
+    Two options that read the same are one to the browser, which may then answer with the other run.
+    """
+    called = {run.info.id: name(run) for run in runs}
+    count = Counter(called.values())
+    return {identity: f"{text} · {identity}" if count[text] > 1 else text for identity, text in called.items()}
+
+
+# --- the data and the prior of a run --------------------------------------------------------------------------------
+
+
+def held_out(run: Run) -> Split:
+    """The held-out examples of a run's data."""
     return data(run).test
 
 
-def training_split(run: Run):
+def training_split(run: Run) -> Split:
+    """The training examples of a run's data."""
     return data(run).train
 
 
 def has_gaussian_prior(run: Run) -> bool:
-    """Whether codes are drawn from N(0, I), or pretend to be."""
+    """Whether the prior of a run's model is N(0, I)."""
     return isinstance(getattr(model(run), "prior", None), StandardNormal)
 
 
 def class_names(run: Run) -> list[str]:
-    """The names of the labels, as far as the held-out images have any."""
+    """The names of the classes, by label; empty where the held-out examples have no labels."""
     names, labels = data(run).classes, data(run).test.labels
     if labels is None or not len(labels):
         return []
     return [str(name) for name in names or range(int(labels.max()) + 1)]
 
 
-def label_of(run: Run, example: int, half: str = "test") -> str:
-    """The class of an image in words, or ""."""
-    labels, names = getattr(data(run), half).labels, class_names(run)
+def label_of(run: Run, example: int, split: str = "test") -> str:
+    """The name of an example's class, "" where it has none.  split: "test" or "train"."""
+    labels, names = getattr(data(run), split).labels, class_names(run)
     return names[int(labels[example])] if names and labels is not None else ""
 
 
-def image_title(run: Run, example: int, half: str = "test") -> str:
-    """ "image 12, “7”" """
-    label = label_of(run, example, half)
+def image_title(run: Run, example: int, split: str = "test") -> str:
+    """What an image is called: ‘image 12, “7”’.  split: "test" or "train"."""
+    label = label_of(run, example, split)
     return f"image {example}" + (f", “{label}”" if label else "")
-
-
-def latest(run: Run) -> Run:
-    """The same run as it is on the disk now."""
-    return queue().get(run.info.id)
-
-
-def known_run(identity: str) -> Run | None:
-    try:
-        return find(identity)
-    except RunError:
-        return None

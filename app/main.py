@@ -1,4 +1,4 @@
-"""The frame of every page: navigation, the visitor, errors as sentences, and the link."""
+"""The frame of every page, which Streamlit runs: navigation, the visitor, errors as sentences, and the link."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ session.server()  # starts with the first page, so that waiting runs go on
 page = pages.navigation()
 session.apply_style()
 session.greet()
-if page.url_path:  # the gallery, which most visitors see first, needs none of it
+if page.url_path:  # the gallery, which most visitors see first, needs no sklearn
     warm.imported(warm.SKLEARN)
 with session.plain_errors():
     page.run()

@@ -21,7 +21,7 @@ class Page:
 
     key: its path in the URL.  title: as the navigation shows it.  icon: a name of Material Symbols.
     module: below `app.views`; its function `page()` draws the page.  help: one line for the navigation.
-    needs: abilities of the runs that have a link to this page on their card; empty where it is not about one run.
+    needs: abilities that a run must have to get a link to this page on its card; empty where it is not about one run.
     """
 
     key: str
@@ -34,7 +34,7 @@ class Page:
 
 SECTIONS: dict[str, tuple[Page, ...]] = {
     "": (
-        Page("gallery", "Gallery", "grid_view", "gallery", "The trained autoencoders, and yours"),
+        Page("gallery", "Gallery", "grid_view", "gallery", "The trained autoencoders, and your own"),
         Page("train", "Train", "model_training", "train", "Choose an autoencoder and data, set the hyperparameters"),
         Page("run", "Watch", "show_chart", "run", "Follow a training: every term of the loss, images, time left"),
     ),
@@ -44,21 +44,21 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "The chapter",
             "menu_book",
             "exhibits.chapter",
-            "Its sections, equations and figures, and where each is alive",
+            "Its sections, equations and figures, and the page on which each can be tried",
         ),
         Page(
             "bottleneck",
             "Bottleneck",
             "filter_alt",
             "exhibits.bottleneck",
-            "How much survives a code of so many numbers; memory and identity",
+            "How much of an image a code of few numbers keeps; memory and identity",
         ),
         Page(
             "regularizers",
             "Regularizers",
             "tune",
             "exhibits.regularizers",
-            "Sparse, denoising, contractive: what each does to code and filters",
+            "Sparse, denoising, contractive: what each does to the code and the filters",
         ),
         Page(
             "denoising",
@@ -79,28 +79,28 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "Inside a VAE",
             "motion_mode",
             "exhibits.inside",
-            "One image: its cloud, a draw, its bound; Algorithm 1 by lines",
+            "One image: its posterior, samples from it, its bound; Algorithm 1 line by line",
         ),
         Page(
             "importance",
             "Importance weights",
             "balance",
             "exhibits.importance",
-            "Several draws of a code, the likelier counting more: IWAE",
+            "Several samples of a code, the likelier ones weighing more: IWAE",
         ),
         Page(
             "beta",
             "β-disentanglement",
             "dashboard_customize",
             "exhibits.beta",
-            "A slider over β: units, rate and distortion, scores",
+            "A slider over β: latent dimensions, rate and distortion, scores",
         ),
         Page(
             "wasserstein",
             "VAE against WAE",
             "bubble_chart",
             "exhibits.wasserstein",
-            "Must each image's cloud fill the prior, or all together?",
+            "Must each posterior match the prior, or only all of them together?",
         ),
         Page(
             "transport",
@@ -114,14 +114,14 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "Feature loss",
             "visibility",
             "exhibits.features",
-            "Pixels or features: who compares decides what is lost",
+            "Pixels or features: what is compared decides what is lost",
         ),
         Page(
             "pixelcnn",
             "PixelCNN",
             "grid_on",
             "exhibits.pixelcnn",
-            "Images drawn pixel by pixel; finish my drawing; what a pixel looks back on",
+            "Images drawn pixel by pixel; drawings completed; the receptive field of a pixel",
             frozenset(["density"]),
         ),
         Page(
@@ -129,7 +129,7 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "Adversarial codes",
             "theater_comedy",
             "exhibits.adversarial",
-            "Critics of codes, of images, of both",
+            "Critics of codes, of images, and of both",
         ),
     ),
     "Applications": (
@@ -138,15 +138,19 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "Classify",
             "category",
             "tasks.classify",
-            "Few labels, many images: what a code learnt without labels is worth",
+            "Few labels, many images: how much a code learnt without labels helps",
         ),
         Page(
-            "cluster", "Cluster", "workspaces", "tasks.cluster", "Groups in codes, without labels; your own images, too"
+            "cluster",
+            "Cluster",
+            "workspaces",
+            "tasks.cluster",
+            "Groups of codes, found without labels; also of your own images",
         ),
+        Page("detect", "Detect", "warning", "tasks.detect", "Anomalies: examples that the model reconstructs badly"),
         Page(
-            "detect", "Detect", "warning", "tasks.detect", "What comes back badly is unlike what was learnt: anomalies"
+            "recommend", "Recommend", "thumb_up", "tasks.recommend", "A few ratings in, predictions of all others out"
         ),
-        Page("recommend", "Recommend", "thumb_up", "tasks.recommend", "Few ratings in, all the others out"),
         Page("reduce", "Reduce", "compress", "tasks.reduce", "Codes beside PCA, LDA, Isomap, UMAP and t-SNE"),
     ),
     "Explore": (
@@ -155,7 +159,7 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "Reconstruct",
             "compare",
             "explore.reconstruct",
-            "Encoder, code, decoder: what comes back, and what is lost",
+            "Encoder, code, decoder: what is reconstructed, and what is lost",
             frozenset(["decode", "encode"]),
         ),
         Page(
@@ -163,7 +167,7 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "Traverse",
             "tune",
             "explore.traverse",
-            "Turn one unit of the code and see what it means",
+            "Move one latent dimension and see what it means",
             frozenset(["decode"]),
         ),
         Page(
@@ -180,7 +184,7 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "Attributes",
             "face",
             "explore.attributes",
-            "A face, its attributes switched one by one; the person should stay",
+            "A face whose attributes are switched one by one, while the person should stay",
         ),
         Page(
             "compare",
@@ -222,12 +226,14 @@ def link(key: str, label: str = "", icon: str | None = None, query: Mapping[str,
     """A link to a page.
 
     label, icon: the page's own by default; no icon for "".  query: the values that stand in the link behind its path.
+    more: further arguments of `st.page_link`.
     """
     page = PAGES[key]
+    name = page.icon if icon is None else icon
     st.page_link(
         _streamlit_page(page),
         label=label or page.title,
-        icon=f":material/{page.icon if icon is None else icon}:" if icon != "" else None,
+        icon=f":material/{name}:" if name else "",  # for None Streamlit takes the page's own
         query_params=dict(query or {}),
         **more,
     )

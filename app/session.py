@@ -21,7 +21,7 @@ from app.browser import identity
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """An error that a visitor can mend is a sentence on the page; anything else fails loudly."""
+    """Show an error that a visitor can mend as a sentence on the page. Any other error is raised."""
     try:
         yield
     except (DataError, Diverged, FieldError, RunError, Forbidden) as error:
@@ -29,19 +29,19 @@ def plain_errors() -> Iterator[None]:
 
 
 def greet() -> None:
-    """Ask the browser who is looking; once in each run of the script, in the page frame."""
+    """Ask the browser for this visitor's token: once in each run of the script, in the page frame."""
     token = identity(key="identity")
     if token:
         st.session_state["visitor"] = digest(token)
 
 
 def visitor() -> str:
-    """Digest of this browser's token: the owner of the runs started here. Empty until the browser has answered."""
+    """Digest of this browser's token, which owns the runs that it starts; "" until the browser has answered."""
     return st.session_state.get("visitor", "")
 
 
 STYLE = """<style>
-/* Cards in as many columns as fit, and the two halves of a page side by side only where both have room. */
+/* Cards stand in as many columns as fit. The two halves of a page stand side by side only where both have room. */
 .st-key-cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(min(100%, 17rem), 1fr)); gap: 1.2rem; }
 .st-key-cards > div, .st-key-cards > div > div { width: 100%; height: 100%; }
 [class*="st-key-halves"] > [data-testid="stLayoutWrapper"] > [data-testid="stHorizontalBlock"] >
@@ -52,12 +52,12 @@ STYLE = """<style>
 
 
 def apply_style() -> None:
-    """The little that the theme cannot say."""
+    """Add the rules that Streamlit's theme does not offer."""
     st.html(STYLE)
 
 
 class Server(NamedTuple):
-    """What all visitors of this server share."""
+    """What all visitors of this server share: the queue, the analyses that it computes, and who keeps workers alive."""
 
     queue: Queue
     analyses: Analyses
@@ -65,7 +65,7 @@ class Server(NamedTuple):
 
 
 def server() -> Server:
-    """The queue, the analyses and the supervisor of this server: made at the first page, ended with the server."""
+    """Made when the first page is opened; the supervisor ends with the server."""
     return _server(str(root()))
 
 
@@ -84,10 +84,10 @@ def queue() -> Queue:
 
 
 def analyses() -> Analyses:
-    """The analyses that were asked for on this server."""
+    """The slow maps and studies that pages have asked for."""
     return server().analyses
 
 
 def may_change(run: Run) -> bool:
-    """Whether this visitor may stop, rename or delete it."""
+    """Whether this visitor may stop, rename or delete this run."""
     return queue().may_change(run, visitor()) and bool(visitor())

@@ -1,9 +1,9 @@
-"""What the server prepares before anyone asks: imports, and the first picture that a visitor sees.
+"""What the server prepares before anyone asks: imports, and the map that the gallery shows first.
 
-Every visitor's page is run by a thread of its own. Where one thread imports a package that imports its own modules, and
-another comes in by one of those modules, each waits for the other: Python lets one go on with half a package, and the
-page fails with “cannot import name … from partially initialized module”. So packages that are entered by several doors
-are imported here first.
+Every visitor's page is run by a thread of its own. Where one thread imports a package, and another at the same time
+imports a module inside it, each waits for the other: Python then lets one of them go on with half a package, and its
+page fails with “cannot import name … from partially initialized module”. So packages of which pages import several
+modules are imported here first.
 """
 
 from __future__ import annotations
@@ -18,8 +18,9 @@ if TYPE_CHECKING:
     from aecore import Run
     from aecore.explore.maps import MapView
 
-OURS = ("aecore", "aecore.data", "aecore.measure")  # without Streamlit, which another thread imports just then
-SKLEARN = (  # more than a second: every page but the first waits for it
+OURS = ("aecore", "aecore.data", "aecore.measure")
+"""Ours, as far as they import no Streamlit, which another thread imports at that time."""
+SKLEARN = (
     "sklearn.cluster",
     "sklearn.datasets",
     "sklearn.decomposition",
@@ -34,27 +35,31 @@ SKLEARN = (  # more than a second: every page but the first waits for it
     "sklearn.preprocessing",
     "sklearn.svm",
 )
-_turns = {OURS: Lock(), SKLEARN: Lock()}
+"""All modules of sklearn that pages import. That takes more than a second, for which every page but the first waits."""
+_locks = {OURS: Lock(), SKLEARN: Lock()}
 
 
 def imported(names: tuple[str, ...]) -> None:
-    """Import these modules, or wait until another thread has; at once if they are there.
+    """Import these modules, or wait until another thread has imported them.
 
     names: `OURS` or `SKLEARN`.
     """
-    with _turns[names]:
+    with _locks[names]:
         for name in names:
             importlib.import_module(name)
 
 
-# --- the first picture ------------------------------------------------------------------------------------------
+# --- the map of the gallery -----------------------------------------------------------------------------------------
 
-POINTS = 1500  # of the first map
+POINTS = 1500
 
 
 def first_run(runs: list[Run]) -> Run | None:
-    """A run whose code is a plane of images: a pretrained one first, one with a prior before others."""
-    found = [
+    """The run whose map the gallery shows: an autoencoder of images whose code has two numbers; None without any.
+
+    Pretrained runs come first, then those with a posterior, then those that were trained to their end.
+    """
+    suitable = [
         run
         for run in runs
         if run.info.params.get("code") == 2
@@ -62,20 +67,26 @@ def first_run(runs: list[Run]) -> Run | None:
         and len(run.info.shape) == 3
         and (run.path / "weights.safetensors").exists()
     ]
-    found.sort(key=lambda run: (not run.pretrained, "posterior" not in run.entry.abilities, run.info.status != "done"))
-    return found[0] if found else None
+
+    def rank(run: Run) -> tuple[bool, bool, bool]:
+        return not run.pretrained, "posterior" not in run.entry.abilities, run.info.status != "done"
+
+    return min(suitable, key=rank, default=None)
 
 
 def first_map(run: Run) -> MapView:
-    """Its map. Of a run that still trains, the one first made."""
-    file = run.path / "weights.safetensors"
-    return _first_map(run.path, 0 if run.info.status == "running" else file.stat().st_mtime_ns)
+    """The map of a run. While the run trains, this stays the map that was made first."""
+    weights = run.path / "weights.safetensors"
+    return _first_map(run.path, 0 if run.info.status == "running" else weights.stat().st_mtime_ns)
 
 
 @lru_cache(maxsize=8)
 def _first_map(path: Path, stamp: int) -> MapView:
+    """stamp: when the weights were written."""
     from aecore import Run
     from aecore.explore import maps
+    from aecore.explore.projection import Projection
 
     run = Run.open(path)
-    return maps.latent_map(run.model(), run.data(), POINTS, "units")
+    data = run.data()
+    return maps.latent_map(run.model(), data.test, Projection("units"), POINTS, class_names=data.classes)

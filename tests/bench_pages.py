@@ -6,6 +6,7 @@ Medians of several tries; a page counts as there when its picture is drawn and n
 from __future__ import annotations
 
 import os
+import re
 import statistics
 import subprocess
 import sys
@@ -71,7 +72,7 @@ def answer(tab) -> float:
     pictures = "() => [...document.querySelectorAll('[data-testid=stMain] img')].map(i => i.src).join()"
     before = tab.evaluate(pictures)
     start = time.perf_counter()
-    tab.get_by_role("button", name="Draw again").click()
+    tab.get_by_role("button", name=re.compile("(Draw|Sample) again")).click()
     tab.wait_for_function(f"before => ({pictures})() !== before", arg=before, timeout=120_000)
     return time.perf_counter() - start
 

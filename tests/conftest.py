@@ -13,7 +13,7 @@ import torch
 from playwright.sync_api import expect
 from torch import Tensor
 
-from aecore.data.base import Batch, Data, DataSpec, Images
+from aecore.data.base import Batch, Data, DataSpec, Images, Split
 from aecore.jobs.supervisor import Supervisor
 from tests.chromium import PATIENCE, app, chromium
 
@@ -102,10 +102,8 @@ def tab(browser):
     context.close()
 
 
-class Table:
+class Table(Split):
     """A split of vectors, with a mask where not everything was observed."""
-
-    labels = None
 
     def __init__(self, x: Tensor, mask: Tensor | None = None):
         self.x, self.mask = x, mask

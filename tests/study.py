@@ -34,8 +34,6 @@ from aecore import device as devices
 from aecore.catalog import seeded_build
 from aecore.data.base import Images, Split
 from aecore.data.sets.gaussians import STD, centres
-from aecore.data.sets.movielens import MOVIELENS
-from aecore.data.sets.rating_sets import get, info
 from aecore.inference import device_of, encode, examples, first, map_batches
 from aecore.measure import attribute_classifier, attribute_edits, clustering, coverage, likelihood, report, transport
 from aecore.models.autoregressive import ORDERS, PixelByPixel, PixelCNNDecoder
@@ -91,7 +89,7 @@ def coloured(data: Data) -> Data:
     )
 
 
-class Binarised:
+class Binarised(Split):
     """A split whose pixels are drawn as 0 or 1, with their grey value as probability, anew each time they are seen.
 
     fixed: a seed with which they are drawn once and for all, for held-out images.
@@ -383,7 +381,7 @@ def rated(unit: Unit) -> dict[str, Any]:
     Sizes as published for MovieLens (500 and 600 hidden units, 200 in the code of Mult-VAE), smaller for few films.
     """
     key, params, _ = RATED[unit.model]
-    matrix = get(DataSpec(name=unit.data)).matrix
+    matrix = datasets.load_ratings(DataSpec(name=unit.data)).matrix
     large = unit.data != "ratings"
     if key != "multi_vae":
         known, asked = recommend.hold_out(matrix, 0.1, unit.seed)
@@ -433,7 +431,7 @@ def units() -> list[Unit]:
             elif part == "cost":
                 found += [Unit(part, label, "noise", seed) for label in COSTS]
             elif part == "ratings":
-                here = [name for name in ("ratings", *MOVIELENS) if info(name).here]
+                here = [name for name in datasets.RATINGS if datasets.info(name).here]
                 # Of 20 million ratings a table of all users and films would not fit into memory.
                 found += [
                     Unit(part, label, name, seed)
@@ -510,7 +508,7 @@ def mean_and_spread(values: list[float]) -> str:
     return f"{mean:.4g} ± {deviation:.2g}"
 
 
-RATINGS_NAMED = {"ratings": "invented films"} | {name: which.title for name, which in MOVIELENS.items()}
+RATINGS_NAMED = {name: source.title for name, source in datasets.RATINGS.items()} | {"ratings": "invented films"}
 
 
 def table(header: list[str], rows: list[list[str]]) -> list[str]:

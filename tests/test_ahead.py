@@ -44,11 +44,11 @@ def test_two_pages_that_enter_a_package_by_different_doors_both_get_it_whole(tmp
     monkeypatch.syspath_prepend(str(tmp_path))
     package("doors_a")
     wrong = one_after_another(lambda: exec("import doors_a"), lambda: exec("import doors_a.inner"))
-    assert ImportError in map(type, wrong), "if Python can do it by itself, app/ahead.py is not needed"
+    assert ImportError in map(type, wrong), "if Python can do it by itself, app/warm.py is not needed"
 
     package("doors_b")
     names = ("doors_b", "doors_b.inner")
-    monkeypatch.setitem(warm._turns, names, threading.Lock())
+    monkeypatch.setitem(warm._locks, names, threading.Lock())
     assert not one_after_another(
         *[lambda door=door: (warm.imported(names), exec(f"import {door}")) for door in (*names, *names)]
     )

@@ -18,8 +18,8 @@ from aecore.runs.library import create, find
 from aecore.runs.session import Session
 from app import cached
 from app.library import held_out
-from app.link import read_code, read_view, write_code, write_view
-from app.panels.downloads import csv_table
+from app.panels.tables import csv_table
+from app.state import MapState, Numbered
 from app.text import escape_markdown
 
 VIEWS = ("reconstruct", "traverse", "map", "generate")
@@ -192,15 +192,17 @@ def test_another_start_forgets_the_moved_units():
 
 def test_a_code_in_a_link_survives_writing_and_reading_and_nonsense_is_left_out():
     moved = {0: -0.5, 2: 1.25, 39: 3.0}
-    assert read_code(write_code(moved), 40) == moved
-    assert read_code("1:2_x_99:1_3:nan_4:1e9_:_2:-1_0:5", 40) == {0: 2.0, 1: -1.0}
+    code = Numbered("z", size=40)
+    assert code.read(code.write(moved)) == moved
+    assert code.read("1:2_x_99:1_3:nan_4:1e9_:_2:-1_0:5") == {0: 2.0, 1: -1.0}
 
 
 def test_a_map_in_a_link_survives_writing_and_reading_and_nonsense_is_left_out():
-    view = {"cursor": [1.25, -0.5], "zoom": [0.0, 1.0, 2.0], "hidden": [0, 3], "thumbnails": True}
-    assert read_view(write_view(view)) == view
-    assert read_view("c1_z1,2,inf_hx_q_t9_cnan,1__h-1") == {"hidden": []}
-    assert write_view({"cursor": None, "hidden": [], "thumbnails": False}) == ""
+    shown = {"cursor": [1.25, -0.5], "zoom": [0.0, 1.0, 2.0], "hidden": [0, 3], "thumbnails": True}
+    view = MapState("view")
+    assert view.read(view.write(shown)) == shown
+    assert view.read("c1_z1,2,inf_hx_q_t9_cnan,1__h-1") == {"hidden": []}
+    assert view.write({"cursor": None, "hidden": [], "thumbnails": False}) == ""
 
 
 @pytest.mark.parametrize("view", VIEWS)
@@ -243,7 +245,7 @@ def test_a_slow_map_shows_pca_and_how_long_it_takes(monkeypatch):
 
 def test_two_equal_units_are_no_plane():
     at = sound(opened("map", run="vae-conv", map__method="two units", map__x="z3", map__y="z3"))
-    assert "two different units" in texts(at)
+    assert "two different dimensions" in texts(at)
 
 
 def test_a_model_without_a_prior_says_so_and_decodes_random_codes():
@@ -295,6 +297,7 @@ def test_damaged_weights_are_a_sentence(trained, monkeypatch, tmp_path):
 def test_tables_cannot_smuggle_formulas():
     text = csv_table(["image", "class", "x"], [1, 2], ["=1+1", 'a "b", c'], [0.5, -2.0])
     assert text.splitlines() == ["image,class,x", "1,'=1+1,0.5", '2,"a ""b"", c",-2']
+    assert csv_table(["@sum", "a"], ["x\ry"], [1]) == "'@sum,a\r\n\"x\ry\",1\r\n"
 
 
 def test_class_names_with_markdown_stay_text():

@@ -10,11 +10,11 @@ from streamlit.testing.v1 import AppTest
 
 from aecore import CATALOG, DataError, DataSpec, Plan, Run, paths
 from aecore.data import ingest, load
-from aecore.jobs import speed
+from aecore.jobs import timing
 from aecore.paths import root
 from aecore.runs.library import create, scan
 from aecore.runs.session import Session
-from app.widgets import data_picker, presets
+from app.widgets import data_download, presets
 from app.widgets import params as controls
 from app.widgets import speed as training_speed
 from tests.pages import app_at
@@ -165,7 +165,7 @@ def test_an_estimate_is_measured_and_grows_with_the_work():
         "precision": "fp32",
         "held_out": 20,
     }
-    measured = training_speed.Speed(**speed.measure(order, 1))
+    measured = training_speed.Speed(**timing.measure(order, 1))
     assert measured.draw > 0 and "1 thread" in measured.where
     assert measured.seconds(Plan(epochs=10), 1000) < measured.seconds(Plan(epochs=100), 1000)
     assert measured.seconds(Plan(epochs=10), 1000) < measured.seconds(Plan(epochs=10), 10_000)
@@ -175,9 +175,9 @@ def test_a_download_that_fails_is_a_sentence(monkeypatch):
     def fail(*_, **__):
         raise DataError("The address does not answer. Check the internet connection.")
 
-    monkeypatch.setattr(data_picker.datasets, "load", fail)
-    download = data_picker.Download()
-    data_picker._fetch("kmnist", download)
+    monkeypatch.setattr(data_download.datasets, "load", fail)
+    download = data_download.Download()
+    data_download.fetch("kmnist", download)
     assert download.over and "internet" in download.trouble
 
 

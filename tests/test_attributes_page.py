@@ -92,7 +92,7 @@ def test_switching_takes_along_what_cannot_stay_and_undo_brings_it_back():
     at = opened("attributes", run=ALI, attributes__face=str(number))
     assert "Bangs" in at.session_state["attributes.pills"]
     at.query_params["edits"] = "+Bald"
-    at.session_state["_edits"] = (ALI, "+Bald")
+    at.session_state["_edits"] = {ALI: "+Bald"}
     at.run()
     assert not {"Bangs", "Wavy_Hair"} & set(at.session_state["attributes.pills"])
     at.button(key="attributes.undo").click().run()

@@ -130,14 +130,14 @@ def test_with_few_labels_a_fine_tuned_encoder_beats_labels_alone():
     each class it did not hold: fine-tuned −0.012, joint training +0.008, medians of five seeds.
     """
     data = load(DataSpec(name="digits"))
-    images = classify.halves(data)
+    images = classify.examples_of(data)
     gains = []
     for seed in (103, 104, 105):
         for few in (5, 10):
-            ids = classify.chosen(images.y, few, seed)
+            ids = classify.labelled_ids(images.y, few, seed)
             right = {}
             for name in ("labels alone", "fine-tuned"):
-                made, _ = classify.learnt(name, data, images, ids, classify.Settings(labels_per_class=few), seed)
+                made, _ = classify.train_network(name, data, images, ids, classify.Settings(labels_per_class=few), seed)
                 right[name] = float((made.predict(images.x_test) == images.y_test).mean())
             gains.append(right["fine-tuned"] - right["labels alone"])
     print(np.round(gains, 4))
@@ -163,9 +163,9 @@ def test_stored_studies_hold_the_claim_and_agree_with_themselves():
 
 def test_labels_are_balanced_seeded_and_nested():
     labels = np.repeat([0, 1, 2], [50, 40, 3])
-    few, more = (set(classify.chosen(labels, k, 1).tolist()) for k in (2, 10))
+    few, more = (set(classify.labelled_ids(labels, k, 1).tolist()) for k in (2, 10))
     assert few < more and np.bincount(labels[sorted(more)]).tolist() == [10, 10, 3]
-    assert few != set(classify.chosen(labels, 2, 2).tolist())
+    assert few != set(classify.labelled_ids(labels, 2, 2).tolist())
 
 
 def test_a_study_has_every_method_and_the_same_numbers_again(monkeypatch):

@@ -15,7 +15,7 @@ from aecore import DataError, DataSpec, FieldError, inference, tasks
 from aecore.data import load
 from aecore.models.clustering import student_t
 from aecore.tasks import cluster
-from app.panels import downloads
+from app.views.tasks import cluster as view
 from tests.test_exhibits import opened
 
 pytestmark = pytest.mark.timeout(300)
@@ -74,13 +74,13 @@ def test_the_plane_that_sets_clusters_apart_does_and_leads_back():
     rng = np.random.default_rng(0)
     h, labels = heaps(60, 3)
     wide = np.concatenate([h / 10, 30 * rng.normal(size=(len(h), 2))], 1)  # PCA sees the wide directions alone
-    found, blind = cluster.flat(wide, labels), cluster.flat(wide, np.zeros(len(h), int))
+    found, blind = cluster.plane_of(wide, labels), cluster.plane_of(wide, np.zeros(len(h), int))
     assert found.axes[0] == "apart 1" and blind.axes[0] == "PC 1"
     tight = [cluster.scores(one.points, labels)["silhouette"] for one in (found, blind)]
     assert tight[0] > 0.3 > tight[1]
     back = found.origin + found.points @ found.directions
     assert np.square(back - wide)[:, :3].sum() < np.square(wide - wide.mean(0))[:, :3].sum() / 2
-    two = cluster.flat(h[:, :2], labels)
+    two = cluster.plane_of(h[:, :2], labels)
     np.testing.assert_allclose(two.origin + two.points @ two.directions, h[:, :2], atol=1e-5)
 
 
@@ -204,8 +204,7 @@ def test_clusters_are_named_and_taken_home():
 
 def test_a_file_of_assignments_has_every_image(monkeypatch):
     made = {}
-
-    monkeypatch.setattr(downloads, "download_button", lambda label, make, file, mime, key: made.update({key: make}))
+    monkeypatch.setattr(view, "download_button", lambda label, make, file, mime, key: made.update({key: make}))
     opened("cluster", run="vae-2d", cluster__how="k-means on codes", cluster__k="5")
     rows = list(csv.DictReader(io.StringIO(made["cluster.csv"]())))
     assert len(rows) == 12_000 and {row["cluster"] for row in rows} == set("ABCDE")
@@ -215,7 +214,7 @@ def test_a_file_of_assignments_has_every_image(monkeypatch):
 @pytest.mark.parametrize(("n", "units", "clusters"), [(6, 4, 6), (1, 3, 1), (7, 3, 5), (40, 1, 4), (40, 2, 4)])
 def test_few_codes_and_narrow_ones_have_a_plane_too(n, units, clusters):
     h = np.random.default_rng(0).normal(size=(n, units)).astype(np.float32)
-    found = cluster.flat(h, np.arange(n) % clusters)
+    found = cluster.plane_of(h, np.arange(n) % clusters)
     assert found.points.shape == (n, 2) and np.isfinite(found.points).all() and found.directions.shape == (2, units)
     back = found.origin + found.points @ found.directions
     assert np.square(back - h).sum() <= np.square(h - h.mean(0)).sum() + 1e-6

@@ -18,9 +18,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import aecore.data as D
-from aecore.data import DataError, DataSpec, places
+from aecore.data import DataError, DataSpec, base, places
 from aecore.data.files import download, idx, memmap, transforms
-from aecore.data.sets import digits, pack_digits, sprites
+from aecore.data.sets import digits, digits8, pack_digits, sprites
 from aecore.data.sets import torchvision_sets as sets
 from aecore.data.sets.heart import LOWER, UPPER
 
@@ -30,7 +30,7 @@ def own_places(tmp_path, monkeypatch):
     """No test sees data of this computer, or what another test has loaded."""
     monkeypatch.setenv("AECORE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("AECORE_DATA", raising=False)
-    monkeypatch.setattr(D, "_kept", type(D._kept)())
+    D._load.cache_clear()
     monkeypatch.setenv("HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
 
@@ -107,7 +107,7 @@ def test_a_limit_is_a_seeded_choice_and_smaller_ones_are_nested():
 @settings(deadline=None)
 @given(st.integers(2, 300), st.integers(2, 400), st.integers(2, 400))
 def test_choices_are_nested_for_every_limit(n, a, b):
-    small, large = (transforms.choose(n, limit) for limit in sorted((a, b)))
+    small, large = (base.choose(n, limit) for limit in sorted((a, b)))
     assert set(small) <= set(large) <= set(range(n))
     assert len(small) == min(n, a, b) and (np.diff(small) > 0).all()
 
@@ -152,8 +152,8 @@ def test_an_unknown_name_lists_the_known_ones():
 
 def test_the_same_spec_gives_the_same_object_even_to_many_at_once(monkeypatch):
     calls = []
-    entry = D.SETS["digits8"]
-    monkeypatch.setitem(D.SETS, "digits8", entry._replace(load=lambda *a: calls.append(1) or entry.load(*a)))
+    load = digits8.load
+    monkeypatch.setattr(digits8, "load", lambda *a: calls.append(1) or load(*a))
     results = []
     threads = [threading.Thread(target=lambda: results.append(D.load("digits8"))) for _ in range(6)]
     for thread in threads:
@@ -164,26 +164,53 @@ def test_the_same_spec_gives_the_same_object_even_to_many_at_once(monkeypatch):
     assert D.load(DataSpec(name="digits8", size=9)) is not results[0]
 
 
-def test_what_is_kept_is_bounded(monkeypatch):
-    monkeypatch.setattr(D, "KEEP", 3)
-    for limit in range(2, 10):
+def test_a_failed_load_is_tried_again_and_keeps_nobody_waiting(monkeypatch):
+    load = digits8.load
+
+    def fails(*_):
+        monkeypatch.setattr(digits8, "load", load)
+        raise DataError("not this time")
+
+    monkeypatch.setattr(digits8, "load", fails)
+    with pytest.raises(DataError, match="not this time"):
+        D.load("digits8")
+    assert len(D.load("digits8").train) == 1437
+
+
+def test_what_is_kept_is_bounded_by_number_and_by_bytes():
+    limits = range(2, 6)
+    data = {limit: D.load(DataSpec(name="digits8", limit=limit)) for limit in limits}
+    few = D.Loaded(number=2, nbytes=2**30)
+    few[2], few[3] = data[2], data[3]
+    assert few[2] is data[2]  # asked for, so that 3 is now the one unused longest
+    few[4] = data[4]
+    assert set(few) == {2, 4}
+    two = D.Loaded(number=100, nbytes=64 * (3 + 360) + 64 * (4 + 360))  # bytes of the training and the test images
+    for limit in limits[:3]:
+        two[limit] = data[limit]
+    assert set(two) == {3, 4}
+    tiny = D.Loaded(number=100, nbytes=1)
+    for limit in limits:
+        tiny[limit] = data[limit]
+        assert set(tiny) == {limit}  # a data set beyond the limit is kept, alone
+
+
+def test_the_store_of_load_is_bounded():
+    for limit in range(2, 30):
         D.load(DataSpec(name="digits8", limit=limit))
-    assert len(D._kept) == 3
-    monkeypatch.setattr(D, "KEEP_BYTES", 1)
-    D.load(DataSpec(name="digits8", limit=20))
-    assert len(D._kept) == 1
+    assert len(D._load.cache) == D._load.cache.number == 16
 
 
 def test_large_results_live_in_a_file_that_is_filled_once(tmp_path, monkeypatch):
     plain = D.load(DataSpec(name="digits8", size=16)).train.pixels.clone()
     monkeypatch.setattr(memmap, "BIG", 1000)
-    monkeypatch.setattr(D, "_kept", type(D._kept)())
+    D._load.cache_clear()
     mapped = D.load(DataSpec(name="digits8", size=16)).train
     assert torch.equal(mapped.pixels, plain)
     files = sorted((tmp_path / "cache" / "arrays").glob("*.npy"))
     assert len(files) == 2 and not list(files[0].parent.glob("*.part"))
     before = [f.stat().st_mtime_ns for f in files]
-    monkeypatch.setattr(D, "_kept", type(D._kept)())
+    D._load.cache_clear()
     D.load(DataSpec(name="digits8", size=16))
     assert [f.stat().st_mtime_ns for f in files] == before
     for size in range(17, 22):
@@ -278,7 +305,7 @@ def test_places_are_asked_in_order_and_named(tmp_path, monkeypatch, lax):
     monkeypatch.setenv("AECORE_DATA", str(roots["AECORE_DATA"]))
     for seed, (words, root) in reversed(list(enumerate(roots.items()))):
         parts = write_idx(root / "MNIST" / "raw", seed=seed)
-        monkeypatch.setattr(D, "_kept", type(D._kept)())
+        D._load.cache_clear()
         data = D.load("mnist")
         assert words in data.source and words in D.names()["mnist"].place
         np.testing.assert_array_equal(data.train.pixels[:, 0], parts[0][0])
@@ -287,7 +314,7 @@ def test_places_are_asked_in_order_and_named(tmp_path, monkeypatch, lax):
 def test_debians_fashion_mnist_is_found(tmp_path, monkeypatch, lax):
     write_idx(tmp_path / "debian", gz=True)
     place = places.Place(tmp_path / "debian", "Debian's package")
-    fashion = dataclasses.replace(sets.OFFICIAL["fashion"], extra=(place,))
+    fashion = dataclasses.replace(sets.FASHION, extra=(place,))
     assert fashion.info().here
     assert "Debian's package" in fashion.load(DataSpec(name="fashion")).source
     assert Path("/usr/share/datasets/fashion-mnist") == sets.DEBIAN
@@ -380,7 +407,7 @@ def test_cifar_keeps_colours_and_checks_sums_before_it_unpickles(tmp_path, monke
     grey = D.load(DataSpec(name="cifar10", grey=True, size=16))
     assert grey.shape == (1, 16, 16)
     (folder / "data_batch_3").unlink()
-    monkeypatch.setattr(D, "_kept", type(D._kept)())
+    D._load.cache_clear()
     with pytest.raises(DataError, match="damaged"):
         D.load("cifar10")
 
@@ -425,7 +452,7 @@ def test_a_download_happens_only_when_asked_and_is_kept(server):
     assert "download" in data.source and len(data.train) == 60
     parts = [part for part, _ in seen]
     assert parts == sorted(parts) and parts[-1] == 1 and all("MB" in words for _, words in seen)
-    D._kept.clear()
+    D._load.cache_clear()
     assert "the app's cache" in D.load("mnist").source
     assert D.names()["mnist"].here
 

@@ -176,19 +176,19 @@ def test_a_study_is_stored_and_found_again(tmp_path):
 
 
 def test_the_worker_computes_a_study_and_says_how_far_it_is(tmp_path, monkeypatch):
-    from aecore.jobs import worker
+    from aecore.jobs import worker_main
 
     file = tmp_path / "request.json"
     settings = {"data": "cancer", "steps": 10, "seeds": 1}
     file.write_text(json.dumps({"task": "detect", "settings": settings, "folder": str(tmp_path / "found")}))
-    worker.analyse(file)
+    worker_main.analyse(file)
     assert json.loads(file.read_text())["state"] == "done"
     assert tasks.stored("detect", settings, tmp_path / "found") is not None
     file.write_text(json.dumps({"task": "detect", "settings": {"data": "table", "path": "no"}, "folder": "x"}))
-    worker.analyse(file)
+    worker_main.analyse(file)
     assert json.loads(file.read_text())["state"].startswith("failed: There is no table no")
     monkeypatch.setattr(tasks, "compute", lambda *_: 1 / 0)  # a defect fails this one, and the worker goes on
-    worker.analyse(file)
+    worker_main.analyse(file)
     assert json.loads(file.read_text())["state"] == "failed: ZeroDivisionError: division by zero"
 
 

@@ -109,7 +109,8 @@ def test_shrinking_averages_areas():
 @pytest.mark.parametrize(("code", "method"), [(2, "auto"), (5, "auto"), (5, "units"), (1, "auto")])
 def test_tile_i_j_is_decoded_at_row_i_column_j_of_the_plane(digits, code, method):
     model = vae(code=code)
-    view = maps.latent_map(model, digits, 100, method, units=(0, 3) if code == 5 else (0, 1))
+    projection = None if method == "auto" else Projection(method, (0, 3))
+    view = maps.latent_map(model, digits.test, projection, 100, class_names=digits.classes)
     g = len(view.plane)
     x = np.linspace(view.extent[0], view.extent[1], g)
     y = np.linspace(view.extent[2], view.extent[3], g)
@@ -130,7 +131,7 @@ def test_tile_i_j_is_decoded_at_row_i_column_j_of_the_plane(digits, code, method
 
 def test_the_map_belongs_together_by_identity():
     data = numbered()
-    view = maps.latent_map(vae(code=3), data, 120)
+    view = maps.latent_map(vae(code=3), data.test, n=120)
     assert (number(view.images.astype(int)) == view.ids).all()
     assert (view.labels == view.ids % 7).all()
     assert close(view.reconstructions, examples.reconstructions(vae(code=3), data.test, view.ids))
@@ -138,7 +139,7 @@ def test_the_map_belongs_together_by_identity():
 
 def test_the_pca_map_is_that_of_sklearn(digits):
     model = vae(code=6)
-    view = maps.latent_map(model, digits, 200, "pca")
+    view = maps.latent_map(model, digits.test, Projection("pca"), 200)
     np.testing.assert_allclose(
         view.points, PCA(2, svd_solver="full").fit_transform(examples.codes(model, digits.test, view.ids)), atol=1e-4
     )
@@ -162,8 +163,8 @@ def test_linear_projections_lead_back_and_forth():
 def test_without_an_exact_way_back_near_codes_are_averaged_by_distance():
     rng = np.random.default_rng(0)
     z, points = rng.normal(size=(200, 4)).astype(np.float32), rng.normal(size=(200, 2)).astype(np.float32)
-    projection = Projection("umap")
-    projection.fit(z, points)
+    projection = Projection("umap", points=points)
+    projection.fit(z)
     np.testing.assert_allclose(projection.inverse(points), z, atol=1e-4)  # at a point: its own code
     at = np.array([0.3, -0.2])
     distance = np.linalg.norm(points - at, axis=1)
@@ -207,7 +208,7 @@ def test_a_slow_map_is_computed_once_and_dropped_with_the_weights_it_was_made_fo
     assert seen[0] == 0 and seen[-1] == 1 and seen == sorted(seen)
     np.testing.assert_array_equal(stored(run, "tsne", 60), points)
     assert (run.path / "maps/tsne-test-60.npz").exists() and stored(run, "tsne", 61) is None
-    view = maps.latent_map(run.model(), digits, 60, "tsne", points=points)
+    view = maps.latent_map(run.model(), digits.test, Projection("tsne", points=points), 60)
     np.testing.assert_array_equal(view.points, points)
     run.save_model(vae(code=3, width=16, key="beta_vae", beta=2.0))
     assert stored(run, "tsne", 60) is not None  # the same weights, written again
@@ -427,7 +428,7 @@ def test_painted_images_are_kept_as_pixels_to_be_searched_again(digits):
 
 def test_a_map_of_what_is_drawn_pixel_by_pixel_stays_small():
     model = aecore.build("pixelcnn_decoder", (1, 8, 8), width=16, layers=1, code=3)
-    view = maps.latent_map(model, load(DataSpec(name="digits8", limit=80)), 20)
+    view = maps.latent_map(model, load(DataSpec(name="digits8", limit=80)).test, n=20)
     assert view.plane.shape[:2] == (maps.DRAWN_GRID, maps.DRAWN_GRID)
 
 

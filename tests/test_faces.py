@@ -183,7 +183,7 @@ def test_any_folder_with_a_csv_of_attributes_works(tmp_path):
     data = datasets.load(spec)
     assert data.attributes == ("Round", "Green") and len(data.train) + len(data.test) == 11
     assert "1 pictures without a row" in data.source and datasets.has_attributes(spec)
-    assert data.switched(np.zeros(2), "Green", True).tolist() == [0, 1]
+    assert attributes.switched_in(data, np.zeros(2), "Green", True).tolist() == [0, 1]
 
 
 NAMES = ["1.jpg", "2.jpg", "3.jpg"]

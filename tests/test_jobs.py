@@ -22,6 +22,7 @@ import torch
 
 from aecore import DataSpec, FieldError, Plan, Run, RunError, paths
 from aecore.errors import Forbidden
+from aecore.jobs import speed
 from aecore.jobs.analyses import Analyses
 from aecore.jobs.queue import Queue, digest, fair_order
 from aecore.jobs.supervisor import POLL_SECONDS, Supervisor
@@ -278,6 +279,32 @@ def test_a_map_is_computed_by_the_analyst_and_kept(supervisor):
 
     assert stored(run, "tsne", 60).shape == (60, 2)
     assert Analyses(queue.folder).map(run, "tsne", 60).state == "done"
+
+
+# --- timing ---------------------------------------------------------------------------------------------------
+
+
+def test_a_configuration_is_timed_by_a_worker_that_is_replaced_when_killed_and_leaves_no_zombie(tmp_path, monkeypatch):
+    monkeypatch.setattr(speed, "IDLE_SECONDS", 1.0)
+    workers = []
+    start = speed.Stopwatch._start
+    monkeypatch.setattr(speed.Stopwatch, "_start", lambda self: workers.append(start(self)) or workers[-1])
+    stopwatch = speed.Stopwatch(1, "cpu", tmp_path / "logs/speed.txt")
+    order = {"model": "vae", "shape": [1, 8, 8], "batch": 32, "precision": "fp32", "held_out": 20}
+    small = {**order, "params": {"code": 2, "width": 16}}
+    assert stopwatch.ask(small) is None
+    measured = until(lambda: stopwatch.ask(small))
+    assert measured.draw > 0 and measured.where == "CPU, 1 thread" and not measured.trouble
+    assert stopwatch.ask(small) is measured
+    assert "code: 0 is not allowed" in until(lambda: stopwatch.ask({**order, "params": {"code": 0}})).trouble
+    os.kill(workers[0].process.pid, signal.SIGKILL)
+    workers[0].process.wait()
+    assert until(lambda: stopwatch.ask({**small, "batch": 16})).draw > 0 and len(workers) == 2
+    until(lambda: stopwatch._thread is None)
+    until(lambda: all(worker.process.returncode is not None for worker in workers))  # reaped: no zombie is left
+    monkeypatch.setattr(speed, "LIMIT_SECONDS", 0.0)
+    assert until(lambda: stopwatch.ask({**small, "batch": 8})) is speed.TOO_SLOW
+    assert not workers[2].alive
 
 
 # --- crashes --------------------------------------------------------------------------------------------------

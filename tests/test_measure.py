@@ -12,7 +12,7 @@ from torch import Tensor, nn
 import aecore
 from aecore import inference
 from aecore.data import load
-from aecore.data.base import Data, DataSpec, Images
+from aecore.data.base import Data, DataSpec, Images, Split
 from aecore.errors import DataError
 from aecore.measure import latents, likelihood, pca, reconstruction, report, statistics
 from aecore.models.base import Autoencoder
@@ -21,7 +21,7 @@ from aecore.nn.distributions import LOG_2PI, Normal, sum_dims
 torch.set_num_threads(1)
 
 
-class Vectors:
+class Vectors(Split):
     """A split of vectors."""
 
     def __init__(self, x: Tensor, labels: np.ndarray | None = None):
@@ -54,6 +54,8 @@ class LinearGaussian(Autoencoder):
     stretch: of the posterior's standard deviation away from the true one.
     """
 
+    abilities = Autoencoder.abilities | {"posterior", "likelihood"}
+
     def __init__(self, size: int = 6, code: int = 3, variance: float = 0.3, stretch: float = 1.0):
         super().__init__((size,), code)
         torch.manual_seed(0)
@@ -80,6 +82,8 @@ class LinearGaussian(Autoencoder):
 
 class Given(Autoencoder):
     """Its code is the input; posterior of given standard deviations per unit, constant means where `idle`."""
+
+    abilities = Autoencoder.abilities | {"posterior"}
 
     def __init__(self, idle: Tensor, std: Tensor):
         super().__init__((len(idle),), len(idle))

@@ -12,11 +12,10 @@ from scipy.sparse import csr_matrix, random_array
 
 import aecore
 from aecore import Batch, DataError, FieldError, Plan, Training, tasks
-from aecore.data import DataSpec, load, ratings
+from aecore.data import DataSpec, info, load, ratings
 from aecore.data.files import ratings as rating_files
 from aecore.data.files.ratings import from_path
 from aecore.data.sets import world as invented
-from aecore.data.sets.rating_sets import info
 from aecore.data.sets.world import ITEMS, TRAITS
 from aecore.nn import quantize
 from aecore.tasks import recommend

@@ -19,13 +19,13 @@ from PIL import Image
 
 import aecore.data as D
 from aecore.data import DataError, DataSpec
-from aecore.data.files import archive, image, memmap, uploads
+from aecore.data.files import archive, image, memmap, pictures
 
 
 @pytest.fixture(autouse=True)
 def own_places(tmp_path, monkeypatch):
     monkeypatch.setenv("AECORE_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(D, "_kept", type(D._kept)())
+    D._load.cache_clear()
 
 
 def encoded(image: Image.Image, format: str = "PNG", **options) -> bytes:
@@ -121,7 +121,7 @@ def test_the_split_is_seeded_by_names_and_survives_new_pictures(tmp_path):
     which = lambda split: {int(v) for v in split.pixels[:, 0, 0, 0]}  # noqa: E731
     first = load(tmp_path / "set")
     assert which(first.train) | which(first.test) == set(range(20)) and not which(first.train) & which(first.test)
-    D._kept.clear()
+    D._load.cache_clear()
     assert torch.equal(load(tmp_path / "set").train.pixels, first.train.pixels)
     folder(tmp_path / "set", ["new.png"], encoded(coloured((99, 0, 0))))
     again = load(tmp_path / "set")
@@ -157,12 +157,12 @@ def test_big_folders_are_decoded_once_into_a_file(tmp_path, monkeypatch):
     path = folder(tmp_path / "set", [f"{i}.png" for i in range(12)])
     folder(path, ["bad.png"], b"no")
     plain = load(path)
-    D._kept.clear()
+    D._load.cache_clear()
     monkeypatch.setattr(memmap, "BIG", 1000)
     mapped = load(path)
     assert torch.equal(mapped.train.pixels, plain.train.pixels) and "bad.png" in mapped.source
-    D._kept.clear()
-    monkeypatch.setattr(uploads, "decode", None)  # decoding again would fail
+    D._load.cache_clear()
+    monkeypatch.setattr(pictures, "decode", None)  # decoding again would fail
     again = load(path)
     assert torch.equal(again.test.pixels, plain.test.pixels) and "bad.png" in again.source
 
@@ -243,11 +243,11 @@ def test_a_folder_without_permission_gets_a_sentence(tmp_path, monkeypatch):
     with monkeypatch.context() as m:
         m.setattr(os, "scandir", refuse)
         with pytest.raises(DataError, match=r"may not be read\. Change its permissions"):
-            uploads.from_path(path, DataSpec())
+            pictures.from_path(path, DataSpec())
     opened = Path.open
     with monkeypatch.context() as m:
         m.setattr(Path, "open", lambda p, *a, **k: refuse(p) if p.name == "a.png" else opened(p, *a, **k))
-        data = uploads.from_path(path, DataSpec())
+        data = pictures.from_path(path, DataSpec())
     assert len(data.train) + len(data.test) == 2 and "a.png cannot be read (Permission denied)" in data.source
 
 

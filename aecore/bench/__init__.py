@@ -1,0 +1,1 @@
+"""Speed of training, measured beside a bare PyTorch loop and beside Pythae."""

@@ -10,29 +10,31 @@ from __future__ import annotations
 
 import os
 import threading
-from collections import OrderedDict
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Hashable
 from pathlib import Path
-from typing import NamedTuple
 
 import torch
+from cachetools import LRUCache, cached
 
 from ..errors import DataError
-from .base import Batch, Data, DataSpec, Images, Split
-from .files import uploads
+from .base import DEFAULT, Batch, Data, DataSpec, Images, Split
 from .files.attribute_table import beside
 from .files.image import image
-from .files.uploads import Report, from_path, ingest
-from .places import Info, Progress
-from .sets import celeba, digits, digits8, faces, gaussians, rating_sets, sprites
-from .sets.rating_sets import REGISTERED
-from .sets.torchvision_sets import OFFICIAL
+from .files.pictures import from_path, stamp
+from .files.uploads import Report, ingest
+from .places import DataSet, Info, Progress
+from .ratings import Ratings, name_by
+from .sets import celeba, digits, digits8, faces, gaussians, movielens, sprites, torchvision_sets, world
+from .sets.rating_sets import RatingSet, RatingSource
 
 __all__ = [
+    "DEFAULT",
+    "OWN",
+    "SETS",
     "Batch",
     "Data",
     "DataError",
+    "DataSet",
     "DataSpec",
     "Images",
     "Info",
@@ -42,50 +44,84 @@ __all__ = [
     "from_path",
     "has_attributes",
     "image",
+    "info",
     "ingest",
     "load",
+    "load_ratings",
     "names",
 ]
 
-
-class Entry(NamedTuple):
-    """A named data set: `info()` says what it is, `load(spec, download, progress)` gets it."""
-
-    info: Callable[[], Info]
-    load: Callable[[DataSpec, bool, Progress | None], Data]
-
-
-SETS: dict[str, Entry] = {
-    "digits": Entry(digits.info, lambda spec, download, progress: digits.load(spec)),
-    "digits8": Entry(digits8.info, lambda spec, download, progress: digits8.load(spec)),
-    "sprites": Entry(sprites.info, lambda spec, download, progress: sprites.load(spec)),
-    "faces": Entry(faces.info, lambda spec, download, progress: faces.load(spec)),
-    "gaussians": Entry(gaussians.info, lambda spec, download, progress: gaussians.load(spec)),
-    "celeba": Entry(celeba.info, lambda spec, download, progress: celeba.load(spec)),
-    **{name: Entry(official.info, official.load) for name, official in OFFICIAL.items()},
-    **{name: Entry(partial(rating_sets.info, name), rating_sets.load) for name in REGISTERED},
+RATINGS: dict[str, RatingSource] = {
+    "ratings": world.WORLD,
+    "ml-100k": movielens.ML_100K,
+    "ml-1m": movielens.ML_1M,
+    "ml-20m": movielens.ML_20M,
 }
+"""Ratings by name. Each makes two data sets: users as examples, and items as examples ("…-items")."""
+
+SETS: dict[str, DataSet] = {
+    "digits": digits,
+    "digits8": digits8,
+    "sprites": sprites,
+    "faces": faces,
+    "gaussians": gaussians,
+    "celeba": celeba,
+    "mnist": torchvision_sets.MNIST,
+    "fashion": torchvision_sets.FASHION,
+    "kmnist": torchvision_sets.KMNIST,
+    "cifar10": torchvision_sets.CIFAR10,
+    "svhn": torchvision_sets.SVHN,
+    **{name_by(name, rows): RatingSet(source, rows) for name, source in RATINGS.items() for rows in ("users", "items")},
+}
+"""The table of all named data sets. A new one is a file that has `info` and `load`, and a row here."""
+
 OWN = "images"
 """The name of the user's own pictures, which `DataSpec.path` says where to find."""
 
-KEEP, KEEP_BYTES = 16, 2**30
-"""How many loaded data sets are kept, and how many bytes of images, before the one unused longest goes."""
 
-_kept: OrderedDict[tuple, Data] = OrderedDict()
-_turns: dict[tuple, threading.Lock] = {}
-_guard = threading.Lock()
+class Loaded(LRUCache):
+    """The data sets that were loaded last, as many as fit into two limits; the one unused longest goes first.
+
+    number: of data sets.  nbytes: of their stored images. A data set that is larger alone is kept alone.
+    """
+
+    def __init__(self, number: int, nbytes: int):
+        super().__init__(nbytes, getsizeof=lambda data: min(_nbytes(data), nbytes))
+        self.number = number
+
+    def __setitem__(self, key: Hashable, data: Data) -> None:
+        super().__setitem__(key, data)
+        while len(self) > self.number:
+            self.popitem()
 
 
-def has_attributes(spec: DataSpec) -> bool:
-    """Whether the data of a spec come with attributes, found out without loading them."""
-    if spec.name == OWN:
-        return bool(spec.path) and beside(Path(spec.path).expanduser())
-    return spec.name in ("faces", "celeba")
+def _nbytes(data: Data) -> int:
+    return sum(split.pixels.nbytes for split in (data.train, data.test) if isinstance(split, Images))
+
+
+def info(name: str) -> Info:
+    """What a named data set is, whether it is here now, from where, and what a download costs. Raises DataError."""
+    return _named(name).info()
 
 
 def names() -> dict[str, Info]:
-    """Every data set by name: what it is, whether it is here now, from where, and what a download costs."""
-    return {name: entry.info() for name, entry in SETS.items()}
+    """The `info` of every named data set, by name."""
+    return {name: data_set.info() for name, data_set in SETS.items()}
+
+
+def has_attributes(spec: DataSpec) -> bool:
+    """Whether the data of a spec come with attributes, found out without loading them; False for an unknown name."""
+    if spec.name == OWN:
+        return bool(spec.path) and beside(Path(spec.path).expanduser())
+    return spec.name in SETS and info(spec.name).has_attributes
+
+
+def load_ratings(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Ratings:
+    """The ratings that a spec names, as one matrix of users and items; arguments and errors as in `load`."""
+    data_set = _named(spec.name)
+    if not isinstance(data_set, RatingSet):
+        raise DataError(f"The data set '{spec.name}' holds no ratings. Choose one of {', '.join(RATINGS)}.")
+    return data_set.source.ratings(spec, download, progress)
 
 
 def load(
@@ -102,29 +138,26 @@ def load(
     Raises DataError, with the remedy, when there is no such set or it is missing or damaged.
     """
     spec = DataSpec.model_validate({"name": spec}) if isinstance(spec, str) else spec
-    if spec.name not in SETS and spec.name != OWN:
-        there_are = ", ".join([*SETS, f"{OWN} (with a path)"])
-        raise DataError(f"There is no data set '{spec.name}'. There are: {there_are}.")
-    if spec.name == OWN and not spec.path:
+    return _load(spec, device, download, progress)
+
+
+def _key(spec: DataSpec, device: torch.device | str, *_: object) -> Hashable:
+    """All that the loaded data depend on: folders and files of the user's own may have changed since."""
+    content = stamp(spec.path) if spec.path else ()
+    return spec, str(device), os.environ.get("AECORE_DATA"), os.environ.get("AECORE_CACHE"), content
+
+
+# The condition lets one thread load while the others that want the same data wait for them.
+@cached(Loaded(number=16, nbytes=2**30), key=_key, condition=threading.Condition())
+def _load(spec: DataSpec, device: torch.device | str, download: bool, progress: Progress | None) -> Data:
+    if spec.name != OWN:
+        return _named(spec.name).load(spec, download, progress).to(device)
+    if not spec.path:
         raise DataError("Your own pictures need a path: name a folder or a zip that holds them.")
-    own = spec.path if spec.name == OWN else None
-    state = uploads.stamp(own) if own else ()
-    key = (spec, str(device), os.environ.get("AECORE_DATA"), os.environ.get("AECORE_CACHE"), state)
-    with _guard:
-        turn = _turns.setdefault(key, threading.Lock())
-    with turn:  # whoever asks for the same data meanwhile waits for them, and no one else does
-        with _guard:
-            if key in _kept:
-                _kept.move_to_end(key)
-                return _kept[key]
-        data = from_path(own, spec) if own else SETS[spec.name].load(spec, download, progress)
-        data = data.to(device)
-        with _guard:
-            _kept[key] = data
-            while (len(_kept) > 1 and sum(map(_nbytes, _kept.values())) > KEEP_BYTES) or len(_kept) > KEEP:
-                _kept.popitem(last=False)
-    return data
+    return from_path(spec.path, spec).to(device)
 
 
-def _nbytes(data: Data) -> int:
-    return sum(s.pixels.nbytes for s in (data.train, data.test) if isinstance(s, Images))
+def _named(name: str) -> DataSet:
+    if name not in SETS:
+        raise DataError(f"There is no data set '{name}'. There are: {', '.join([*SETS, f'{OWN} (with a path)'])}.")
+    return SETS[name]

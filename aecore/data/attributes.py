@@ -1,4 +1,4 @@
-"""Attributes of pictures: which of them can stand together, and tables that say which picture has which.
+"""Attributes of pictures: which of them can be present together, and what changes when one is switched.
 
 A vector of attributes has 1 where one is present and 0 where not. Names and meanings are those of CelebA.
 Source: Liu et al. (2015), arXiv:1411.7766.
@@ -11,29 +11,32 @@ from collections.abc import Sequence
 import numpy as np
 
 from ..errors import DataError
+from .base import Data
 
 HAIR = ("Black_Hair", "Brown_Hair", "Blond_Hair", "Gray_Hair")
-"""One head has one of these at most."""
+"""Hair colours. At most one of them is present."""
 EXCLUDES = {
     "Bald": ("Wavy_Hair", "Straight_Hair", "Bangs", "Receding_Hairline", "Wearing_Hat"),
     "Bangs": ("Receding_Hairline", "Wearing_Hat"),
     "Receding_Hairline": ("Wearing_Hat",),
     "Wavy_Hair": ("Straight_Hair",),
 }
-"""What is not seen together: under a hat there is no telling how far up the hair begins."""
-
-
-# --- which can stand together -----------------------------------------------------------------------------------
+"""Attributes that are not present together. A hat, for example, hides where the hairline is."""
 
 
 def switched(
     attributes: np.ndarray, names: Sequence[str], name: str, value: bool, always_hair: bool = False
 ) -> np.ndarray:
-    """Attributes (…, A) of these names with one switched, and with it what cannot stay: all edits go through here.
+    """Attributes (…, A) with one switched, and with it those that cannot stay as they were.
 
-    A hair colour that is switched on replaces the one there was. Bald heads lose waves, bangs and hats, and the other
-    way round; a mustache makes a man, and a woman loses it.
-    always_hair: there is always a colour: one that is switched off leaves brown hair, brown leaves black.
+    All edits go through this function.
+
+    A hair colour that is switched on replaces the other one. A head that becomes bald loses waves, bangs and hats, and
+    one that gets any of these is no longer bald. A face that gets a mustache becomes a man's; one that becomes a
+    woman's loses it.
+
+    names: of the A attributes. name: which one is switched. value: whether it is present afterwards.
+    always_hair: a hair colour is always present: switching one off leaves brown hair, switching brown off leaves black.
     Raises DataError for a name that is not among `names`.
     """
     names = tuple(names)
@@ -41,9 +44,9 @@ def switched(
         raise DataError(f"There is no attribute '{name}'. There are: {', '.join(names)}.")
     new = np.array(attributes, dtype=np.float32)
 
-    def put(other: str, to: float) -> None:
+    def put(other: str, presence: float) -> None:
         if other in names:
-            new[..., names.index(other)] = to
+            new[..., names.index(other)] = presence
 
     put(name, float(value))
     if name in HAIR and value:
@@ -66,8 +69,13 @@ def switched(
     return new
 
 
+def switched_in(data: Data, attributes: np.ndarray, name: str, value: bool) -> np.ndarray:
+    """`switched` for attributes (…, A) of these data, by the names and rules that the data declare."""
+    return switched(attributes, data.attributes, name, value, data.always_hair)
+
+
 def possible(attributes: np.ndarray, names: Sequence[str]) -> np.ndarray:
-    """(…,) bool: whether these attributes (…, A) can be seen together."""
+    """Whether these attributes (…, A) can be present together. Returns (…,) bool."""
     names, a = tuple(names), np.asarray(attributes) > 0.5
     nothing = np.zeros(a.shape[:-1], bool)
 
@@ -79,6 +87,3 @@ def possible(attributes: np.ndarray, names: Sequence[str]) -> np.ndarray:
         for other in others:
             fine = fine & ~(has(one) & has(other))
     return fine & ~(has("Mustache") & ~has("Male")) if "Male" in names else fine
-
-
-# --- tables -------------------------------------------------------------------------------------------------

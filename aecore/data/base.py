@@ -7,7 +7,8 @@ thumbnails, links), never its position on a screen.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -33,22 +34,48 @@ class Batch(NamedTuple):
     attributes: Tensor | None = None
 
 
+DEFAULT = "digits"
+"""The data set of a spec that names none."""
+
+
 class DataSpec(BaseModel):
     """Which data, and how they are brought to shape: all that is needed to load them again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    name: str = Field("digits", description="a name of `aecore.data.names()`, or 'images' for a path")
-    size: int | None = Field(None, ge=8, le=128, description="side in pixels to which images are brought")
-    grey: bool = Field(False, description="turn colour images to grey")
-    limit: int | None = Field(None, ge=2, description="at most this many training images (a seeded choice)")
-    path: str | None = Field(None, description="for 'images': a folder, a zip or an image file")
+    name: str = Field(default=DEFAULT, description="a name of `aecore.data.names()`, or 'images' for a path")
+    size: int | None = Field(default=None, ge=8, le=128, description="side in pixels to which images are brought")
+    grey: bool = Field(default=False, description="turn colour images to grey")
+    limit: int | None = Field(default=None, ge=2, description="at most this many training images (a seeded choice)")
+    path: str | None = Field(default=None, description="for 'images': a folder, a zip or an image file")
+
+
+def choose(n: int, limit: int | None, seed: int = 0) -> np.ndarray:
+    """Which of n examples a limit keeps, in ascending order; a smaller limit keeps a part of what a larger one keeps.
+
+    limit: None keeps all; see `DataSpec.limit`. seed: of the choice. Returns (min(n, limit),) int64.
+    """
+    if limit is None or limit >= n:
+        return np.arange(n)
+    return np.sort(np.random.default_rng(seed).permutation(n)[:limit])
 
 
 class Split(Protocol):
-    """Half of a data set. `labels` is a numpy array (N,) of ints, or None."""
+    """One part of a data set: the training examples, or the held-out ones.
 
-    labels: np.ndarray | None
+    A split class inherits from this one and overrides what it knows; the rest stays None.
+    labels: (N,) ints, the class of each example.
+    attributes: (N, A) float32 of 0 and 1, in the order of `Data.attributes`.
+    nuisance: (N, K) float32 from −1 to 1, all else that a drawn example was made from.
+    factors: index (B,) → (B, F) long from 0, the values of the generative factors, in the order of `Data.factors`.
+    redrawn: index (B,), attributes (B, A) → (B, C, H, W): the same examples drawn with other attributes.
+    """
+
+    labels: np.ndarray | None = None
+    attributes: np.ndarray | None = None
+    nuisance: np.ndarray | None = None
+    factors: Callable[[Tensor], Tensor] | None = None
+    redrawn: Callable[[Tensor, Tensor], Tensor] | None = None
 
     def __len__(self) -> int: ...
 
@@ -59,7 +86,7 @@ class Split(Protocol):
     def to(self, device: torch.device | str) -> Split: ...
 
 
-class Images:
+class Images(Split):
     """Images kept as uint8 (N, C, H, W) on one device and indexed there: no DataLoader, no copies.
 
     labels: (N,) ints.  attributes: (N, A) float32 of 0 and 1.
@@ -87,25 +114,35 @@ class Images:
         return Images(self.pixels.to(device), self.labels, self.attributes)
 
 
-class TensorSplit:
-    """Examples (N, …) as they are: points of a plane, lines of a table, damaged images that leave [0, 1].
+class TensorSplit(Split):
+    """Examples (N, …) kept as they are: points of a plane, rows of a table, damaged images that leave [0, 1].
 
-    labels: (N,) ints.
+    labels: (N,) ints.  attributes: (N, A) float32 of 0 and 1.
     """
 
-    def __init__(self, x: Tensor, labels: np.ndarray | None = None):
-        self.x, self.labels = x, labels
-        self._y = None if labels is None else torch.as_tensor(labels, device=x.device)
+    def __init__(self, x: Tensor | np.ndarray, labels: np.ndarray | None = None, attributes: np.ndarray | None = None):
+        self.x, self.labels, self.attributes = torch.as_tensor(x), labels, attributes
+        self._y, self._a = (
+            None if values is None else torch.as_tensor(values, device=self.x.device) for values in (labels, attributes)
+        )
 
     def __len__(self) -> int:
         return len(self.x)
 
     def batch(self, index: Tensor) -> Batch:
         index = index.to(self.x.device)
-        return Batch(self.x[index], None if self._y is None else self._y[index])
+        y, a = (None if values is None else values[index] for values in (self._y, self._a))
+        return Batch(self.x[index], y, attributes=a)
 
     def to(self, device: torch.device | str) -> TensorSplit:
-        return TensorSplit(self.x.to(device), self.labels)
+        return TensorSplit(self.x.to(device), self.labels, self.attributes)
+
+
+class Modes(NamedTuple):
+    """The modes of a known mixture of Gaussians.  centres: (M, D).  std: σ of each."""
+
+    centres: Tensor
+    std: float
 
 
 @dataclass(frozen=True)
@@ -116,6 +153,9 @@ class Data:
     classes: names of the labels, by label; None without labels.
     factors: names of the known generative factors of each example, if any.
     attributes: names of what is known to be present or absent in each example (`Batch.attributes`), if any.
+    modes: the modes that the examples were drawn from, where they are known.
+    rows: "users" or "items", what an example is where the data are ratings; None for other data.
+    always_hair: whether one of the attributes that are hair colours is present in every example, bald ones included.
     source: one sentence that says where these data came from just now.
     attribution: whose work they are, and their licence.
     """
@@ -128,23 +168,18 @@ class Data:
     source: str
     attribution: str = ""
     classes: tuple[str, ...] | None = None
-    factors: tuple[str, ...] = field(default=())
-    attributes: tuple[str, ...] = field(default=())
+    factors: tuple[str, ...] = ()
+    attributes: tuple[str, ...] = ()
+    modes: Modes | None = None
+    rows: str | None = None
+    always_hair: bool = False
 
     @property
     def kind(self) -> str:
+        """ "image", "vector" or "ratings", as in `Info.kind` and `Entry.kinds`."""
+        if self.rows is not None:
+            return "ratings"
         return "image" if len(self.shape) == 3 else "vector"
 
-    def switched(self, attributes: np.ndarray, name: str, value: bool) -> np.ndarray:
-        """Attributes (…, A) of these data with one switched, and with it what cannot stay (`attributes.switched`).
-
-        Raises DataError for an attribute that the data do not have.
-        """
-        from .attributes import switched
-
-        return switched(attributes, self.attributes, name, value, always_hair=self.spec.name == "faces")
-
     def to(self, device: torch.device | str) -> Data:
-        from dataclasses import replace
-
         return replace(self, train=self.train.to(device), test=self.test.to(device))

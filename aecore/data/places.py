@@ -1,4 +1,4 @@
-"""Where data are looked for, in one fixed order, and what a data set says about itself.
+"""Where data are looked for, in one fixed order, and what every named data set says and does.
 
 The order is: the root named by AECORE_DATA, the app's own cache, places where this
 computer may already keep them. Only then, and only when asked, comes a download.
@@ -10,7 +10,9 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
+
+from .base import Data, DataSpec
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done in [0, 1] and a short sentence."""
@@ -25,6 +27,9 @@ class Info:
     here: True when `load` works now without a download.
     place: a sentence that says where the data would come from now.
     download_mb: what a download would cost, in megabytes; 0 when there is nothing to download.
+    kind: "image", "vector" or "ratings", as in `Data.kind`.
+    has_attributes: whether the examples come with attributes.
+    published: a sentence with published likelihoods of the held-out examples and their sources; "" without any.
     """
 
     title: str
@@ -38,6 +43,24 @@ class Info:
     download_mb: int = 0
     attribution: str = ""
     kind: str = "image"
+    has_attributes: bool = False
+    published: str = ""
+
+
+class DataSet(Protocol):
+    """A named data set: the module, or the object, that a row of `aecore.data.SETS` holds."""
+
+    def info(self) -> Info:
+        """What can be said about it without loading it."""
+        ...
+
+    def load(self, spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
+        """The data, on the CPU, as the spec wants them.
+
+        download: get them from their official address when they are nowhere on this computer, where that is possible.
+        progress: called while they are downloaded. Raises DataError, with the remedy, for missing or damaged data.
+        """
+        ...
 
 
 class Place(NamedTuple):

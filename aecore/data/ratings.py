@@ -1,35 +1,35 @@
-"""Ratings of items by users: GroupLens files, and a generated world whose true tastes are known (chapter §4.5).
+"""Ratings of items by users, and how they become data whose examples are users or items (chapter §4.5).
 
-A rating that nobody gave is no number: matrices are sparse, and only the rows of a minibatch are made dense.
+Most pairs of user and item have no rating, so matrices are sparse, and only the rows of a minibatch are made dense.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
 from torch import Tensor
 
-from .base import Batch, Data, DataSpec
-from .files.transforms import choose
+from .base import Batch, Data, DataSpec, Split, choose
 
-if TYPE_CHECKING:  # pandas takes half a second to import, and only files need it
-    pass
+HELD_OUT = 0.2
+"""Share of users, or of items, that is held out."""
 
-# --- what ratings are -----------------------------------------------------------------------------------
+ITEMS_SUFFIX = "-items"
+"""Ends the name of a data set whose examples are the items, not the users, of the ratings of that name."""
 
 
 class Ratings(NamedTuple):
-    """Who gave how many stars to what.
+    """The ratings that users gave to items, with what else is known of both.
 
-    matrix: (users, items) sparse float32; what is not stored was not rated.
+    matrix: (users, items) sparse float32; an entry that is not stored was not rated.
     titles: of the items.  genres: (items, G) of 0 and 1.  traits: (users, T) of 0 and 1; G or T may be 0.
-    truth: (users, items) the mean rating that each user would give, where it is known.
-    noise: standard deviation of a rating around its mean, where it is known.
-    tastes: (users, K) and (items, K) true factors, where they are known.
+    truth: (users, items) the mean rating that each user would give to each item, where it is known.
+    noise: (users, items) standard deviation of a rating around that mean, where it is known.
+    tastes: (users, K) and (items, K) the true factors, where they are known.
     """
 
     title: str
@@ -51,14 +51,12 @@ class Ratings(NamedTuple):
         return self.matrix.T.tocsr()
 
 
-class Rows:
-    """Examples that are rows of a sparse matrix (n, D); only those of a minibatch are made dense.
+class Rows(Split):
+    """Examples that are rows of a sparse matrix (n, D). Only the rows of a minibatch are made dense.
 
     side: (n, A) what else is known of each example, or None.
-    known: whether these are the examples that a model may know by number: then `Batch.y` is the row, else −1.
+    known: whether a model may know these examples by number: then `Batch.y` is the row, else −1.
     """
-
-    labels: np.ndarray | None = None
 
     def __init__(
         self,
@@ -85,7 +83,7 @@ class Rows:
 
 
 def dense(rows: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
-    """(ratings, mask), each (n, D) float32; 0 where nobody rated. A stored rating of 0 is a rating."""
+    """(ratings, mask), each (n, D) float32; both are 0 where there is no rating. A stored rating of 0 is a rating."""
     x, mask = np.zeros(rows.shape, np.float32), np.zeros(rows.shape, np.float32)
     at = (np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices)
     x[at], mask[at] = rows.data, 1
@@ -94,51 +92,41 @@ def dense(rows: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
 
 @dataclass(frozen=True)
 class RatingsData(Data):
-    """Ratings with users as examples ("users"), or items ("items"); `attributes` names what else is known of each."""
+    """Ratings whose examples are users or items, as `rows` says. `attributes` names what else is known of each."""
 
-    rows: str = "users"
-
-    @property
-    def kind(self) -> str:
-        return "ratings"
+    rows: str | None = "users"
 
 
-def as_data(ratings: Ratings, rows: str = "users", spec: DataSpec | None = None, held_out: float = 0.2) -> RatingsData:
-    """Ratings with users or items as examples, of which a seeded share is held out.
+def name_by(name: str, rows: str) -> str:
+    """The data set of the same ratings whose examples are `rows`, "users" or "items"."""
+    users = name.removesuffix(ITEMS_SUFFIX)
+    return users if rows == "users" else users + ITEMS_SUFFIX
 
-    Held-out examples are others, not other ratings of the same: `aecore.tasks.recommend` splits ratings.
+
+def title_by(title: str, rows: str) -> str:
+    """The title of ratings whose examples are `rows`, "users" or "items"."""
+    return title if rows == "users" else f"{title}, films as examples"
+
+
+def as_data(ratings: Ratings, spec: DataSpec, rows: str = "users", held_out: float = HELD_OUT) -> RatingsData:
+    """Ratings as data whose examples are `rows`, "users" or "items"; a seeded share of the examples is held out.
+
+    All ratings of a held-out example are held out. `aecore.tasks.recommend` splits the ratings of one example.
     """
-    spec = spec or DataSpec(name="ratings" if rows == "users" else "ratings-items")
     matrix = ratings.matrix if rows == "users" else ratings.transposed
     side, names = (ratings.traits, ratings.trait_names) if rows == "users" else (ratings.genres, ratings.genre_names)
     order = np.random.default_rng(0).permutation(matrix.shape[0])
     count = min(max(1, round(held_out * len(order))), len(order) - 1)
-    held, kept = np.sort(order[:count]), np.sort(order[count:])
-    kept = kept[choose(len(kept), spec.limit)]
+    test, train = np.sort(order[:count]), np.sort(order[count:])
+    train = train[choose(len(train), spec.limit)]
     return RatingsData(
         spec,
-        _title(ratings.title, rows),
+        title_by(ratings.title, rows),
         (matrix.shape[1],),
-        Rows(matrix[kept], side[kept]),
-        Rows(matrix[held], side[held], known=False),
+        Rows(matrix[train], side[train]),
+        Rows(matrix[test], side[test], known=False),
         ratings.source,
         ratings.attribution,
         attributes=tuple(names),
         rows=rows,
     )
-
-
-def _title(title: str, rows: str) -> str:
-    return title if rows == "users" else f"{title}, films as examples"
-
-
-# --- the generated world --------------------------------------------------------------------------------
-
-
-# --- files ----------------------------------------------------------------------------------------------
-
-
-# --- MovieLens ------------------------------------------------------------------------------------------
-
-
-# --- as named data sets ---------------------------------------------------------------------------------

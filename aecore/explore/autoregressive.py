@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..errors import DataError
 from ..inference import device_of, evaluating, generator
-from ..models.autoregressive import ImageDensity, PixelByPixel, PixelCNNDecoder
+from ..models.base import Model
 
 BARS = 32  # in which the chances of 256 levels are shown
 NUMBERS = 4_000_000  # chances that are computed at once
@@ -36,21 +36,19 @@ class Drawing(NamedTuple):
     known: np.ndarray
 
 
-def able(model: nn.Module) -> PixelByPixel:
-    """The model, once it is known to draw pixel by pixel."""
-    if not isinstance(model, PixelByPixel):
+def require_pixelwise(model: Model) -> Any:
+    """The model, once it is known to draw pixel by pixel; DataError where it does not."""
+    if "pixelwise" not in model.abilities:
         raise DataError(f"{type(model).__name__} does not draw pixel by pixel. Choose a PixelCNN or a PixelRNN.")
     return model
 
 
-def conditions(
-    model: PixelByPixel, n: int, label: int | Sequence[int] | None, code: np.ndarray | None
-) -> Tensor | None:
-    """What the network is told beside the pixels: a label for all or one for each, the labels in turn, or a code (D,).
+def conditions(model: Any, n: int, label: int | Sequence[int] | None, code: np.ndarray | None) -> Tensor | None:
+    """What conditions the network, for n images: a label for all or one for each, the labels in turn, or a code (D,).
 
     Raises DataError for a label or a code that the model does not know.
     """
-    if isinstance(model, ImageDensity):
+    if "density" in model.abilities:
         if code is not None:
             raise DataError("This model has no code: it draws from noise alone. Leave the code out.")
         if label is None:
@@ -71,11 +69,11 @@ def conditions(
             f"{np.shape(code)}."
         )
     like = next(model.parameters())
-    return model.sketch(torch.as_tensor(code).to(like).expand(n, -1))  # type: ignore[union-attr, operator]
+    return model.sketch(torch.as_tensor(code).to(like).expand(n, -1))
 
 
 def draw(
-    model: nn.Module,
+    model: Model,
     n: int,
     seed: int = 0,
     temperature: float = 1.0,
@@ -95,7 +93,7 @@ def draw(
     all known pixels come first in the model's order.
     Raises DataError for a model of another kind, an image of another size or range, and a temperature below 0.
     """
-    model = able(model)
+    model = require_pixelwise(model)
     if not 0 <= temperature < math.inf:
         raise DataError(f"The temperature is {temperature}: it must be a number from 0 up.")
     if n < 1:
@@ -131,7 +129,7 @@ def draw(
 
 
 def surprise(
-    model: nn.Module, x: np.ndarray, label: int | Sequence[int] | None = None, code: np.ndarray | None = None
+    model: Model, x: np.ndarray, label: int | Sequence[int] | None = None, code: np.ndarray | None = None
 ) -> np.ndarray:
     """−log p of each value of images (n, C, H, W), rounded to what is modelled, given those before it, in nats: as x.
 
@@ -139,9 +137,9 @@ def surprise(
     label: of all images or of each.
     Raises DataError for images of another size, and where such a model is told no label.
     """
-    model = able(model)
+    model = require_pixelwise(model)
     x = fitting(model, x)
-    if isinstance(model, ImageDensity) and model.classes and label is None:
+    if "density" in model.abilities and model.classes and label is None:
         raise DataError("This model's likelihoods are given a label: say which. `unlikely` has log p(x) over all.")
     at_once = max(1, 8 * NUMBERS // model.output_size)
     with evaluating(model) as device:
@@ -154,27 +152,27 @@ def surprise(
     return np.concatenate(found)
 
 
-def unlikely(model: nn.Module, x: np.ndarray) -> np.ndarray:
+def unlikely(model: Model, x: np.ndarray) -> np.ndarray:
     """−log p(x) of images (n, C, H, W), (n,) in nats.
 
     Of a model that is told one of C labels −log (1/C) Σ_y p(x|y), all labels being equally likely.
     Raises DataError for images of another size, and for a decoder, which needs a code.
     """
-    model = able(model)
-    labels = range(model.classes) if isinstance(model, ImageDensity) else ()
+    model = require_pixelwise(model)
+    labels = range(model.classes) if "density" in model.abilities else ()
     costs = np.stack([surprise(model, x, label).sum((1, 2, 3)) for label in labels or (None,)])
     return math.log(len(costs)) - np.logaddexp.reduce(-costs.astype(np.float64), 0)
 
 
-def class_posterior(model: nn.Module, image: np.ndarray, known: np.ndarray) -> np.ndarray:
+def class_posterior(model: Model, image: np.ndarray, known: np.ndarray) -> np.ndarray:
     """What a model that is told labels makes of a part of an image: p(y | known) for each of C labels, (C,).
 
     p(y | known) ∝ p(known | y) by Bayes, all labels being equally likely at first. All known pixels must come first in
     the model's order. image: (C, H, W) in [0, 1].  known: (H, W) bool.
     Raises DataError for a model without labels, and an image of another size.
     """
-    model = able(model)
-    classes = model.classes if isinstance(model, ImageDensity) else 0
+    model = require_pixelwise(model)
+    classes = model.classes if "density" in model.abilities else 0
     if not classes:
         raise DataError("This model was told no labels: it believes in none.")
     costs = [surprise(model, np.asarray(image)[None], c)[0][:, np.asarray(known, bool)].sum() for c in range(classes)]
@@ -182,28 +180,29 @@ def class_posterior(model: nn.Module, image: np.ndarray, known: np.ndarray) -> n
     return odds / odds.sum()
 
 
-def first_pixels(model: nn.Module, n: int) -> np.ndarray:
+def first_pixels(model: Model, n: int) -> np.ndarray:
     """Which pixels are drawn among the first n, in the model's order: (H, W) bool."""
-    model = able(model)
+    model = require_pixelwise(model)
     first = np.zeros(model.shape[1:], bool)
     rows, columns = model.sequence().numpy()[:n].T
     first[rows, columns] = True
     return first
 
 
-def variations(model: nn.Module, z: np.ndarray, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
+def variations(model: Model, z: np.ndarray, seed: int = 0, temperature: float = 1.0) -> np.ndarray:
     """What a decoder that draws pixel by pixel makes of codes (n, D), with noise of `seed`: (n, C, H, W) in [0, 1].
 
     Raises DataError for a model that draws from no code.
     """
-    if not isinstance(model, PixelCNNDecoder):
+    if "variations" not in model.abilities:
         raise DataError(f"{type(model).__name__} does not draw from a code. Choose a PixelCNN decoder.")
+    able: Any = model
     with evaluating(model, seed) as device:
         codes = torch.as_tensor(z, dtype=torch.float32, device=device)
-        return model.variations(codes, temperature, generator(device, seed)).cpu().numpy()
+        return able.variations(codes, temperature, generator(device, seed)).cpu().numpy()
 
 
-def fitting(model: PixelByPixel, x: np.ndarray) -> np.ndarray:
+def fitting(model: Model, x: np.ndarray) -> np.ndarray:
     """Images (n, C, H, W), once they have the model's size and values in [0, 1]."""
     if np.ndim(x) != 4 or np.shape(x)[1:] != tuple(model.shape) or not len(x):
         size = " × ".join(map(str, model.shape))
@@ -214,13 +213,13 @@ def fitting(model: PixelByPixel, x: np.ndarray) -> np.ndarray:
     return x
 
 
-def quantize(model: nn.Module, images: np.ndarray) -> np.ndarray:
+def quantize(model: Model, images: np.ndarray) -> np.ndarray:
     """Images (…, C, H, W) in [0, 1] with the nearest values that the model knows."""
-    return able(model).rounded(torch.as_tensor(np.asarray(images, np.float32))).numpy()
+    return require_pixelwise(model).rounded(torch.as_tensor(np.asarray(images, np.float32))).numpy()
 
 
 def saliency(
-    model: nn.Module, row: int, column: int, x: np.ndarray, label: int | None = None, code: np.ndarray | None = None
+    model: Model, row: int, column: int, x: np.ndarray, label: int | None = None, code: np.ndarray | None = None
 ) -> np.ndarray:
     """How much each pixel moves one's law: the mean |∂a / ∂x| over images x (n, C, H, W), (H, W), by gradients.
 
@@ -229,7 +228,7 @@ def saliency(
     Zero, exactly, for what it cannot see: itself, and all that come after it.
     Raises DataError for a place outside the image.
     """
-    model = able(model)
+    model = require_pixelwise(model)
     x = fitting(model, x)
     height, width = model.shape[1:]
     if not (0 <= row < height and 0 <= column < width):
@@ -251,12 +250,12 @@ def saliency(
         model.train(was_training)
 
 
-def receptive_field(model: nn.Module, x: np.ndarray, label: int | None = None) -> np.ndarray:
+def receptive_field(model: Model, x: np.ndarray, label: int | None = None) -> np.ndarray:
     """How much a pixel looks at another that lies so far away: (2H − 1, 2W − 1) slopes, the pixel itself in the middle.
 
     The most of `looked_at` over nine pixels from corner to corner, each beside what lies around it.
     """
-    height, width = able(model).shape[1:]
+    height, width = require_pixelwise(model).shape[1:]
     found = np.zeros((2 * height - 1, 2 * width - 1), np.float32)
     for row in (0, height // 2, height - 1):
         for column in (0, width // 2, width - 1):
@@ -265,13 +264,13 @@ def receptive_field(model: nn.Module, x: np.ndarray, label: int | None = None) -
     return found
 
 
-def beside_masks(model: nn.Module, layers: int, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
+def beside_masks(model: Model, layers: int, row: int, column: int) -> tuple[np.ndarray, np.ndarray]:
     """What masked convolutions alone would see from a pixel in the model's own order, and what they miss: (H, W) bool.
 
     The second is the blind spot: what lies in lines that such filters reach, before the pixel or after it, unseen.
     Source: as `blind_spot`.
     """
-    model = able(model)
+    model = require_pixelwise(model)
     places = torch.arange(math.prod(model.shape[1:])).view(model.shape[1:])
     turned = model.turned(places)
     at = (turned == places[row, column]).nonzero()[0].tolist()

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from .. import inference
+from ..data.attributes import switched_in
 from ..data.base import Data, Split
 from ..errors import DataError
 from ..models.base import Model
@@ -63,7 +64,7 @@ def switch(data: Data, attributes: np.ndarray, switches: Switches) -> np.ndarray
     """Several, one after the other. Attributes that the data lack are passed over."""
     for name, value in switches:
         if name in data.attributes:
-            attributes = data.switched(attributes, name, value)
+            attributes = switched_in(data, attributes, name, value)
     return np.asarray(attributes, np.float32)
 
 
@@ -89,7 +90,7 @@ def render(
 def single_edits(data: Data, attributes: np.ndarray) -> np.ndarray:
     """Attributes (A + 1, A): first as they are (A,), then each of them switched alone."""
     rows = [attributes]
-    rows += [data.switched(attributes, name, attributes[k] < 0.5) for k, name in enumerate(data.attributes)]
+    rows += [switched_in(data, attributes, name, attributes[k] < 0.5) for k, name in enumerate(data.attributes)]
     return np.stack(rows).astype(np.float32)
 
 
@@ -124,7 +125,7 @@ def strengths(data: Data, attributes: np.ndarray, steps: int = 13, low: float = 
     share = np.linspace(low, high, steps, dtype=np.float32)[:, None]
     found = []
     for name in data.attributes:
-        off, on = (data.switched(attributes, name, value) for value in (False, True))
+        off, on = (switched_in(data, attributes, name, value) for value in (False, True))
         found.append(off + share * (on - off))
     return np.stack(found)
 

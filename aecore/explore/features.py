@@ -1,21 +1,21 @@
-"""What a deep-feature-consistent VAE compares: the maps of a trained network, of an image and its reconstruction."""
+"""What a deep-feature-consistent VAE compares: feature maps of an image and of its reconstruction."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..data.base import Split
 from ..errors import DataError
-from ..inference import evaluating, examples
+from ..inference import evaluating, examples, require
 from ..models.base import Model
-from ..models.perceptual import DFCVAE
 
 
 class Maps(NamedTuple):
-    """Of one block, for each of its channels: x, x_hat (C, H, W) float32, the channels that differ most first.
+    """The feature maps of one block, the channels that differ most first.
 
+    x, x_hat: (C, H, W) float32, of the image and of its reconstruction.
     distance: (C,) mean squared difference of a channel, relative to the block's variance over the data.
     """
 
@@ -25,17 +25,20 @@ class Maps(NamedTuple):
 
 
 def feature_maps(eye: Model, model: Model, split: Split, example: int, block: int) -> Maps:
-    """What block `block` (from 1) of a DFC-VAE's network sees of an example, and of `model`'s reconstruction of it.
+    """The features of an example in block `block` (from 1), and those of `model`'s reconstruction of it.
 
-    eye: the DFC-VAE whose network looks.  model: any autoencoder of the same images.
+    eye: the model whose network computes the features.  model: any autoencoder of the same images.
+    Raises DataError where `eye` has no such network.
     """
-    if not isinstance(eye, DFCVAE):
+    if "features" not in eye.abilities:
         raise DataError(f"{type(eye).__name__} has no network that compares. Choose a deep-feature-consistent VAE.")
+    able: Any = eye
+    autoencoder = require(model, "encode", "decode")
     x = examples(split, [example])
     with evaluating(model) as device, evaluating(eye):
         x = x.to(device)
-        x_hat = model.decode(model.encode(x))
-        seen, again = (eye.eye.features(image, block, block)[0][0].float().cpu().numpy() for image in (x, x_hat))
-    distance = np.square(seen - again).mean((1, 2)) / max(float(seen.var()), 1e-12)
+        x_hat = autoencoder.decode(autoencoder.encode(x))
+        of_x, of_x_hat = (able.features(image, block)[0].float().cpu().numpy() for image in (x, x_hat))
+    distance = np.square(of_x - of_x_hat).mean((1, 2)) / max(float(of_x.var()), 1e-12)
     order = np.argsort(-distance, kind="stable")
-    return Maps(seen[order], again[order], distance[order])
+    return Maps(of_x[order], of_x_hat[order], distance[order])

@@ -10,7 +10,7 @@ import torch
 from ..data.base import Images, Split
 from ..errors import DataError
 from ..inference import decode, evaluating, first, generator, inputs, require
-from ..models.base import Decoding, Model
+from ..models.base import Model
 
 
 def generate(
@@ -30,9 +30,9 @@ def generate(
     labels = model.condition(n, None if label is None else torch.full((n,), label))
     with evaluating(model, seed) as device:
         draws = generator(device, seed)
-        if not isinstance(model, Decoding):
+        if "decode" not in model.abilities:
             return able.sample(n, temperature, draws, *labels).float().clamp(0, 1).cpu().numpy(), None
-        codes = model.prior.sample(n, next(model.parameters()), temperature, draws).float().cpu().numpy()
+        codes = able.prior.sample(n, next(model.parameters()), temperature, draws).float().cpu().numpy()
     return decode(model, codes, *labels).clip(0, 1), codes
 
 

@@ -71,7 +71,7 @@ def bounds(model: Model, split: Split, ids: np.ndarray, ks: tuple[int, ...], see
 def _weigh(model: Model, x: torch.Tensor, k: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Draws (k, B, D) and their log weights (k, B)."""
     able = require(model, "posterior")
-    if not hasattr(model, "p_x"):
+    if "likelihood" not in model.abilities:
         raise DataError(f"{type(model).__name__} has no likelihood p(x|z), which the weights need. Choose a VAE.")
     zs, ws = [], []
     with evaluating(model, seed) as device:

@@ -7,13 +7,15 @@ from typing import Literal
 
 import numpy as np
 
-from ..data.base import Data
+from ..data.base import Split
 from ..errors import DataError
 from ..inference import decode, require, require_images
 from ..models.base import Model
 from . import examples as code_of
 from .images import fit, to_uint8
-from .projection import Method, Projection
+from .projection import Projection
+
+SplitName = Literal["test", "train"]
 
 THUMBNAIL = 32
 PLANE_BYTES, MOST_GRID, LEAST_GRID, MOST_TILE = 4_000_000, 64, 24, 64
@@ -27,8 +29,8 @@ class MapView:
     points: float32 (n, 2).  ids: int64 (n,) in their split.  labels: int64 (n,) or None.  class_names: or None.
     images, reconstructions: uint8 (n, H, W[, 3]), at most 32 px.  plane: uint8 (g, g, H, W[, 3]); plane[i, j] is
     decoded at x = linspace(x0, x1, g)[j], y = linspace(y0, y1, g)[i], so row 0 is the LOWEST y.
-    extent: (x0, x1, y0, y1).  axes: names of x and y.  caption: the sample size in words.
-    note: what to know of the plane, or "".  method: "units", "pca", "umap" or "tsne".
+    extent: (x0, x1, y0, y1).  axes: names of x and y.  caption: the sample size as a phrase.
+    note: how far the plane can be trusted, or "".  method: "units", "pca", "umap" or "tsne".
     """
 
     points: np.ndarray
@@ -47,51 +49,50 @@ class MapView:
 
 def latent_map(
     model: Model,
-    data: Data,
+    split: Split,
+    projection: Projection | None = None,
     n: int = 5000,
-    method: Method = "auto",
-    split: Literal["test", "train"] = "test",
     seed: int = 0,
-    points: np.ndarray | None = None,
-    units: tuple[int, int] = (0, 1),
+    class_names: tuple[str, ...] | None = None,
+    split_name: SplitName = "test",
 ) -> MapView:
-    """The map of a model's codes of n examples (`codes.choose` with this seed).
+    """The map of a model's codes of n examples (`examples.choose` with this seed).
 
-    method: "auto" is the units themselves where the code has two (or one), else PCA.  units: which two, for "units".
-    points: (n, 2) of a slow method, from `stored` with the same n and split (seed 0); without them it is computed here.
+    projection: it is fitted here. Without one, it is the two units themselves where the code has two (or one), else
+    PCA. For a slow method give it the points that were stored for the same examples, or they are computed here.
+    class_names: of the labels.  split_name: for the caption.
+    Raises DataError for a model without encoder or decoder, data that are no images, and codes that are no numbers.
     """
     require(model, "encode", "decode")
     require_images(model.shape)
-    half = getattr(data, split)
-    ids = code_of.choose(half, n, seed)
-    codes = code_of.codes(model, half, ids)
-    if method == "auto":
-        method = "units" if codes.shape[1] <= 2 else "pca"
-    projection = Projection(method, units, seed)
-    points = projection.fit(codes, points)
+    ids = code_of.choose(split, n, seed)
+    codes = code_of.codes(model, split, ids)
+    if projection is None:
+        projection = Projection("units" if codes.shape[1] <= 2 else "pca", seed=seed)
+    points = projection.fit(codes)
     if not np.isfinite(points).all():
         raise DataError("The codes are no finite numbers: the training has diverged. Train again with a lower rate.")
     extent = _extent(points)
     return MapView(
         points=points,
         ids=ids,
-        labels=None if half.labels is None else half.labels[ids],
-        class_names=data.classes,
-        images=code_of.images(half, ids, THUMBNAIL),
+        labels=None if split.labels is None else split.labels[ids],
+        class_names=class_names,
+        images=code_of.images(split, ids, THUMBNAIL),
         reconstructions=tiles_of(model, codes),
         plane=_plane(model, projection, extent),
         extent=extent,
         axes=projection.axes,
-        caption=caption(len(ids), len(half), split),
+        caption=caption(len(ids), len(split), split_name),
         note=projection.note,
-        method=method,
+        method=projection.method,
     )
 
 
-def caption(n: int, size: int, split: str) -> str:
-    """'5,000 of 10,000 test images'"""
-    words = {"test": "test", "train": "training"}[split]
-    return f"All {size:,} {words} images" if n == size else f"{n:,} of {size:,} {words} images"
+def caption(n: int, size: int, split_name: SplitName) -> str:
+    """ "5,000 of 10,000 test images", or "All 10,000 test images"."""
+    name = {"test": "test", "train": "training"}[split_name]
+    return f"All {size:,} {name} images" if n == size else f"{n:,} of {size:,} {name} images"
 
 
 def tiles_of(model: Model, codes: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
@@ -127,6 +128,3 @@ def _plane(model: Model, projection: Projection, extent: tuple[float, float, flo
     codes = projection.inverse(np.stack([x.ravel(), y.ravel()], 1))
     tiles = tiles_of(model, codes, tile)
     return tiles.reshape(g, g, *tiles.shape[1:])
-
-
-# --- slow projections, computed once ------------------------------------------------------------------------

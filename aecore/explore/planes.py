@@ -49,7 +49,7 @@ def through(
     return origin, across, up, [(margin, margin), (1 - margin, margin), (margin, 1 - margin)]
 
 
-class Projection(NamedTuple):
+class PrincipalPlane(NamedTuple):
     """A plane through the middle of a cloud of codes: centre (D,), axes (2, D) orthonormal, kept: share of variance.
 
     The axes are the first two principal components of the codes.
@@ -68,9 +68,9 @@ class Projection(NamedTuple):
         return np.sqrt(np.square(std) @ np.square(self.axes).T)
 
 
-def principal_plane(codes: np.ndarray) -> Projection:
+def principal_plane(codes: np.ndarray) -> PrincipalPlane:
     """The plane in which codes (n, D), n and D of 2 or more, are spread most."""
     centre = codes.mean(0)
     _, sizes, directions = np.linalg.svd(codes - centre, full_matrices=False)
     total = float(np.square(sizes).sum())
-    return Projection(centre, directions[:2], float(np.square(sizes[:2]).sum() / max(total, 1e-24)))
+    return PrincipalPlane(centre, directions[:2], float(np.square(sizes[:2]).sum() / max(total, 1e-24)))

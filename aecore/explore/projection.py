@@ -9,38 +9,39 @@ import numpy as np
 
 from ..errors import DataError
 
-Method = Literal["auto", "units", "pca", "umap", "tsne"]
-
-
+Method = Literal["units", "pca", "umap", "tsne"]
 METHODS = ("units", "pca", "umap", "tsne")
-
-
 SLOW = ("umap", "tsne")  # methods for a background worker
-
-
 NAMES = {"units": "units of the code", "pca": "PCA", "umap": "UMAP", "tsne": "t-SNE"}
-
-
-NEIGHBOURS = 5
+NEIGHBOURS = 5  # whose codes are averaged on the way back from UMAP and t-SNE
 
 
 class Projection:
     """Codes (n, D) → points (n, 2), and back.
 
     method: "units" (two units as they are), "pca", "umap" or "tsne".  units: which two, for "units".
-    After `fit`: `note`, `axes` and `inverse`. A code of one unit gets a height that means nothing.
+    points: (n, 2), those that a slow method gave for the same codes before; without them `fit` computes them.
+
+    After `fit` there are `axes`, their names, and `note`, how far the plane can be trusted; `inverse` leads back.
+    Where the code has one unit, the height of a point means nothing.
 
     Sources: McInnes et al. (2018), arXiv:1802.03426; van der Maaten & Hinton (2008), JMLR 9.
     """
 
-    def __init__(self, method: str = "pca", units: tuple[int, int] = (0, 1), seed: int = 0):
+    def __init__(
+        self,
+        method: str = "pca",
+        units: tuple[int, int] = (0, 1),
+        seed: int = 0,
+        points: np.ndarray | None = None,
+    ):
         if method not in METHODS:
             raise DataError(f"There is no projection {method!r}; choose one of {', '.join(METHODS)}.")
-        self.method, self.units, self.seed = method, units, seed
+        self.method, self.units, self.seed, self.points = method, units, seed, points
         self.note = ""
 
-    def fit(self, codes: np.ndarray, points: np.ndarray | None = None) -> np.ndarray:
-        """Learn the projection of these codes: points (n, 2) float32. points: known already, of a slow method."""
+    def fit(self, codes: np.ndarray) -> np.ndarray:
+        """Learn the projection of these codes: points (n, 2) float32."""
         self.codes = np.asarray(codes, np.float32)
         size = self.codes.shape[1]
         self.mean = self.codes.mean(0, dtype=np.float64)
@@ -50,7 +51,7 @@ class Projection:
             return self._plane_of_units(size)
         if self.method == "pca":
             return self._plane_of_pca(size)
-        return self._neighbourhood(points)
+        return self._neighbourhood()
 
     def inverse(self, points: np.ndarray) -> np.ndarray:
         """Points (m, 2) → codes (m, D) float32.
@@ -100,10 +101,12 @@ class Projection:
             )
         return pca.transform(self.codes.astype(np.float64)).astype(np.float32)
 
-    def _neighbourhood(self, points: np.ndarray | None) -> np.ndarray:
+    def _neighbourhood(self) -> np.ndarray:
         from scipy.spatial import KDTree
 
-        points = (_umap if self.method == "umap" else _tsne)(self.codes, self.seed) if points is None else points
+        points = self.points
+        if points is None:
+            points = (_umap if self.method == "umap" else _tsne)(self.codes, self.seed)
         points = np.asarray(points, np.float32)
         if points.shape != (len(self.codes), 2):
             raise DataError(f"{len(points)} stored points do not fit {len(self.codes)} codes. Compute the map again.")
@@ -123,8 +126,8 @@ def _umap(codes: np.ndarray, seed: int) -> np.ndarray:
         warnings.simplefilter("ignore")
         from umap import UMAP
 
-        few = min(15, len(codes) - 1)
-        return UMAP(n_neighbors=few, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(codes)
+        neighbours = min(15, len(codes) - 1)
+        return UMAP(n_neighbors=neighbours, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(codes)
 
 
 def _tsne(codes: np.ndarray, seed: int) -> np.ndarray:

@@ -11,7 +11,6 @@ from ..errors import DataError
 from ..inference import decode, encode, evaluating, generator, require, require_images
 from ..measure.latents import Units
 from ..models.base import Model
-from ..nn.distributions import StandardNormal
 from .images import fit, to_uint8
 
 MOST_UNITS, MOST_BYTES = 16, 4_000_000
@@ -33,7 +32,7 @@ def spans(model: Model, units: Units | None = None, stds: float = 3.0) -> tuple[
         units = _needed(units)
         reach = stds * np.maximum(units.std, 1e-3)
         return (units.mean - reach).astype(np.float32), (units.mean + reach).astype(np.float32)
-    if isinstance(model.prior, StandardNormal):
+    if require(model, "decode").has_standard_prior:
         reach = np.full(_size(model), stds, np.float32)
         return -reach, reach
     draws = _draws(model, 2000, 0)

@@ -1,0 +1,1 @@
+"""Work in the background: the queue of runs, the supervisor and its worker processes."""

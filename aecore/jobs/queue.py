@@ -121,7 +121,10 @@ class Queue:
     # --- acting -----------------------------------------------------------------------------------------
 
     def submit(self, run: Run) -> int | None:
-        """Let a run of this folder wait (see `runs.library.create`); its position, None if it is being trained already."""
+        """Let a run of this folder wait (see `runs.library.create`).
+
+        Returns its position; None if it is being trained already.
+        """
         if run.path.resolve().parent != self.folder.resolve():
             raise RunError(
                 f"{run.path} lies outside {self.folder}, which this queue looks after. Create the run there."

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import logging
-import subprocess
 import threading
 import time
 from collections.abc import Sequence
@@ -24,7 +23,7 @@ from ..runs.files import write_text
 from ..runs.folder import Run
 from .analyses import Analyses, read_request
 from .queue import PATIENCE_SECONDS, Queue
-from .worker import Job, Worker
+from .worker import Job, Kind, Worker
 
 POLL_SECONDS = 0.3
 SLOW_START_SECONDS = 5.0  # between two attempts where workers die before they are ready
@@ -143,7 +142,7 @@ class Supervisor:
             def lost(reason: str) -> None:
                 write_text(file, json.dumps({**read_request(file), "state": f"failed: {reason}"}))
 
-            self._analyst.give(Job(str(file), {"request": str(file.resolve())}, lost))
+            self._analyst.give(Job(str(file), {"request": str(file.resolve())}, lost=lost))
 
     def _training(self, run: Run) -> Job:
         def lost(reason: str) -> None:
@@ -154,11 +153,11 @@ class Supervisor:
             ):
                 self.queue.unable.discard(run.path.name)
 
-        return Job(run.path.name, {"run": str(run.path.resolve())}, lost)
+        return Job(run.path.name, {"run": str(run.path.resolve())}, lost=lost)
 
-    def _alive(self, worker: Worker | None, kind: str, threads: int, device: str, name: str) -> Worker:
+    def _alive(self, worker: Worker | None, kind: Kind, threads: int, device: str, name: str) -> Worker:
         """This worker; a fresh one in its place where it has died, whose job is then marked."""
-        if worker and worker.process.poll() is not None:
+        if worker and not worker.alive:
             reason = worker.exit_reason()
             if worker.job:
                 job, worker.job = worker.job, None
@@ -176,11 +175,7 @@ class Supervisor:
             worker.dismiss()
         deadline = time.monotonic() + self._patience
         for worker in workers:
-            try:
-                worker.process.wait(max(0.1, deadline - time.monotonic()))
-            except subprocess.TimeoutExpired:
-                worker.process.kill()
-                worker.process.wait()
+            worker.end(max(0.1, deadline - time.monotonic()))
         for run in self.queue.listing():
             if run.info.status == "running":
                 run.cut_off()

@@ -1,50 +1,59 @@
-"""A worker process, seen from both sides: `Worker` is the handle in the process that starts it, `main` runs in it.
+"""A worker process, as the process that starts it sees it: give it a job, hear that it is done, end it.
 
-python -m aecore.jobs.worker KIND THREADS DEVICE takes orders from its standard input, a line of JSON each: {"run": folder}
-to train it, {"request": file} to make a map or a study. It answers "ready" when it can take the next. It ends when its
-input ends, since then whoever started it has ended too, however that happened; what it trains is saved first.
+The other side, and the protocol between both, is `worker_main`.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import subprocess
 import sys
 import threading
 import time
-import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-GRACE_SECONDS = 10.0  # to save in, once the input has ended
+Kind = Literal["train", "analyse", "time"]
+
+
+def ignore(_: Any) -> None:
+    """Do nothing."""
 
 
 @dataclass
 class Job:
-    """What a worker is given: a line of JSON with the `order`, and whom to tell if the worker dies over it."""
+    """One order to a worker.
+
+    key: a name for it.  order: what the worker is sent, see `worker_main`.
+    done: called with the worker's answer.  lost: to be called with the reason if the worker dies before it answers.
+    """
 
     key: str
     order: dict[str, Any]
-    lost: Callable[[str], None]
+    done: Callable[[Any], None] = ignore
+    lost: Callable[[str], None] = ignore
 
 
 class Worker:
-    """One long-lived child process, and the job it has at present."""
+    """One long-lived child process, and the job that it has at present.
 
-    def __init__(self, kind: str, threads: int, device: str, log_path: Path, wake: Callable[[], None]):
+    kind: what it shall prepare for; any worker takes any order.  threads, device: what it computes with.
+    log_path: where its standard error goes.  wake: called whenever it becomes ready for the next job, and when it ends.
+    """
+
+    def __init__(self, kind: Kind, threads: int, device: str, log_path: Path, wake: Callable[[], None]):
         self.kind, self.log_path, self.wake = kind, log_path, wake
         self.job: Job | None = None
         self.ready, self.born = False, time.monotonic()
-        here = str(Path(__file__).resolve().parent.parent.parent)
+        project = str(Path(__file__).resolve().parents[2])
         environment = {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join(filter(None, [here, os.environ.get("PYTHONPATH", "")])),
+            "PYTHONPATH": os.pathsep.join(filter(None, [project, os.environ.get("PYTHONPATH", "")])),
             "OMP_NUM_THREADS": str(threads),
             "NUMBA_NUM_THREADS": str(threads),
             # Threads that spin while they wait take the processor from the page.
@@ -53,7 +62,7 @@ class Worker:
         }
         with open(log_path, "wb") as stderr:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "aecore.jobs.worker", kind, str(threads), device],
+                [sys.executable, "-m", "aecore.jobs.worker_main", kind, str(threads), device],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=stderr,
@@ -70,16 +79,26 @@ class Worker:
 
     def _listen(self) -> None:
         for line in self.process.stdout or ():
-            if line.strip() == "ready":  # at first, and after each job
-                self.ready, self.job = True, None
-                self.wake()
+            if not self.ready:  # the first line answers no order: it says that the process has started
+                self.ready = True
+            elif self.job:
+                job, self.job = self.job, None
+                job.done(json.loads(line))
+            self.wake()
         self.wake()
 
     @property
     def idle(self) -> bool:
-        return self.ready and self.job is None and self.process.poll() is None
+        """Whether it can begin a job at once."""
+        return self.ready and self.job is None and self.alive
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process still runs; if it has ended, it is reaped here."""
+        return self.process.poll() is None
 
     def give(self, job: Job) -> None:
+        """Send an order. Only one at a time: wait for its answer before the next."""
         self.job = job
         with suppress(OSError):  # it died just now: the next poll notices
             assert self.process.stdin
@@ -87,13 +106,22 @@ class Worker:
             self.process.stdin.flush()
 
     def dismiss(self) -> None:
-        """Let it save and end."""
+        """Let it save and end, without waiting for that."""
         with suppress(OSError):
             assert self.process.stdin
             self.process.stdin.close()
 
+    def end(self, patience: float) -> None:
+        """Dismiss it, wait until it has ended, and kill it if that takes longer than `patience` seconds."""
+        self.dismiss()
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
     def exit_reason(self) -> str:
-        """How it ended, for people."""
+        """How it ended, as a sentence for people."""
         code = self.process.wait()
         self._listener.join(1.0)
         try:
@@ -107,91 +135,3 @@ class Worker:
             code = signal.Signals(-code).name
         hint = " (often because the memory was full)" if code == "SIGKILL" else ""
         return f"The process that trained it was ended by {code}{hint}{last}."
-
-
-def main(kind: str, threads: str, device: str) -> None:
-    # What a library prints is not for whoever listens.
-    words, sys.stdout = sys.stdout, sys.stderr
-    orders: queue.Queue[dict[str, Any] | None] = queue.Queue()
-    closing = threading.Event()
-    threading.Thread(target=listen, args=(orders, closing), daemon=True).start()
-
-    import torch
-
-    torch.set_num_threads(int(threads))
-    warm_up(kind, device)
-    print("ready", file=words, flush=True)
-    while (order := orders.get()) is not None:
-        if "run" in order:
-            train(Path(order["run"]), device, closing)
-        else:
-            analyse(Path(order["request"]))
-        print("ready", file=words, flush=True)
-
-
-def listen(orders: queue.Queue[dict[str, Any] | None], closing: threading.Event) -> None:
-    for line in sys.stdin:
-        orders.put(json.loads(line))
-    closing.set()
-    orders.put(None)
-    time.sleep(GRACE_SECONDS)
-    os._exit(1)
-
-
-def warm_up(kind: str, device: str) -> None:
-    """Do at leisure what the first order would have to wait for: import, and move a parameter for the first time."""
-    if kind == "analyse":
-        from ..runs import maps  # noqa: F401
-    else:
-        import torch
-
-        from ..runs import session  # noqa: F401
-
-        parameter = torch.nn.Parameter(torch.zeros(1, device=device))
-        parameter.grad = torch.ones_like(parameter)
-        torch.optim.Adam([parameter]).step()
-
-
-def train(path: Path, device: str, closing: threading.Event) -> None:
-    from ..runs.folder import Run
-    from ..runs.session import Session
-
-    run = Run.open(path)
-    Session(run).train(device, command=lambda: "cut" if closing.is_set() else run.command(), only_from=("queued",))
-
-
-def analyse(file: Path) -> None:
-    """Make the map or the study that a request file asks for, and say in that file how it goes."""
-    from .. import tasks
-    from ..errors import DataError, Diverged, FieldError, RunError
-    from ..runs import maps
-    from ..runs.files import write_text
-    from ..runs.folder import Run
-
-    request = json.loads(file.read_text())
-
-    def say(**changes: Any) -> None:
-        request.update(changes)
-        write_text(file, json.dumps(request))
-
-    def progress(fraction: float, doing: str = "") -> None:
-        say(progress=fraction, doing=doing)
-
-    say(state="running", started=time.time(), ended=None, progress=0.0)
-    try:
-        if "task" in request:
-            found = tasks.compute(request["task"], request["settings"], progress)
-            tasks.store(request["task"], request["settings"], found, Path(request["folder"]))
-        else:
-            maps.compute(Run.open(request["run"]), request["method"], request["n"], request["split"], progress)
-        say(state="done", ended=time.time(), progress=1.0)
-    except (DataError, FieldError, RunError, Diverged, MemoryError) as error:
-        say(state=f"failed: {error or 'the memory is full'}", ended=time.time())
-    except Exception as error:  # a defect of ours: said in the page, told in full in the log, and the next one is done
-        traceback.print_exc()
-        say(state=f"failed: {type(error).__name__}: {error}", ended=time.time())
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
-    os._exit(0)  # at once: nothing is left to write, and whoever closes the app waits

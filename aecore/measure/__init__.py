@@ -62,7 +62,7 @@ def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[st
         found["bits per dimension"] = bits(terms["nll"], int(np.prod(data.shape)))
     if "encode" in entry.abilities:
         found |= _code(model, data, len(ids))
-    if "posterior" in entry.abilities and hasattr(model, "p_x"):
+    if "likelihood" in entry.abilities:
         found |= _likelihood(model, data, ids)
     if model.attributes:
         with suppress(DataError):  # no judge of these data has been trained
@@ -81,8 +81,8 @@ def _reconstruction(model: Model, entry: Entry, data: Data, ids: np.ndarray) -> 
         able = inference.require(model, "corrupt")
         cleaned = inference.map_batches(model, data.test, ids, lambda x: able.decode(able.encode(able.corrupt(x))))
         found["denoised mse"] = reconstruction.mse(x, cleaned).mean()
-    if hasattr(model, "code"):
-        found["pca mse"] = pca.pca_mse(data, model.code, len(ids))
+    components = inference.require(model, "encode").code
+    found["pca mse"] = pca.pca_mse(data, components, len(ids))
     return found
 
 

@@ -12,7 +12,7 @@ import torch
 from ..data.base import Split
 from ..inference import encode, evaluating, first, generator, map_batches, require
 from ..models.base import Model
-from ..nn.distributions import Normal, StandardNormal
+from ..nn.distributions import Normal
 from ..nn.divergences import bhattacharyya, mmd2, mmd2_quantile
 
 
@@ -53,9 +53,7 @@ def aggregate(model: Model, split: Split, limit: int = 500, seed: int = 0) -> Ag
         noise = generator(device, seed)
         draw = lambda n: able.prior.sample(n, next(able.parameters()), 1.0, noise).float().cpu()  # noqa: E731
         prior = draw(len(z))
-        chance = (
-            by_chance(z.shape[1], len(z)) if isinstance(able.prior, StandardNormal) else mmd2_quantile(draw, len(z))
-        )
+        chance = by_chance(z.shape[1], len(z)) if able.has_standard_prior else mmd2_quantile(draw, len(z))
     return Aggregate(
         len(z), float(mmd2(z, prior)), chance, kl_of_neighbours(z.numpy(), prior.numpy()), overlap(mu, std)
     )

@@ -74,7 +74,7 @@ def fit(
     if not data.attributes:
         raise DataError(f"{data.title} has no attributes to judge by. Choose faces, or pictures with a table of them.")
     device = torch.device(device) if device else devices.best()
-    rest = getattr(data.train, "nuisance", None)
+    rest = data.train.nuisance
     torch.manual_seed(seed)
     judge = Judge(data.shape, len(data.attributes), 0 if rest is None else rest.shape[1]).to(device)
     optimiser = torch.optim.AdamW(judge.parameters(), RATE, weight_decay=0.01)
@@ -119,7 +119,7 @@ def accuracy(judge: Judge, split: Split, limit: int = 5000) -> Accuracy:
         seen = read(judge, batch.x)
         rights.append(((seen.attributes > 0) == (batch.attributes > 0.5)).numpy())
         said.append(seen.nuisance.numpy())
-        if hasattr(split, "nuisance"):
+        if split.nuisance is not None:
             known.append(split.nuisance[part])
     rest = r2(np.concatenate(known), np.concatenate(said)) if known else np.zeros(0)
     return Accuracy(np.concatenate(rights).mean(0), rest)
@@ -147,7 +147,7 @@ def save(judge: Judge, path: Path) -> None:
 def judge_of(data: Data) -> Judge:
     """The judge of these data that comes with the program; DataError, with the remedy, where there is none."""
     path = path_of(data)
-    rest = getattr(data.test, "nuisance", None)
+    rest = data.test.nuisance
     judge = Judge(data.shape, len(data.attributes), 0 if rest is None else rest.shape[1])
     try:
         judge.load_state_dict(unpack(load_file(path), {k: v.shape for k, v in judge.state_dict().items()}))

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..data.attributes import switched_in
 from ..data.base import Data
 from ..errors import DataError
 from ..inference import attributes_of, decode, encode, examples, first
@@ -103,11 +104,10 @@ def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
     x, a, z = examples(split, ids).cpu(), attributes_of(split, ids), encode(model, split, ids, told=True)
     back = torch.from_numpy(decode(model, z, torch.from_numpy(a)))
     untouched = read(judge, x)
-    redrawn = getattr(split, "redrawn", None)
     seen, unedited, stays, right, error, laid, standing = np.full((7, len(data.attributes)), np.nan)
     after, fakes, truths = [], [], []
     for k, name in enumerate(data.attributes):
-        on, off = (data.switched(a, name, value) for value in (True, False))
+        on, off = (switched_in(data, a, name, value) for value in (True, False))
         target = np.where(a[:, k : k + 1] > 0.5, off, on)
         made = torch.from_numpy(decode(model, z, torch.from_numpy(target)))
         said: Readings = read(judge, made)
@@ -116,13 +116,13 @@ def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
         seen[k], stays[k], right[k] = fits[:, k].mean(), others.mean(), fits.all(1).mean()
         unedited[k] = ((untouched.attributes[:, k] > 0).numpy() == (target[:, k] > 0.5)).mean()
         after.append(said.nuisance.numpy())
-        if redrawn is not None:
-            truth = redrawn(torch.from_numpy(ids), torch.from_numpy(target)).cpu()
+        if split.redrawn is not None:
+            truth = split.redrawn(torch.from_numpy(ids), torch.from_numpy(target)).cpu()
             put_on = (x + made - back).clamp(0, 1)
             error[k], laid[k], standing[k] = ((other - truth).square().mean() for other in (made, put_on, x))
             fakes.append(said.features.numpy())
             truths.append(read(judge, truth).features.numpy())
-    rest = getattr(split, "nuisance", np.zeros((len(split), 0)))[ids]
+    rest = np.zeros((len(ids), 0)) if split.nuisance is None else split.nuisance[ids]
     before = r2(rest, untouched.nuisance.numpy())
     changed = np.mean([r2(rest, values) for values in after], 0)
     distance = chance = float("nan")

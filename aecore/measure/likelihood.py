@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..inference import batch_size, device_of, evaluating, generator, require
 from ..models.base import Model
-from ..nn.distributions import Normal, StandardNormal
+from ..nn.distributions import Normal
 from ..nn.divergences import kl_standard
 
 
@@ -21,7 +21,7 @@ def bound(model: Model, x: Tensor, samples: int = 1, seed: int = 0) -> dict[str,
     recon = −E log p(x|z) over `samples` draws of q(z|x). kl in closed form for the prior N(0, I), else from the draws.
     β and warm-up play no part: this is the bound, whatever weights the model was trained with.
     """
-    able, recons, kls = require(model, "posterior"), [], []
+    able, recons, kls = require(model, "likelihood"), [], []
     size = max(1, batch_size(model.shape) // samples)
     with evaluating(model, seed) as device:
         noise = generator(device, seed)
@@ -29,8 +29,8 @@ def bound(model: Model, x: Tensor, samples: int = 1, seed: int = 0) -> dict[str,
             qz_x = able.posterior(part)
             z = qz_x.rsample(samples, noise)  # (L, B, D)
             recons.append(-able.p_x(z).log_prob(part).mean(0))
-            known = isinstance(able.prior, StandardNormal)
-            kls.append(kl_standard(qz_x) if known else (qz_x.log_prob(z) - able.prior.log_prob(z)).mean(0))
+            closed_form = able.has_standard_prior
+            kls.append(kl_standard(qz_x) if closed_form else (qz_x.log_prob(z) - able.prior.log_prob(z)).mean(0))
         recon, kl = (torch.cat(values).float().cpu().numpy() for values in (recons, kls))
     return {"elbo": -(recon + kl), "recon": recon, "kl": kl}
 
@@ -48,7 +48,7 @@ def log_likelihood(model: Model, x: Tensor, samples: int = 100, seed: int = 0) -
     Draws are made in pieces that keep memory bounded; the same seed and batch give the same number.
     Source: Burda et al. (2015), Eq. 8, arXiv:1509.00519. Departures: none.
     """
-    able = require(model, "posterior")
+    able = require(model, "likelihood")
     x = x.to(device_of(model))
     size = batch_size(model.shape)
     examples = max(1, size // samples)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.base import Batch, Data, Split
-from ..data.ratings import RatingsData
+from ..data.ratings import name_by
 from ..errors import FieldError
 from ..nn import networks
 from ..nn.distributions import Normal, sum_dims
@@ -58,10 +58,11 @@ class AutoRec(Autoencoder):
 
     def check(self, data: Data) -> None:
         wanted = self.recommends.examples
-        rows = data.rows if isinstance(data, RatingsData) else wanted
-        if rows != wanted:
-            named = {"users": "ratings", "items": "ratings-items"}[wanted]
-            raise FieldError("data", f"this model reads {wanted}, the rows of {data.title} are {rows}: take {named}")
+        if data.rows not in (None, wanted):
+            named = name_by(data.spec.name, wanted)
+            raise FieldError(
+                "data", f"this model reads {wanted}, the rows of {data.title} are {data.rows}: take {named}"
+            )
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
         """The lowest and the highest rating there is, for a sigmoid output; once, at the start."""
@@ -226,8 +227,7 @@ class CDAE(Autoencoder):
             nn.init.normal_(self.own.weight, std=0.01)
 
     def check(self, data: Data) -> None:
-        of_users = not isinstance(data, RatingsData) or data.rows == "users"
-        if self.own is not None and of_users and len(data.train) > len(self.own.weight):
+        if self.own is not None and data.rows != "items" and len(data.train) > len(self.own.weight):
             raise FieldError("users", f"{data.title} has {len(data.train)} users to train on: give that, or 0")
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:

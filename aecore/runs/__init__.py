@@ -1,0 +1,1 @@
+"""Run folders: reading, finding, training, exporting and comparing runs."""

@@ -1,8 +1,8 @@
-"""Classify with few labels and many images (§4.2, Fig. 5): what an encoder that learnt without labels is worth.
+"""Classification with few labels and many images (§4.2, Fig. 5): what is an encoder worth that learnt without labels?
 
 >>> from aecore import tasks
->>> found = tasks.compute("classify", {"data": "digits8", "labels_per_class": 2, "seeds": 1})
->>> found["methods"]["fine-tuned"]["accuracy"]  # one value for each seed
+>>> study = tasks.compute("classify", {"data": "digits8", "labels_per_class": 2, "seeds": 1})
+>>> study["methods"]["fine-tuned"]["accuracy"]  # one value for each seed
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ import base64
 import io
 import time
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from functools import lru_cache
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .. import inference
-from ..catalog import seeded_build
+from ..catalog import entry, seeded_build
 from ..data import load
 from ..data.base import Batch, Data, DataSpec
 from ..data.files import table
@@ -30,23 +31,29 @@ from ..models.base import Autoencoder, total
 from ..runs.library import find
 from ..training.loop import Training
 from ..training.plan import Plan, fold_in
-from . import over_seeds, path_with
+from . import Progress, over_seeds, path_with
+
+AUTOENCODER = "denoising"
+"""Catalog key of the autoencoder that all networks of this task start from."""
+MIXTURE_EXAMPLE = "gmm-gan-16"
+"""The trained example whose critic is the mixture encoder."""
 
 CODE, WIDTH = 128, 256
 EPOCHS = 8  # of the autoencoder, over all images
 STEPS = 300  # of every network that learns from labels
-BATCH, UNLABELLED = 64, 128  # images in a step: labelled ones for L, others for R
-KEPT = 0.5  # the share of values that a marginalised layer's noise keeps
-LAYERS = 3
-SHOWN = 10  # held-out images whose way through Fig. 5 is kept
-FIRST_SEED = 100  # seeds 0 to 2 were looked at while CODE, STEPS and λ were chosen, and would flatter the choice
-MIXTURE = "gmm-gan-16"
-JOINT = "joint training"
+BATCH, UNLABELLED = 64, 128  # images in one step: labelled ones for L, unlabelled ones for R
+KEPT = 0.5  # share of the values that the noise of a marginalised layer keeps
+LAYERS = 3  # marginalised layers
+SHOWN = 10  # held-out images that Fig. 5 can be drawn with
+FIRST_SEED = 100  # CODE, STEPS and λ were chosen with seeds 0 to 2, which would flatter the choice
+
+ALONE, FROZEN, TUNED, JOINT = "labels alone", "frozen encoder", "fine-tuned", "joint training"
+CLOSED_FORM, MIXTURE = "closed form", "mixture encoder"
 
 METHODS: dict[str, tuple[str, str]] = {
-    "labels alone": ("network", "the network, from a random start, on the labels alone"),
-    "frozen encoder": ("network", "a linear head on the code; the encoder stays as it learnt without labels"),
-    "fine-tuned": ("network", "the same start, and the labels move the encoder too"),
+    ALONE: ("network", "the network, from a random start, on the labels alone"),
+    FROZEN: ("network", "a linear head on the code; the encoder stays as it learnt without labels"),
+    TUNED: ("network", "the same start, and the labels move the encoder too"),
     JOINT: ("network", "from a random start, labels and pictures at once: L + λ R (Fig. 5)"),
     "logistic, pixels": ("logistic", "logistic regression on raw pixels"),
     "logistic, PCA": ("logistic", "on as many principal components of all images as the code has units"),
@@ -55,14 +62,14 @@ METHODS: dict[str, tuple[str, str]] = {
     "SVM, PCA": ("svm", "on as many principal components of all images as the code has units"),
     "SVM, codes": ("svm", "on the frozen encoder's codes"),
     "least squares, pixels": ("closed", "one solve, on raw pixels: what the layers below are measured against"),
-    "closed form": ("closed", f"{LAYERS} marginalised denoising layers and least squares: each a single solve"),
-    "mixture encoder": ("mixture", "logistic regression on what the critic of a GAN sees (§5.1)"),
+    CLOSED_FORM: ("closed", f"{LAYERS} marginalised denoising layers and least squares: each a single solve"),
+    MIXTURE: ("mixture", "logistic regression on what the critic of a GAN sees (§5.1)"),
 }
-"""Name → (group, what it is)."""
+"""Name of a method → (the group it belongs to, what it is)."""
 
 
 class Settings(BaseModel):
-    """One number of labels, compared over seeds."""
+    """All methods are compared with one number of labels, over seeds."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -81,16 +88,17 @@ class Settings(BaseModel):
 
 
 class Marginalised:
-    """Denoising layers solved in closed form, the noise averaged over exactly: no copies, no iteration.
+    """Denoising layers in closed form: the noise is averaged over exactly, without damaged copies and iteration.
 
     Each layer: W = argmin E ‖x − W x̃‖², x̃ the input with each value kept with probability p, else 0:
     W = E[P] E[Q]⁻¹ with the scatter S = X̄ X̄ᵀ, P_ij = S_ij q_j, Q_ij = S_ij q_i q_j for i ≠ j, Q_ii = S_ii q_i,
     where x̄ is x with a constant 1 that is never lost, q = (p, …, p, 1).  Then h = tanh(W x̄), the next layer's input.
 
-    p: share of values kept, above 0 to 1.  layers: how many.  ridge: added to Q's diagonal, per example.
+    p: share of the values that are kept, above 0 to 1.  layers: their number.  ridge: added to the diagonal of Q, per
+    example.
 
     Source: Chen, Xu, Weinberger & Sha (2012), arXiv:1206.4683, Eq. 5–10 and Algorithm 1.
-    Departures: `ridge` is given per example, so that it means the same for any number of them.
+    Departures: `ridge` is given per example, so that it means the same for any number of examples.
     """
 
     def __init__(self, p: float = KEPT, layers: int = LAYERS, ridge: float = 1e-5):
@@ -101,9 +109,9 @@ class Marginalised:
         self.seconds: list[float] = []
 
     def fit(self, x: np.ndarray) -> Marginalised:
-        """x: (n, V). Labels are not asked for.
+        """Solve all layers for examples x (n, V), without labels.
 
-        `weights` are then (V, V + 1) and `seconds` the processor time of the solve, one for each layer.
+        Afterwards `weights` holds a matrix (V, V + 1) and `seconds` the processor time of the solve for each layer.
         """
         self.weights, self.seconds = [], []
         h = np.asarray(x, np.float64)
@@ -115,11 +123,11 @@ class Marginalised:
         return self
 
     def transform(self, x: np.ndarray) -> np.ndarray:
-        """x (n, V) and its layers side by side: (n, V (1 + layers)) float32."""
-        found = [np.asarray(x, np.float64)]
+        """x (n, V) and the outputs of all layers side by side: (n, V (1 + layers)) float32."""
+        outputs = [np.asarray(x, np.float64)]
         for weights in self.weights:
-            found.append(np.tanh(bordered(found[-1]) @ weights.T))
-        return np.concatenate(found, 1).astype(np.float32)
+            outputs.append(np.tanh(bordered(outputs[-1]) @ weights.T))
+        return np.concatenate(outputs, 1).astype(np.float32)
 
 
 def bordered(x: np.ndarray) -> np.ndarray:
@@ -165,7 +173,7 @@ class Fig5(nn.Module):
             return torch.cat([self(part).softmax(-1) for part in x.split(500)]).numpy()
 
     def predict(self, x: Tensor) -> np.ndarray:
-        """(n,) the likeliest class."""
+        """The likeliest class of each example, (n,)."""
         return self.probabilities(x).argmax(1)
 
 
@@ -182,12 +190,13 @@ def fit(
     lr: float = 1e-3,
     watch: Callable[[int, float, float], None] | None = None,
 ) -> Fig5:
-    """Learn from labelled images x (n, *shape), y (n,); from unlabelled ones too where λ > 0.
+    """Train on labelled images x (n, *shape) with classes y (n,), and with λ > 0 on `unlabelled` images as well.
 
-    Each step lowers L̃ = L(y, ŷ) + λ R(x, x̂) by Adam, its rate falling along a half cosine (chapter Fig. 5):
-    L the cross-entropy in nats of BATCH labelled images, R the autoencoder's own terms on UNLABELLED others.
+    Each step lowers L̃ = L(y, ŷ) + λ R(x, x̂) by Adam, whose rate falls along half a cosine (chapter Fig. 5). L is the
+    cross-entropy in nats of BATCH labelled images, R the autoencoder's own loss on UNLABELLED other images.
 
-    frozen: the encoder stays as it is, only the head learns.  watch: called after each step with its number, L and R.
+    frozen: the encoder stays as it is, and only the head learns.  watch: called after each step with its number, L, R.
+    Raises DataError for λ > 0 without unlabelled images.
     Source: Le, Patterson & White (2018); Zhang, Lee & Lee (2016), arXiv:1606.06582.
     Departures: R at the output alone, not at every layer.
     """
@@ -202,16 +211,17 @@ def fit(
     network.train()
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(fold_in(seed, 2))
+        codes = None
         if frozen:
             with torch.no_grad():
                 codes = base.encode(x)
-        draws = turns(len(x), BATCH, generator)
+        batches = minibatches(len(x), BATCH, generator)
         for step in range(steps):
-            some = next(draws)
-            logits = network.head(codes[some]) if frozen else network(x[some])
-            loss = F.cross_entropy(logits, y[some])
+            ids = next(batches)
+            logits = network.head(codes[ids]) if codes is not None else network(x[ids])
+            loss = F.cross_entropy(logits, y[ids])
             recon = torch.zeros(())
-            if lam > 0:
+            if lam > 0 and unlabelled is not None:
                 others = torch.randint(len(unlabelled), (UNLABELLED,), generator=generator)
                 terms = base.terms(Batch(unlabelled[others]), (name,))
                 recon = total(terms, player.weights)
@@ -224,18 +234,18 @@ def fit(
     return network.eval()
 
 
-def turns(n: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
-    """Indices of minibatches for ever: each pass in a new order; all n at once where they are fewer than a batch."""
+def minibatches(n: int, batch: int, generator: torch.Generator) -> Iterator[Tensor]:
+    """Indices of minibatches without end. Each pass has a new order; fewer examples than a batch are taken at once."""
     while True:
         order = torch.randperm(n, generator=generator)
         yield from order.split(batch)[: max(1, n // batch)]
 
 
-# --- what all numbers of labels share ---------------------------------------------------------------------------------
+# --- parts that all numbers of labels share ---------------------------------------------------------------------------
 
 
-class Halves(NamedTuple):
-    """Images as tensors (n, *shape) and labels (n,), of the training half and the held-out one."""
+class Examples(NamedTuple):
+    """Images as tensors (n, *shape) and labels (n,), of the training split and of the held-out one."""
 
     x: Tensor
     y: np.ndarray
@@ -243,33 +253,35 @@ class Halves(NamedTuple):
     y_test: np.ndarray
 
     def rows(self) -> tuple[np.ndarray, np.ndarray]:
-        """Both as (n, V)."""
+        """The images of both splits as rows (n, V)."""
         return self.x.flatten(1).numpy(), self.x_test.flatten(1).numpy()
 
 
 @lru_cache(maxsize=2)
-def halves(data: Data) -> Halves:
-    (x, x_test) = (inference.examples(part, inference.first(part)) for part in (data.train, data.test))
-    return Halves(x, np.asarray(data.train.labels), x_test, np.asarray(data.test.labels))
+def examples_of(data: Data) -> Examples:
+    """All examples of both splits."""
+    x, x_test = (inference.examples(split, inference.first(split)) for split in (data.train, data.test))
+    return Examples(x, np.asarray(data.train.labels), x_test, np.asarray(data.test.labels))
 
 
-def chosen(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
-    """Ids of `per_class` examples of every class, or all of a class with fewer; more labels only add to fewer."""
+def labelled_ids(labels: np.ndarray, per_class: int, seed: int) -> np.ndarray:
+    """Ids of `per_class` examples of every class, or of all in a class that has fewer.
+
+    With the same seed a larger number keeps all examples of a smaller one and adds others.
+    """
     random = np.random.default_rng(seed)
     parts = [random.permutation(np.flatnonzero(labels == c))[:per_class] for c in np.unique(labels)]
     return np.sort(np.concatenate(parts))
 
 
-def begun(data: Data, seed: int) -> Autoencoder:
-    """The autoencoder before any training: all networks of one seed start from these weights."""
-    from ..catalog import entry
-
-    which = entry("denoising")
-    return seeded_build(which, data.shape, which.check({"code": CODE, "width": WIDTH}), seed)  # type: ignore[return-value]
+def untrained(data: Data, seed: int) -> Autoencoder:
+    """The autoencoder before any training. All networks of one seed start from these weights."""
+    which = entry(AUTOENCODER)
+    return cast(Autoencoder, seeded_build(which, data.shape, which.check({"code": CODE, "width": WIDTH}), seed))
 
 
 class Unsupervised(NamedTuple):
-    """What was learnt without a label: the autoencoder, and codes of all images and of held-out ones, (n, D)."""
+    """What was learnt without labels: the autoencoder, codes (n, D) of both splits, seconds of processor time."""
 
     autoencoder: Autoencoder
     codes: np.ndarray
@@ -279,19 +291,19 @@ class Unsupervised(NamedTuple):
 
 @lru_cache(maxsize=4)
 def unsupervised(data: Data, seed: int) -> Unsupervised:
-    """One autoencoder for all numbers of labels of a seed; seconds of processor time."""
+    """The autoencoder of one seed, trained on all images. Every number of labels uses the same one."""
     start = time.process_time()
-    model = begun(data, seed)
+    model = untrained(data, seed)
     plan = Plan(epochs=EPOCHS, batch=UNLABELLED, seed=seed, precision="fp32", held_out=1)
     for _ in Training(model, data, plan, "cpu"):
         pass
     seconds = time.process_time() - start
-    codes, codes_test = (inference.encode(model, part, inference.first(part)) for part in (data.train, data.test))
+    codes, codes_test = (inference.encode(model, split, inference.first(split)) for split in (data.train, data.test))
     return Unsupervised(model.eval(), codes, codes_test, seconds)
 
 
 class Closed(NamedTuple):
-    """Marginalised layers of all images, and the held-out ones through them."""
+    """Marginalised layers fitted to all training images, and their outputs for the held-out images."""
 
     layers: Marginalised
     features_test: np.ndarray
@@ -299,36 +311,44 @@ class Closed(NamedTuple):
 
 @lru_cache(maxsize=2)
 def closed(data: Data) -> Closed:
-    x, x_test = halves(data).rows()
+    """The closed-form layers of a data set."""
+    x, x_test = examples_of(data).rows()
     layers = Marginalised().fit(x)
     return Closed(layers, layers.transform(x_test))
 
 
 @lru_cache(maxsize=2)
 def components(data: Data) -> tuple[np.ndarray, np.ndarray]:
-    """Principal components of all training images: codes of both halves, as many units as CODE or as there are."""
+    """Both splits on the first principal components of the training images: at most CODE of them."""
     from sklearn.decomposition import PCA
 
-    x, x_test = halves(data).rows()
+    x, x_test = examples_of(data).rows()
     pca = PCA(min(CODE, *x.shape), random_state=0).fit(x)
     return pca.transform(x), pca.transform(x_test)
 
 
 @lru_cache(maxsize=1)
-def critic_features() -> tuple[np.ndarray, np.ndarray]:
-    """What the critic of the trained `gmm_gan` sees, before its heads, in the bundled digits: (n, F) of both halves."""
-    data, model = load(DataSpec(name="digits")), find(MIXTURE).model()
-    return tuple(
-        inference.map_batches(model, part, inference.first(part), model.critic.features)
-        for part in (data.train, data.test)
-    )  # type: ignore[return-value]
+def mixture_shape() -> tuple[int, ...]:
+    """The shape of the images that the mixture encoder was trained on."""
+    return tuple(find(MIXTURE_EXAMPLE).info.shape)
+
+
+@lru_cache(maxsize=1)
+def critic_features(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """The last hidden layer of the mixture encoder, a trained critic, for all images of both splits: (n, F) each."""
+    model: Any = find(MIXTURE_EXAMPLE).model()
+    train, test = (
+        inference.map_batches(model, split, inference.first(split), model.critic.features)
+        for split in (data.train, data.test)
+    )
+    return train, test
 
 
 # --- the comparison ---------------------------------------------------------------------------------------------------
 
 
 def classifier(kind: str) -> Any:
-    """scikit-learn's: "logistic", "svm" (a Gaussian kernel) or "least squares" (ridge regression, solved at once)."""
+    """A classifier of scikit-learn: "logistic", "svm" (Gaussian kernel) or "least squares" (ridge, one solve)."""
     from sklearn.linear_model import LogisticRegression, RidgeClassifier
     from sklearn.svm import SVC
 
@@ -340,12 +360,13 @@ def classifier(kind: str) -> Any:
     return kinds[kind]()
 
 
-def on(
+def predict_from(
     features: np.ndarray, features_test: np.ndarray, ids: np.ndarray, y: np.ndarray, kind: str, scaled: bool = True
 ) -> np.ndarray:
-    """Held-out predictions (n,) of a classifier on features, trained on those of `ids` with labels y.
+    """Held-out predictions (n,) of a classifier that learnt from the features of the examples `ids` with labels y.
 
-    scaled: each feature to mean 0, and all by one number to a mean variance of 1, for which no label is needed.
+    scaled: the mean of each feature is subtracted, and all features are divided by one number so that their mean
+    variance is 1. No label is needed for that.
     """
     if scaled:
         mean, deviation = features.mean(0), float(np.sqrt(features.var(0).mean()))
@@ -354,7 +375,7 @@ def on(
 
 
 def data_of(settings: Settings) -> Data:
-    """What is classified; DataError for a table without classes, or with a class of hardly any lines."""
+    """The data of the settings; DataError for a table without classes, or with a class of fewer than four lines."""
     if settings.data != "table":
         return load(DataSpec(name=settings.data))
     data = table.load(settings.path, settings.label)
@@ -370,150 +391,201 @@ def data_of(settings: Settings) -> Data:
     return data
 
 
-def study(settings: Settings, progress: Callable[[float, str], None]) -> dict[str, Any]:
+def study(settings: Settings, progress: Progress) -> dict[str, Any]:
     """All methods with one number of labels, over seeds.
 
-    {"methods": {name: {"accuracy": one for each seed, "seconds": processor time, "wrong": held-out ids that the first
-    seed gets wrong, "taken_for": as what}}, "joint": `joined` of the first seed, "layer_seconds", …}.
+    {"methods": {name: {"accuracy": one value for each seed, "seconds": processor time, "wrong": ids of the held-out
+    examples that the first seed gets wrong, "taken_for": the class it takes each of them for}}, "joint":
+    `joint_figures` of the first seed, "layer_seconds", …}.
     """
     data = data_of(settings)
-    images = halves(data)
-    x, x_test = images.rows()
-    found: dict[str, dict[str, Any]] = {}
-    kept: dict[str, Any] = {}
+    images = examples_of(data)
     whole = settings.methods == "all"
-    names = [n for n in METHODS if (whole or n == JOINT) and (n != "mixture encoder" or settings.data == "digits")]
-    for nth in range(settings.seeds):
-        seed = FIRST_SEED + nth
-        ids = chosen(images.y, settings.labels_per_class, seed)
-        y = images.y[ids]
+    names = methods_for(data) if whole else [JOINT]
+    methods: dict[str, dict[str, Any]] = {name: {"accuracy": [], "seconds": []} for name in names}
+    joint: dict[str, Any] = {}
+    seeds = [FIRST_SEED + nth for nth in range(settings.seeds)]
+    for nth, seed in enumerate(seeds):
+        ids = labelled_ids(images.y, settings.labels_per_class, seed)
         for k, name in enumerate(names):
             progress((nth + k / len(names)) / settings.seeds, f"seed {seed}: {name}")
-            if name in ("frozen encoder", "fine-tuned") or name.endswith("codes"):
-                unsupervised(data, seed)  # what all numbers of labels share is no part of a method's time
-            elif name == "closed form":
-                closed(data)
-            elif name.endswith("PCA"):
-                components(data)
+            prepare(name, data, seed)
             start = time.process_time()
             if METHODS[name][0] == "network":
-                network, told = learnt(name, data, images, ids, settings, seed)
-                guess = network.predict(images.x_test)
+                network, losses = train_network(name, data, images, ids, settings, seed)
+                predicted = network.predict(images.x_test)
                 if name == JOINT and nth == 0 and data.kind == "image":
-                    kept = shown(network, images, told)
-            elif name == "closed form":
-                layers, features_test = closed(data)
-                guess = classifier("least squares").fit(layers.transform(x[ids]), y).predict(features_test)
+                    joint = joint_figures(network, images, losses)
             else:
-                guess = on(*features(name, data, x, x_test, seed), ids, y, *how(name))
-            wrong = np.flatnonzero(guess != images.y_test)
-            row = found.setdefault(name, {"accuracy": [], "seconds": []})
-            row["accuracy"].append(1 - len(wrong) / len(guess))
+                predicted = predict_with(name, data, images, ids, seed)
+            wrong = np.flatnonzero(predicted != images.y_test)
+            row = methods[name]
+            row["accuracy"].append(1 - len(wrong) / len(predicted))
             row["seconds"].append(time.process_time() - start)
             if nth == 0:
-                row |= {"wrong": wrong.tolist(), "taken_for": guess[wrong].tolist()}
-    return {
-        "methods": found,
-        "joint": kept,
+                row |= {"wrong": wrong.tolist(), "taken_for": predicted[wrong].tolist()}
+    result = {
+        "methods": methods,
+        "joint": joint,
         "labels": len(ids),
-        "images": len(x),
-        "held_out": len(x_test),
+        "images": len(images.y),
+        "held_out": len(images.y_test),
         "classes": list(data.classes or map(str, np.unique(images.y))),
         "source": data.source,
-        "seeds": [FIRST_SEED + nth for nth in range(settings.seeds)],
-        **(
-            {"encoder_seconds": unsupervised(data, FIRST_SEED).seconds, "layer_seconds": closed(data).layers.seconds}
-            if whole
-            else {}
-        ),
+        "seeds": seeds,
     }
+    if whole:
+        result["encoder_seconds"] = unsupervised(data, FIRST_SEED).seconds
+        result["layer_seconds"] = closed(data).layers.seconds
+    return result
 
 
-def how(name: str) -> tuple[str, bool]:
-    """Which classifier, and whether its features are scaled."""
+def methods_for(data: Data) -> list[str]:
+    """The methods that can be compared on these data: the mixture encoder knows images of one shape only."""
+    return [name for name in METHODS if name != MIXTURE or tuple(data.shape) == mixture_shape()]
+
+
+def prepare(name: str, data: Data, seed: int) -> None:
+    """Compute what all numbers of labels share, so that it does not count as time of this method."""
+    if name in (FROZEN, TUNED) or name.endswith("codes"):
+        unsupervised(data, seed)
+    elif name == CLOSED_FORM:
+        closed(data)
+    elif name.endswith("PCA"):
+        components(data)
+
+
+def predict_with(name: str, data: Data, images: Examples, ids: np.ndarray, seed: int) -> np.ndarray:
+    """Held-out predictions (n,) of a method that is not a network, learnt from the labels of the examples `ids`."""
+    y = images.y[ids]
+    if name == CLOSED_FORM:
+        layers, features_test = closed(data)
+        x = images.x[ids].flatten(1).numpy()
+        return classifier("least squares").fit(layers.transform(x), y).predict(features_test)
     kind = {"svm": "svm", "closed": "least squares"}.get(METHODS[name][0], "logistic")
-    return kind, not name.endswith("pixels")
+    return predict_from(*features(name, data, images, seed), ids, y, kind, scaled=not name.endswith("pixels"))
 
 
-def features(name: str, data: Data, x: np.ndarray, x_test: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """What a method's classifier is given, of both halves."""
+def features(name: str, data: Data, images: Examples, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The inputs of a method's classifier, for both splits: (n, F) each."""
     if name.endswith("pixels"):
-        return x, x_test
+        return images.rows()
     if name.endswith("PCA"):
         return components(data)
-    if name == "mixture encoder":
-        return critic_features()
+    if name == MIXTURE:
+        return critic_features(data)
     base = unsupervised(data, seed)
     return base.codes, base.codes_test
 
 
-def learnt(
-    name: str, data: Data, images: Halves, ids: np.ndarray, settings: Settings, seed: int
+def train_network(
+    name: str, data: Data, images: Examples, ids: np.ndarray, settings: Settings, seed: int
 ) -> tuple[Fig5, list[tuple[int, float, float]]]:
-    """One of the networks after its training, and its L and R at every step."""
-    from copy import deepcopy
-
-    told: list[tuple[int, float, float]] = []
-    ready = name in ("frozen encoder", "fine-tuned")
-    start = deepcopy(unsupervised(data, seed).autoencoder) if ready else begun(data, seed)
+    """One of the networks after its training on the labels of the examples `ids`, and (step, L, R) of every step."""
+    losses: list[tuple[int, float, float]] = []
+    pretrained = name in (FROZEN, TUNED)
+    start = deepcopy(unsupervised(data, seed).autoencoder) if pretrained else untrained(data, seed)
     network = Fig5(start, len(np.unique(images.y)))
-    both = {"unlabelled": images.x, "lam": settings.lam} if name == JOINT else {}
     fit(
         network,
         images.x[ids],
         torch.from_numpy(images.y[ids]),
-        frozen=name == "frozen encoder",
+        unlabelled=images.x if name == JOINT else None,
+        lam=settings.lam if name == JOINT else 0.0,
+        frozen=name == FROZEN,
         steps=STEPS,
         seed=seed,
-        watch=lambda *row: told.append(row),
-        **both,
+        watch=lambda step, labelled, recon: losses.append((step, labelled, recon)),
     )
-    return network, told
+    return network, losses
 
 
-def shown(network: Fig5, images: Halves, told: list[tuple[int, float, float]], moments: int = 20) -> dict[str, Any]:
-    """What Fig. 5 is drawn with: L and R through the training, and held-out images on their way through the network.
+def joint_figures(
+    network: Fig5, images: Examples, losses: list[tuple[int, float, float]], moments: int = 20
+) -> dict[str, Any]:
+    """The numbers of Fig. 5: L and R during the training, and one held-out image of each class in the network.
 
-    "images": a held-out image of each class with ŷ, x̂ as a PNG in base64, L = −log ŷ_y in nats and R = ‖x − x̂‖².
+    "images": for each image ŷ, x̂ as a PNG in base64, L = −log ŷ_y in nats and R = ‖x − x̂‖².
     """
     from PIL import Image
 
-    every = np.array_split(np.array(told), min(moments, len(told)))
-    first = [int(np.flatnonzero(images.y_test == c)[0]) for c in np.unique(images.y_test)][:SHOWN]
-    x = images.x_test[first]
+    parts = np.array_split(np.array(losses), min(moments, len(losses)))
+    ids = [int(np.flatnonzero(images.y_test == c)[0]) for c in np.unique(images.y_test)][:SHOWN]
+    x = images.x_test[ids]
     with torch.inference_mode():
         x_hat = network.autoencoder.decode(network.autoencoder.encode(x))
     y_hat, rows = network.probabilities(x), []
-    for k, example in enumerate(first):
-        label, out = int(images.y_test[example]), io.BytesIO()
-        Image.fromarray((x_hat[k, 0].clamp(0, 1) * 255).round().byte().numpy()).save(out, "PNG")
+    for k, example in enumerate(ids):
+        label, file = int(images.y_test[example]), io.BytesIO()
+        Image.fromarray((x_hat[k, 0].clamp(0, 1) * 255).round().byte().numpy()).save(file, "PNG")
         rows.append(
             {
                 "id": example,
                 "label": label,
                 "y_hat": [round(float(p), 4) for p in y_hat[k]],
-                "x_hat": base64.b64encode(out.getvalue()).decode(),
+                "x_hat": base64.b64encode(file.getvalue()).decode(),
                 "L": float(-np.log(max(y_hat[k, label], 1e-12))),
                 "R": float((x[k] - x_hat[k]).square().sum()),
             }
         )
     return {
-        "step": [int(part[-1, 0]) for part in every],
-        "L": [float(part[:, 1].mean()) for part in every],
-        "R": [float(part[:, 2].mean()) for part in every],
+        "step": [int(part[-1, 0]) for part in parts],
+        "L": [float(part[:, 1].mean()) for part in parts],
+        "R": [float(part[:, 2].mean()) for part in parts],
         "images": rows,
     }
 
 
-def paired(found: dict[str, Any], method: str, against: str = "labels alone") -> np.ndarray:
+# --- reading a study --------------------------------------------------------------------------------------------------
+
+
+def paired(study: Mapping[str, Any], method: str, against: str = ALONE) -> np.ndarray:
     """By how much a method is more accurate than another, seed by seed: (seeds,)."""
-    methods = found["methods"]
+    methods = study["methods"]
     return np.subtract(methods[method]["accuracy"], methods[against]["accuracy"])
 
 
-def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
+class Confusion(NamedTuple):
+    """Which class the first seed of a method takes each held-out example for.
+
+    wrong: ids (n,) of the wrongly classified examples.  taken_for: (n,) their predicted classes.
+    counts: (K, K) numbers of examples; row: true class, column: predicted class.
+    """
+
+    wrong: np.ndarray
+    taken_for: np.ndarray
+    counts: np.ndarray
+
+
+def confusion(study: Mapping[str, Any], method: str, labels: np.ndarray) -> Confusion:
+    """The confusion matrix of a method.  labels: (n,) true classes of all held-out examples."""
+    wrong, taken_for = (np.array(study["methods"][method][part], int) for part in ("wrong", "taken_for"))
+    size = len(study["classes"])
+    counts = np.zeros((size, size), int)
+    np.add.at(counts, (labels[wrong], taken_for), 1)
+    counts[np.diag_indices(size)] = np.bincount(labels, minlength=size) - counts.sum(1)
+    return Confusion(wrong, taken_for, counts)
+
+
+def in_cell(found: Confusion, labels: np.ndarray, true: int | None, guess: int | None) -> tuple[np.ndarray, np.ndarray]:
+    """(ids, predicted classes) of the examples in a cell of the matrix: the correct ones where true = guess.
+
+    true, guess: numbers of classes; None: any, of which only wrongly classified examples are returned.
+    """
+    if true is not None and true == guess:
+        ids = np.setdiff1d(np.flatnonzero(labels == true), found.wrong)
+        return ids, np.full(len(ids), true)
+    keep = np.ones(len(found.wrong), bool)
+    if true is not None:
+        keep &= labels[found.wrong] == true
+    if guess is not None:
+        keep &= found.taken_for == guess
+    return found.wrong[keep], found.taken_for[keep]
+
+
+def rows(study: Mapping[str, Any]) -> list[dict[str, str]]:
     """A study as a table: a line for each method."""
     return [
         {"method": name, "accuracy": over_seeds(m["accuracy"]), "seconds": over_seeds(m["seconds"], 1)}
-        for name, m in found["methods"].items()
+        for name, m in study["methods"].items()
     ]

@@ -1,7 +1,14 @@
-"""Chapter §4.4: anomalies by reconstruction error. What was never learnt comes back badly.
+"""Anomaly detection by reconstruction error (§4.4): what an autoencoder never learnt comes back badly.
 
-A detector is fitted to normal examples alone, scores any example (larger: stranger), and calls it an anomaly above a
-threshold that is a quantile of the scores of normal examples which it was not fitted to.
+A detector is fitted to normal examples alone and gives a score to any example: the larger, the stranger. Above a
+threshold the example is called an anomaly. The threshold is a quantile of the scores of other normal examples, which
+the detector was not fitted to.
+
+>>> from aecore.tasks import detect
+>>> problem = detect.beats()
+>>> detector = detect.detectors(problem, code=8, steps=600, seed=0)[detect.DENSE].fit(problem.fitted)
+>>> threshold = detect.threshold(detector.score(problem.held), 0.95)
+>>> detect.rates(detector.score(problem.test), problem.anomalous, threshold).recall
 """
 
 from __future__ import annotations
@@ -27,18 +34,26 @@ from ..training.loop import Training
 from ..training.plan import Plan
 from . import Progress, over_seeds, path_with
 
-SHARE = 0.15  # of the normal examples that set the threshold and are fitted by nobody
+AUTOENCODER, VARIATIONAL = "deep", "vae"
+"""Catalog keys of the autoencoders that are compared as detectors."""
+
+DENSE, CONVOLUTIONAL, VAE = "dense autoencoder", "convolutional autoencoder", "VAE"
+PRINCIPAL, FOREST, ONE_CLASS = "PCA", "isolation forest", "one-class SVM"
+BY_ERROR = (DENSE, CONVOLUTIONAL, VAE, PRINCIPAL)
+"""Detectors whose score is the squared error of the reconstruction."""
+
+SHARE = 0.15  # of the normal examples: they set the threshold, and no detector is fitted to them
 QUANTILES = 201  # of the scores of normal examples that are kept
 SHOWN = 12  # examples of each sort whose reconstructions are kept
-AT_MOST = {"normal": 1000, "anomalous": 300}  # test examples
+NORMAL_TESTED, ANOMALIES_TESTED = 1000, 300  # test examples at most
 LEAST = 20  # normal examples
 
 
 class Problem(NamedTuple):
-    """Normal examples to fit, others to set the threshold, and a test.
+    """Normal examples to fit, others that set the threshold, and examples to test.
 
-    fitted, held: (n, *shape) float32, all normal.  test: (m, *shape).  anomalous: (m,) bool; None where nobody knows.
-    kind: (m,) numbers of `kinds`.  names: of the values of a vector.
+    fitted, held: (n, *shape) float32, all normal.  test: (m, *shape).  anomalous: (m,) bool, or None if it is unknown.
+    kind: (m,) indices into `kinds`.  names: of the values of a vector.
     """
 
     title: str
@@ -59,26 +74,26 @@ class Problem(NamedTuple):
 
 
 def left_out(spec: DataSpec, label: int, seed: int = 0) -> Problem:
-    """Images of all classes but one are normal, those of that one anomalies; without labels nobody knows which are.
+    """Images of all classes but one are normal, and those of that class are anomalies. Without labels it is unknown.
 
-    Raises DataError for a class that there is not.
+    Raises DataError for a class that does not exist.
     """
     data = load(spec)
-    x, y = examples(data.train, first(data.train)).numpy(), data.train.labels
-    test, z = examples(data.test, first(data.test)).numpy(), data.test.labels
-    if y is None or z is None or not data.classes:
+    x, labels = examples(data.train, first(data.train)).numpy(), data.train.labels
+    test, test_labels = examples(data.test, first(data.test)).numpy(), data.test.labels
+    if labels is None or test_labels is None or not data.classes:
         return _split(data.title, x, test, None, np.zeros(len(test), int), ("unknown",), seed)
     if not 0 <= label < len(data.classes):
         raise DataError(f"There is no class {label}: {data.title} has {len(data.classes)}, counted from 0.")
     title = f"{data.title}: {data.classes[label]} left out"
-    return _split(title, x[y != label], test, z == label, z, data.classes, seed)
+    return _split(title, x[labels != label], test, test_labels == label, test_labels, data.classes, seed)
 
 
 def beats(seed: int = 0) -> Problem:
-    """3,000 normal heartbeats to learn from; a fifth of 2,000 others is abnormal, in five ways."""
+    """3,000 normal heartbeats to fit, and 2,000 to test, of which a fifth is abnormal in one of five ways."""
     x, _ = draw(3000, seed)
     test, kind = draw(2000, seed + 1, 0.2)
-    low, high = -0.6, 1.6  # one scale for all points, so that a beat still looks like one
+    low, high = -0.6, 1.6  # one scale for all points in time, which keeps the shape of a beat
     x, test = ((beat - low) / (high - low) for beat in (x, test))
     return _split(TITLE, x, test, kind > 0, kind, KINDS, seed)
 
@@ -87,30 +102,28 @@ def cancer(seed: int = 0) -> Problem:
     """30 measures of cells of breast tumours (Wolberg et al., 1993; scikit-learn): benign is normal."""
     from sklearn.datasets import load_breast_cancer
 
-    found = load_breast_cancer()
-    x, malignant = found.data.astype(np.float32), found.target == 0
+    tumours: Any = load_breast_cancer()
+    x, malignant = tumours.data.astype(np.float32), tumours.target == 0
     order = np.random.default_rng(seed).permutation(len(x))
-    tested = np.zeros(len(x), bool)
+    tested = malignant.copy()  # nothing is fitted to any malignant one
     tested[order[: len(x) // 3]] = True
-    tested |= malignant  # none is learnt from
     kinds, bad = ("benign", "malignant"), malignant[tested]
-    return _scaled(
-        _split("Breast cancer", x[~tested], x[tested], bad, bad.astype(int), kinds, seed, tuple(found.feature_names))
-    )
+    names = tuple(tumours.feature_names)
+    return _scaled(_split("Breast cancer", x[~tested], x[tested], bad, bad.astype(int), kinds, seed, names))
 
 
 def table(content: bytes, label: str = "", normal: str = "", seed: int = 0, title: str = "Your table") -> Problem:
-    """A CSV with a header, one example a line: numbers, and if you like one column that says what each is.
+    """A CSV with a header and one example in each line: numbers, and optionally a column that says what each line is.
 
-    label: that column's name.  normal: its value for normal lines; by default the most frequent one. Normal lines are
-    learnt from, but for a third that is tested beside all others. Without a label a third of all lines is tested.
-    Raises DataError, with the line, for anything else than numbers, for missing values, and for too few lines.
+    label: the name of that column.  normal: its value for normal lines, by default the most frequent one. Two thirds of
+    the normal lines are fitted, the rest is tested beside all other lines. Without a label a third of all is tested.
+    Raises DataError that names the line for anything but numbers and for missing values, and for too few lines.
     """
-    names, x, said = tables.read(content, label)
-    kinds = sorted(set(said)) if said else ["unknown"]
-    kind = np.array([kinds.index(word) for word in said]) if said else np.zeros(len(x), int)
+    names, x, words = tables.read(content, label)
+    kinds = sorted(set(words)) if words else ["unknown"]
+    kind = np.array([kinds.index(word) for word in words]) if words else np.zeros(len(x), int)
     usual = kinds.index(normal) if normal in kinds else int(np.bincount(kind).argmax())
-    if said and normal and normal not in kinds:
+    if words and normal and normal not in kinds:
         raise DataError(f"No line of the column {label} says {normal}: it has {', '.join(kinds[:10])}.")
     if normal and not label:
         raise DataError(f"Which column says {normal}? Name it as the label, or leave the word out.")
@@ -118,14 +131,14 @@ def table(content: bytes, label: str = "", normal: str = "", seed: int = 0, titl
     if (~bad).sum() < LEAST:
         raise DataError(f"The table has {int((~bad).sum())} normal lines; at least {LEAST} are needed to learn from.")
     tested = bad.copy()
-    whole = np.flatnonzero(~bad)
-    tested[np.random.default_rng(seed).permutation(whole)[: len(whole) // 3]] = True
-    known = bad[tested] if said else None
+    good = np.flatnonzero(~bad)
+    tested[np.random.default_rng(seed).permutation(good)[: len(good) // 3]] = True
+    known = bad[tested] if words else None
     return _scaled(_split(title, x[~tested], x[tested], known, kind[tested], tuple(kinds), seed, names))
 
 
 def _scaled(task: Problem) -> Problem:
-    """Values on the scale of those that are fitted; nobody has looked at those that set the threshold."""
+    """All values on the scale of those that are fitted; the other examples have no influence on it."""
     fitted, held, test = tables.scaled(task.fitted, task.held, task.test)
     return task._replace(fitted=fitted, held=held, test=test)
 
@@ -140,18 +153,16 @@ def _split(
     seed: int,
     names: tuple[str, ...] = (),
 ) -> Problem:
-    """A seeded part of the normal examples is held for the threshold; the test is thinned to `AT_MOST`."""
+    """Hold out a seeded part of the normal examples x for the threshold, and limit the number of test examples."""
     if len(x) < LEAST:
         raise DataError(f"There are {len(x)} normal examples; at least {LEAST} are needed to learn from.")
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
     count = max(2, round(SHARE * len(x)))
     bad = np.zeros(len(test), bool) if anomalous is None else anomalous
-    some = [
-        rng.permutation(np.flatnonzero(bad == strange))[:most]
-        for strange, most in zip((False, True), AT_MOST.values(), strict=True)
-    ]
-    kept = np.sort(np.concatenate(some))
+    normal_ids = rng.permutation(np.flatnonzero(~bad))[:NORMAL_TESTED]
+    bad_ids = rng.permutation(np.flatnonzero(bad))[:ANOMALIES_TESTED]
+    kept = np.sort(np.concatenate([normal_ids, bad_ids]))
     return Problem(
         title,
         x[np.sort(order[count:])],
@@ -168,7 +179,7 @@ def _split(
 
 
 class Detector(Protocol):
-    """fit(x) to normal examples (n, *shape); score(x) → (n,), larger for what is stranger."""
+    """fit(x) to normal examples (n, *shape); score(x) → (n,), larger for stranger examples."""
 
     def fit(self, x: np.ndarray) -> Detector: ...
 
@@ -176,9 +187,9 @@ class Detector(Protocol):
 
 
 class Reconstruction:
-    """An autoencoder of normal examples: the score is the squared error ‖x − x̂‖².
+    """An autoencoder of normal examples, whose score is the squared error ‖x − x̂‖².
 
-    key, params: of the catalog.  steps: of training.
+    key: of the catalog.  params: of the model.  steps: of training.
     """
 
     def __init__(self, key: str, params: Mapping[str, Any], steps: int = 600, seed: int = 0, batch: int = 128):
@@ -191,7 +202,7 @@ class Reconstruction:
         )
         model = seeded_build(which, data.shape, which.check(self.params), self.seed)
         per_epoch = max(1, len(x) // min(self.batch, len(x)))
-        epochs = min(10_000, math.ceil(self.steps / per_epoch))  # no plan has more
+        epochs = min(10_000, math.ceil(self.steps / per_epoch))  # a plan has at most so many
         plan = {"lr": 2e-3} | which.plan | {"epochs": epochs, "batch": self.batch}
         for _ in Training(model, data, Plan(**plan, seed=self.seed, precision="fp32", held_out=100), "cpu"):
             pass
@@ -207,7 +218,7 @@ class Reconstruction:
 
 
 class Principal:
-    """PCA of normal examples with so many components; the score is the squared error."""
+    """PCA of normal examples with `code` components, whose score is the squared error ‖x − x̂‖²."""
 
     def __init__(self, code: int):
         self.code = code
@@ -226,9 +237,13 @@ class Principal:
 
 
 class Library:
-    """A detector of scikit-learn, on at most 50 principal components: fewer would hide, more would only cost."""
+    """A detector of scikit-learn on at most COMPONENTS principal components.
 
-    COMPONENTS, MOST = 50, 3000  # MOST examples: a kernel machine's time grows with their square
+    make: makes the detector, anew for each fit.
+    """
+
+    COMPONENTS = 50  # fewer would hide anomalies, more would only take time
+    MOST = 3000  # examples: the time of a kernel machine grows with their square
 
     def __init__(self, make: Callable[[], Any]):
         self.make = make
@@ -248,22 +263,22 @@ class Library:
 
 
 def detectors(problem: Problem, code: int, steps: int, seed: int) -> dict[str, Detector]:
-    """All that are compared, by name: autoencoders with `code` units, and baselines."""
+    """All detectors that are compared, by name: autoencoders with `code` units, and baselines."""
     from sklearn.ensemble import IsolationForest
     from sklearn.svm import OneClassSVM
 
-    wide = 128 if len(problem.shape) == 3 else 64
-    dense = {"code": code, "net": "dense", "width": wide}
-    found: dict[str, Detector] = {"dense autoencoder": Reconstruction("deep", dense, steps, seed)}
-    if len(problem.shape) == 3:
-        conv = {"code": code, "net": "conv", "width": 128}
-        found["convolutional autoencoder"] = Reconstruction("deep", conv, steps, seed)
-    vae = {"code": code, "width": wide, "likelihood": "gaussian", "c": 20.0}
-    return found | {
-        "VAE": Reconstruction("vae", vae, steps, seed),
-        "PCA": Principal(code),
-        "isolation forest": Library(lambda: IsolationForest(n_estimators=200, random_state=seed)),
-        "one-class SVM": Library(lambda: OneClassSVM(gamma="scale", nu=0.05)),
+    images = len(problem.shape) == 3
+    width = 128 if images else 64
+    dense = {"code": code, "net": "dense", "width": width}
+    conv = {"code": code, "net": "conv", "width": width}
+    vae = {"code": code, "width": width, "likelihood": "gaussian", "c": 20.0}
+    return {
+        DENSE: Reconstruction(AUTOENCODER, dense, steps, seed),
+        **({CONVOLUTIONAL: Reconstruction(AUTOENCODER, conv, steps, seed)} if images else {}),
+        VAE: Reconstruction(VARIATIONAL, vae, steps, seed),
+        PRINCIPAL: Principal(code),
+        FOREST: Library(lambda: IsolationForest(n_estimators=200, random_state=seed)),
+        ONE_CLASS: Library(lambda: OneClassSVM(gamma="scale", nu=0.05)),
     }
 
 
@@ -271,16 +286,19 @@ def detectors(problem: Problem, code: int, steps: int, seed: int) -> dict[str, D
 
 
 def threshold(normal: np.ndarray, quantile: float) -> float:
-    """The score above which an example is called an anomaly: this quantile of the scores of normal ones.
+    """The score above which an example is called an anomaly: this quantile of the scores of normal examples.
 
-    normal: (n,) scores of normal examples to which nothing was fitted.  quantile: from 0 to 1; 1 − quantile of normal
-    examples are false alarms, on average.
+    normal: (n,) scores of normal examples that nothing was fitted to.  quantile: from 0 to 1; on average a share of
+    1 − quantile of all normal examples are false alarms.
     """
     return float(np.quantile(normal, quantile))
 
 
 class Rates(NamedTuple):
-    """Of a threshold. hits, misses: anomalies above and below.  alarms, passed: normal examples above and below."""
+    """How many examples lie on each side of a threshold.
+
+    hits, misses: anomalies above and below.  alarms, passed: normal examples above and below.
+    """
 
     hits: int
     misses: int
@@ -302,7 +320,7 @@ class Rates(NamedTuple):
 
 
 def rates(scores: np.ndarray, anomalous: np.ndarray, at: float) -> Rates:
-    """scores: (n,).  anomalous: (n,) bool.  at: the threshold; above it lies what is called an anomaly."""
+    """scores: (n,).  anomalous: (n,) bool.  at: the threshold, above which an example is called an anomaly."""
     above = scores > at
     return Rates(
         int((above & anomalous).sum()),
@@ -313,8 +331,11 @@ def rates(scores: np.ndarray, anomalous: np.ndarray, at: float) -> Rates:
 
 
 def areas(scores: np.ndarray, anomalous: np.ndarray | None) -> dict[str, float]:
-    """ "auroc": the chance that an anomaly scores above a normal example, ½ by luck.  "ap": average precision, by luck
-    the share of anomalies. Source: scikit-learn."""
+    """{"auroc", "ap"} of scores (n,) of examples that are `anomalous` (n,) or not.
+
+    auroc: the chance that an anomaly scores above a normal example, ½ by luck.  ap: average precision, by luck the
+    share of anomalies.  Source: scikit-learn.
+    """
     from sklearn.metrics import average_precision_score, roc_auc_score
 
     return {"auroc": float(roc_auc_score(anomalous, scores)), "ap": float(average_precision_score(anomalous, scores))}
@@ -324,7 +345,7 @@ def areas(scores: np.ndarray, anomalous: np.ndarray | None) -> dict[str, float]:
 
 
 def listed(value: Any) -> Any:
-    """ "2,4" → ["2", "4"], as a command line says it."""
+    """ "2,4" → ["2", "4"]: a list as the command line gives it."""
     return [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
 
 
@@ -348,115 +369,132 @@ class Settings(BaseModel):
     _path = path_with("data", "table", "images")
 
 
+PROBLEMS: dict[str, Callable[[Settings, int], Problem]] = {
+    "beats": lambda settings, seed: beats(seed),
+    "cancer": lambda settings, seed: cancer(seed),
+    "table": lambda settings, seed: table(tables.opened(settings.path), settings.label, settings.normal, seed),
+}
+"""What `Settings.data` can name besides a data set of labelled images."""
+
+
 def problem(settings: Settings, seed: int = 0) -> Problem:
-    """What the settings say; DataError for data that there are not."""
-    if settings.data == "beats":
-        return beats(seed)
-    if settings.data == "cancer":
-        return cancer(seed)
-    if settings.data == "table":
-        return table(tables.opened(settings.path), settings.label, settings.normal, seed)
+    """The examples that the settings describe; DataError for data that do not exist."""
+    if settings.data in PROBLEMS:
+        return PROBLEMS[settings.data](settings, seed)
     return left_out(DataSpec(name=settings.data, path=settings.path), settings.left_out, seed)
 
 
 def study(settings: Settings, progress: Progress) -> dict[str, Any]:
-    """Every detector with several seeds of model and split; scores, shown examples and the threshold of the first.
+    """All detectors over seeds of model and split; of the first seed also scores, examples and the threshold.
 
-    "methods": name → {"auroc", "ap": a list over seeds; "seconds"; "scores" of the test and 201 quantiles, "held", of
-    those of the normal examples that set the threshold, of the first seed}.  "shown": sort → positions in the test;
-    "reconstructions": their x̂ by the dense autoencoder, uint8 in base64, in that order.
-    With `codes`: "codes": [{"code", "auroc": a list over seeds}] of the dense autoencoder in place of all that.
+    "methods": name → {"auroc", "ap": lists over seeds; "seconds"; "scores" of the test, and "held": QUANTILES quantiles
+    of the scores of the normal examples that set the threshold, both of the first seed}.  "shown": sort → positions in
+    the test; "reconstructions": their x̂ by the dense autoencoder, uint8 in base64, in that order.
+    With `settings.codes` instead: {"codes": [{"code", "auroc": a list over seeds}]} of the dense autoencoder.
     """
     if settings.codes:
         return _by_code(settings, progress)
-    found: dict[str, Any] = {}
+    result: dict[str, Any] = {}
     methods: dict[str, dict[str, Any]] = {}
     for seed in range(settings.seeds):
         task = problem(settings, seed)
-        every = detectors(task, settings.code, settings.steps, seed)
-        for place, (name, detector) in enumerate(every.items()):
-            progress((seed + place / len(every)) / settings.seeds, f"{name}, seed {seed}")
+        compared = detectors(task, settings.code, settings.steps, seed)
+        for place, (name, detector) in enumerate(compared.items()):
+            progress((seed + place / len(compared)) / settings.seeds, f"{name}, seed {seed}")
             start = time.perf_counter()
             detector.fit(task.fitted)
             seconds, scores = time.perf_counter() - start, detector.score(task.test)
-            mine = methods.setdefault(name, {"auroc": [], "ap": [], "seconds": seconds})
-            if _both(task):
+            method = methods.setdefault(name, {"auroc": [], "ap": [], "seconds": seconds})
+            if _has_both(task):
                 for measure, value in areas(scores, task.anomalous).items():
-                    mine[measure].append(value)
+                    method[measure].append(value)
             if seed == 0:
                 held = np.quantile(detector.score(task.held), np.linspace(0, 1, QUANTILES))
-                mine |= {"scores": [float(f"{score:.4g}") for score in scores], "held": held.tolist()}
-                if name == "dense autoencoder" and isinstance(detector, Reconstruction):
-                    found |= _shown(task, scores, detector)
+                method |= {"scores": [float(f"{score:.4g}") for score in scores], "held": held.tolist()}
+                if name == DENSE and isinstance(detector, Reconstruction):
+                    result |= _examples_shown(task, scores, detector)
         if seed == 0:
-            found |= {
-                "title": task.title,
-                "kinds": list(task.kinds),
-                "kind": task.kind.tolist(),
-                "anomalous": None if task.anomalous is None else task.anomalous.astype(int).tolist(),
-                "fitted": len(task.fitted),
-                "held": len(task.held),
-                "names": list(task.names),
-                "shape": list(task.shape),
-            }
-    return found | {"methods": methods}
+            result |= _facts(task)
+    return result | {"methods": methods}
 
 
-def _both(task: Problem) -> bool:
-    """Whether the test has anomalies and normal examples, as far as anybody knows."""
+def _facts(task: Problem) -> dict[str, Any]:
+    """What a study says of its examples."""
+    return {
+        "title": task.title,
+        "kinds": list(task.kinds),
+        "kind": task.kind.tolist(),
+        "anomalous": None if task.anomalous is None else task.anomalous.astype(int).tolist(),
+        "fitted": len(task.fitted),
+        "held": len(task.held),
+        "names": list(task.names),
+        "shape": list(task.shape),
+    }
+
+
+def _has_both(task: Problem) -> bool:
+    """Whether the test is known to have anomalies as well as normal examples."""
     return task.anomalous is not None and 0 < task.anomalous.sum() < len(task.anomalous)
 
 
 def _by_code(settings: Settings, progress: Progress) -> dict[str, Any]:
-    found: dict[int, list[float]] = {code: [] for code in settings.codes}
+    """AUROC of the dense autoencoder for each size of the code in the settings."""
+    auroc: dict[int, list[float]] = {code: [] for code in settings.codes}
     for seed in range(settings.seeds):
         task = problem(settings, seed)
-        if not _both(task):
+        if not _has_both(task):
             raise DataError("Nobody knows which of these examples are anomalies: there is nothing to compare by.")
         for place, code in enumerate(settings.codes):
-            progress((seed + place / len(found)) / settings.seeds, f"a code of {code}, seed {seed}")
-            one = detectors(task, code, settings.steps, seed)["dense autoencoder"].fit(task.fitted)
-            found[code].append(areas(one.score(task.test), task.anomalous)["auroc"])
-    return {"codes": [{"code": code, "auroc": values} for code, values in found.items()]}
+            progress((seed + place / len(auroc)) / settings.seeds, f"a code of {code}, seed {seed}")
+            detector = detectors(task, code, settings.steps, seed)[DENSE].fit(task.fitted)
+            auroc[code].append(areas(detector.score(task.test), task.anomalous)["auroc"])
+    return {"codes": [{"code": code, "auroc": values} for code, values in auroc.items()]}
 
 
-def _shown(task: Problem, scores: np.ndarray, detector: Reconstruction) -> dict[str, Any]:
-    """The strangest examples, of which kind they may be, and what a threshold would get wrong."""
+def _examples_shown(task: Problem, scores: np.ndarray, detector: Reconstruction) -> dict[str, Any]:
+    """The strangest examples, and those that a threshold would get wrong, with their reconstructions."""
     order = np.argsort(-scores)
-    bad = np.zeros(len(scores), bool) if task.anomalous is None else task.anomalous
-    sorts = {
-        "strangest": order[:SHOWN],
-        "anomalies found": order[bad[order]][:SHOWN],
-        "anomalies that come back well": order[::-1][bad[order[::-1]]][:SHOWN],
-        "normal, but come back badly": order[~bad[order]][:SHOWN],
-    }
     if task.anomalous is None:
         sorts = {"strangest": order[:SHOWN], "most usual": order[::-1][:SHOWN]}
+    else:
+        bad = task.anomalous[order]
+        sorts = {
+            "strangest": order[:SHOWN],
+            "anomalies found": order[bad][:SHOWN],
+            "anomalies that come back well": order[::-1][bad[::-1]][:SHOWN],
+            "normal, but come back badly": order[~bad][:SHOWN],
+        }
     ids = np.concatenate(list(sorts.values()))
-    said = np.clip(np.rint(255 * detector.reconstruct(task.test[ids])), 0, 255).astype(np.uint8)
+    x_hat = np.clip(np.rint(255 * detector.reconstruct(task.test[ids])), 0, 255).astype(np.uint8)
     return {
-        "shown": {name: each.tolist() for name, each in sorts.items()},
-        "reconstructions": base64.b64encode(said.tobytes()).decode(),
+        "shown": {name: positions.tolist() for name, positions in sorts.items()},
+        "reconstructions": base64.b64encode(x_hat.tobytes()).decode(),
     }
 
 
-def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
+def rows(study: Mapping[str, Any]) -> list[dict[str, str]]:
     """A study as a table: a line for each detector, or for each size of code."""
-    if "codes" in found:
-        return [{"units of the code": str(row["code"]), "AUROC": over_seeds(row["auroc"])} for row in found["codes"]]
+    if "codes" in study:
+        return [{"units of the code": str(row["code"]), "AUROC": over_seeds(row["auroc"])} for row in study["codes"]]
     return [
         {
             "detector": name,
-            "AUROC": over_seeds(m["auroc"]),
-            "average precision": over_seeds(m["ap"]),
-            "seconds to fit": f"{m['seconds']:.1f}",
+            "AUROC": over_seeds(method["auroc"]),
+            "average precision": over_seeds(method["ap"]),
+            "seconds to fit": f"{method['seconds']:.1f}",
         }
-        for name, m in found["methods"].items()
+        for name, method in study["methods"].items()
     ]
 
 
-def reconstructions(found: Mapping[str, Any]) -> dict[int, np.ndarray]:
-    """Of a study's shown examples: position in the test → x̂ in [0, 1]."""
-    raw = np.frombuffer(base64.b64decode(found["reconstructions"]), np.uint8).reshape(-1, *found["shape"])
-    ids = [number for each in found["shown"].values() for number in each]
+def reconstructions(study: Mapping[str, Any]) -> dict[int, np.ndarray]:
+    """The reconstructions of a study's shown examples: position in the test → x̂ in [0, 1]."""
+    raw = np.frombuffer(base64.b64decode(study["reconstructions"]), np.uint8).reshape(-1, *study["shape"])
+    ids = [number for positions in study["shown"].values() for number in positions]
     return {number: x / np.float32(255) for number, x in zip(ids, raw, strict=True)}
+
+
+def error_map(x: np.ndarray, x_hat: np.ndarray) -> np.ndarray:
+    """Squared error of the pixels of images x, x_hat (n, C, H, W): (n, H, W) from 0 to 1, 1 for the 99.5 % quantile."""
+    error = np.square(x - x_hat).mean(1)
+    return np.clip(error / np.quantile(error, 0.995), 0, 1)

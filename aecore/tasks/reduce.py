@@ -2,8 +2,8 @@
 
 >>> from aecore.tasks import reduce
 >>> x = ...  # (n, V) examples as rows
->>> found = reduce.fit("isomap", x)
->>> found.points, reduce.scores(x, found.points)["trustworthiness"]
+>>> reduced = reduce.fit("isomap", x)
+>>> reduced.points, reduce.scores(x, reduced.points)["trustworthiness"]
 """
 
 from __future__ import annotations
@@ -33,19 +33,29 @@ from ..training.loop import Training
 from ..training.plan import Plan
 from . import Progress, path_with
 
+AUTOENCODER = "deep"
+"""Catalog key of the autoencoder that is trained on the placed examples alone."""
+EXAMPLES = {"bottleneck-2": "autoencoder, 60,000 images", "vae-2d": "VAE, 60,000 images"}
+"""Trained examples with a code of two numbers, which saw all of MNIST → what to call them."""
+SWEEP = "bottleneck"
+"""The trained sweep over sizes of the code whose errors are compared with those of PCA."""
+DATA = DataSpec()
+"""The data that the trained examples belong to."""
+
+ERRORS = {"autoencoder": "deep", "PCA": "pca"}
+"""What is compared by size of the code → the name of its column in a study's `sizes`."""
+
 METHODS = {"pca": "PCA", "lda": "LDA", "isomap": "Isomap", "umap": "UMAP", "tsne": "t-SNE"}
 WIDTH = 80  # of the autoencoder that sees the placed examples alone
 NEIGHBOURS = 12  # of trustworthiness, continuity, Isomap and k-NN
 FEWEST = 2 * NEIGHBOURS + 2  # examples: trustworthiness is not defined for fewer
-EXAMPLES = {"bottleneck-2": "autoencoder, 60,000 images", "vae-2d": "VAE, 60,000 images"}
-"""Trained examples with a code of two numbers, and what to call them: they saw all of MNIST."""
-SWEEP = "bottleneck"
 
 
 class Reduced(NamedTuple):
-    """points: (n, 2).  seconds: for learning them.  project: (m, V) → (m, 2) for new examples, None where it cannot.
+    """Examples on a plane.
 
-    restore: (m, 2) → (m, V), None where no way back is defined.
+    points: (n, 2).  seconds: for learning them.  project: new examples (m, V) → (m, 2), or None if that is impossible.
+    restore: (m, 2) → examples (m, V), or None if no way back is defined.
     """
 
     points: np.ndarray
@@ -57,13 +67,13 @@ class Reduced(NamedTuple):
 def fit(method: str, x: np.ndarray, labels: np.ndarray | None = None, seed: int = 0) -> Reduced:
     """Rows x (n, V) on a plane by one of METHODS.
 
-    labels: (n,), for LDA, which is supervised: it is told the classes, and all others are not.
-    Raises DataError for an unknown method, fewer than NEIGHBOURS + 2 rows, or LDA without three classes.
+    labels: (n,), for LDA alone, which is supervised.
+    Raises DataError for an unknown method, fewer than FEWEST rows, or LDA without three classes.
 
     Sources: PCA, Pearson (1901); LDA, Fisher (1936); Isomap, Tenenbaum et al. (2000),
     doi:10.1126/science.290.5500.2319; UMAP, McInnes et al. (2018), arXiv:1802.03426; t-SNE, van der Maaten & Hinton
     (2008), JMLR 9: scikit-learn and umap-learn, with their defaults but for Isomap's neighbours.
-    t-SNE places the given rows only.  Departures: UMAP's approximate way back is left out, since it takes minutes.
+    t-SNE places the given rows only.  Departures: the approximate way back of UMAP is left out: it takes minutes.
     """
     x = enough(np.asarray(x, np.float32))
     if method not in METHODS:
@@ -85,7 +95,7 @@ def fit(method: str, x: np.ndarray, labels: np.ndarray | None = None, seed: int 
 
 
 def enough(x: np.ndarray) -> np.ndarray:
-    """Rows x (n, V), once there are enough of them, and enough in them, to be reduced."""
+    """The rows x (n, V) themselves; DataError if there are fewer than FEWEST of them, or fewer than two columns."""
     if len(x) < FEWEST:
         raise DataError(f"{len(x)} examples are too few: give at least {FEWEST}.")
     if x.shape[1] < 2:
@@ -94,6 +104,7 @@ def enough(x: np.ndarray) -> np.ndarray:
 
 
 def _made(method: str, seed: int, n: int) -> Any:
+    """The method for n rows, before it is fitted: an object of scikit-learn or umap-learn."""
     if method == "pca":
         from sklearn.decomposition import PCA
 
@@ -116,14 +127,14 @@ def _made(method: str, seed: int, n: int) -> Any:
 
 
 def begun(shape: tuple[int, ...], seed: int = 0, width: int = WIDTH) -> Model:
-    """A deep autoencoder with a code of two, before any training."""
-    return seeded_build(entry("deep"), shape, {"code": 2, "net": "dense", "width": width}, seed)
+    """The autoencoder with a code of two numbers, before any training."""
+    return seeded_build(entry(AUTOENCODER), shape, {"code": 2, "net": "dense", "width": width}, seed)
 
 
 def trained(data: Data, ids: np.ndarray, epochs: int, seed: int = 0, width: int = WIDTH) -> tuple[Model, float]:
-    """(model, seconds): the autoencoder of `begun`, after it saw these training examples alone."""
-    given = TensorSplit(inference.examples(data.train, ids))
-    few = Data(data.spec, data.title, data.shape, given, data.test, data.source)
+    """The autoencoder of `begun` after training on these training examples alone, and the seconds that it took."""
+    chosen = TensorSplit(inference.examples(data.train, ids))
+    few = Data(data.spec, data.title, data.shape, chosen, data.test, data.source)
     began = time.perf_counter()
     model = begun(data.shape, seed, width)
     plan = Plan(epochs=epochs, batch=min(128, len(ids)), lr=2e-3, seed=seed, precision="fp32", held_out=1)
@@ -133,10 +144,10 @@ def trained(data: Data, ids: np.ndarray, epochs: int, seed: int = 0, width: int 
 
 
 def trustworthiness(x: np.ndarray, points: np.ndarray) -> float:
-    """From 0 to 1: are those who are neighbours on the plane neighbours in x, too?
+    """Whether neighbours on the plane are neighbours in x too, from 0 to 1.
 
-    1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_i} (r(i, j) − k), k = NEIGHBOURS, U_i the k nearest of i on the plane that
-    are not among its k nearest in x, r(i, j) the rank of j by its distance to i in x.
+    1 − 2 / (n k (2n − 3k − 1)) Σ_i Σ_{j ∈ U_i} (r(i, j) − k) with k = NEIGHBOURS. U_i are those of the k nearest
+    neighbours of i on the plane that are not among its k nearest in x; r(i, j) is the rank of j by distance to i in x.
     x: (n, V).  points: (n, 2).  Source: Venna & Kaski (2001), doi:10.1007/3-540-44668-0_68; scikit-learn.
     """
     from sklearn.manifold import trustworthiness as of_sklearn
@@ -145,37 +156,38 @@ def trustworthiness(x: np.ndarray, points: np.ndarray) -> float:
 
 
 def continuity(x: np.ndarray, points: np.ndarray) -> float:
-    """From 0 to 1: are neighbours in x still neighbours on the plane? Trustworthiness with the spaces exchanged."""
+    """Whether neighbours in x are still neighbours on the plane, from 0 to 1: trustworthiness with exchanged spaces."""
     return trustworthiness(points, x)
 
 
 def k_nn(
     points: np.ndarray, labels: np.ndarray, new: np.ndarray | None = None, truth: np.ndarray | None = None
 ) -> float:
-    """The share of examples whose class is the commonest of the NEIGHBOURS nearest on the plane.
+    """The share of examples whose class is the most frequent one among the NEIGHBOURS nearest points (n, 2).
 
-    points: (n, 2), labels: (n,). Without new ones each example is left out in turn; new: (m, 2), truth: (m,).
+    labels: (n,) of the points.  new: (m, 2) examples to classify, with classes truth (m,). Without them each point is
+    classified by the other ones.
     """
     from sklearn.neighbors import KNeighborsClassifier
 
-    if new is not None:
+    if new is not None and truth is not None:
         return float(KNeighborsClassifier(NEIGHBOURS).fit(points, labels).score(new, truth))
-    nearest = KNeighborsClassifier(NEIGHBOURS).fit(points, labels).kneighbors(return_distance=False)  # not itself
+    nearest = KNeighborsClassifier(NEIGHBOURS).fit(points, labels).kneighbors(return_distance=False)
     votes = np.apply_along_axis(np.bincount, 1, labels[nearest], minlength=int(labels.max()) + 1)
     return float((votes.argmax(1) == labels).mean())
 
 
 def scores(x: np.ndarray, points: np.ndarray, labels: np.ndarray | None = None) -> dict[str, float]:
     """{"trustworthiness", "continuity", and "k_nn" where there are labels} of rows x (n, V) at points (n, 2)."""
-    found = {"trustworthiness": trustworthiness(x, points), "continuity": continuity(x, points)}
-    return found if labels is None else {**found, "k_nn": k_nn(points, labels)}
+    values = {"trustworthiness": trustworthiness(x, points), "continuity": continuity(x, points)}
+    return values if labels is None else {**values, "k_nn": k_nn(points, labels)}
 
 
-# --- the study ------------------------------------------------------------------------------------------------
+# --- the study --------------------------------------------------------------------------------------------------------
 
 
 class Settings(BaseModel):
-    """What is placed on a plane, how many of it, and from which seed."""
+    """Which examples are placed on a plane, how many, and with which seed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -190,79 +202,56 @@ class Settings(BaseModel):
     _path = path_with("data", "table")
 
 
+class Placed(NamedTuple):
+    """Examples x (n, V) that are placed and new ones (m, V) that are projected, with labels (n,), (m,) or None."""
+
+    x: np.ndarray
+    labels: np.ndarray | None
+    new: np.ndarray
+    new_labels: np.ndarray | None
+
+
 def study(settings: Settings, progress: Progress) -> dict[str, Any]:
     """{"n", "new", "seed", "epochs", "images", "labels", "new_images", "new_labels", "rows", "sizes", "weights", …}.
 
     A row has "method", "name", "run" (id of a trained example, or ""), "points" (2, n), "projected" (2, m) or None,
     "seconds", "new_seconds", "restored" (squared error per pixel of the placed images, of the new ones) or None, and
-    the figures of `scores`, with "new_k_nn" where there are classes. sizes: error against code size, see `sizes`.
-    images, new_images: ids in the training half and in the held-out half of the data.
+    the figures of `scores`, with "new_k_nn" if there are classes. sizes: error against code size, see `sizes`.
+    images, new_images: ids in the training split and in the held-out split of the data.
     weights: of the autoencoder that saw the placed examples alone, for `restore`.
     """
-    data = load(DataSpec()) if settings.data == "digits" else table.load(settings.path, settings.label)
+    digits = settings.data != "table"
+    data = load(DATA) if digits else table.load(settings.path, settings.label)
     ids = examples.choose(data.train, settings.n, settings.seed)
-    fresh = examples.choose(data.test, settings.new, settings.seed)
-    x, new = (
-        inference.examples(half, some).flatten(1).numpy() for half, some in ((data.train, ids), (data.test, fresh))
-    )
-    enough(x)
-    labels, truth = (
-        None if half.labels is None else half.labels[some] for half, some in ((data.train, ids), (data.test, fresh))
-    )
-    rows: list[dict[str, Any]] = []
-
-    def add(method: str, name: str, found: Reduced, run: str = "") -> None:
-        row: dict[str, Any] = {
-            "method": method,
-            "name": name,
-            "run": run,
-            "seconds": found.seconds,
-            "projected": None,
-            "new_seconds": None,
-            "new_k_nn": None,
-            "restored": None,
-        }
-        row |= scores(x, found.points, labels)
-        if found.project:
-            began = time.perf_counter()
-            there = np.asarray(found.project(new), np.float32)
-            row |= {"new_seconds": time.perf_counter() - began, "projected": _rounded(there, found.points)}
-            if labels is not None:
-                row["new_k_nn"] = k_nn(found.points, labels, there, truth)
-            if found.restore:
-                row["restored"] = [
-                    float(np.square(given - found.restore(at)).mean())
-                    for given, at in ((x, found.points), (new, there))
-                ]
-        rows.append({**row, "points": _rounded(found.points, found.points)})
-
+    new_ids = examples.choose(data.test, settings.new, settings.seed)
+    placed = Placed(*_rows_of(data.train, ids), *_rows_of(data.test, new_ids))
+    enough(placed.x)
     progress(0.02, f"An autoencoder on the {len(ids):,} examples")
     model, seconds = trained(data, ids, settings.epochs, settings.seed)
-    add("ae", "autoencoder", _of(model, data.train, ids, seconds))
-    digits = settings.data == "digits"
+    rows = [_row("ae", "autoencoder", _by_model(model, data.train, ids, seconds), placed)]
     for place, (identity, name) in enumerate(EXAMPLES.items() if digits else ()):
         progress(0.3 + 0.05 * place, name)
         try:
-            run = sweeps.sweep(SWEEP).runs[1] if identity == "bottleneck-2" else find(identity)
+            run = find(identity)
         except RunError:
             continue
-        took = (run.info.ended or 0.0) - (run.info.started or 0.0)
-        add("ae", name, _of(run.model(), data.train, ids, took), run.info.id)
+        seconds = (run.info.ended or 0.0) - (run.info.started or 0.0)
+        rows.append(_row("ae", name, _by_model(run.model(), data.train, ids, seconds), placed, run.info.id))
     for place, (method, name) in enumerate(METHODS.items()):
         progress(0.4 + 0.1 * place, name)
-        if method == "lda" and len(np.unique(labels) if labels is not None else ()) < 3:
+        if method == "lda" and len(np.unique(placed.labels) if placed.labels is not None else ()) < 3:
             continue  # it has no plane for fewer classes
-        add(method, name, fit(method, x, labels, settings.seed))
+        rows.append(_row(method, name, fit(method, placed.x, placed.labels, settings.seed), placed))
     progress(0.95, "Error against the size of the code")
     return {
         "n": len(ids),
-        "new": len(fresh),
+        "new": len(new_ids),
         "seed": settings.seed,
         "epochs": settings.epochs,
         "images": ids.tolist(),
-        "labels": None if labels is None else labels.tolist(),
-        "new_images": fresh.tolist(),
-        "new_labels": None if truth is None else truth.tolist(),
+        "labels": None if placed.labels is None else placed.labels.tolist(),
+        "new_images": new_ids.tolist(),
+        "new_labels": None if placed.new_labels is None else placed.new_labels.tolist(),
         "rows": rows,
         "sizes": sizes(data) if digits else [],
         "title": data.title,
@@ -271,53 +260,92 @@ def study(settings: Settings, progress: Progress) -> dict[str, Any]:
     }
 
 
-def restore(found: Mapping[str, Any], row: Mapping[str, Any], data: Data, points: np.ndarray) -> np.ndarray | None:
-    """Examples (m, *shape) from places (m, 2) on the plane of one row of a study; None where there is no way back.
+def _rows_of(split: Split, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
+    """Examples of a split as rows (n, V), and their labels (n,) or None."""
+    x = inference.examples(split, ids).flatten(1).numpy()
+    return x, None if split.labels is None else split.labels[ids]
+
+
+def _row(method: str, name: str, reduced: Reduced, placed: Placed, run: str = "") -> dict[str, Any]:
+    """One row of the study: what a method keeps, projects and restores."""
+    row: dict[str, Any] = {
+        "method": method,
+        "name": name,
+        "run": run,
+        "seconds": reduced.seconds,
+        "projected": None,
+        "new_seconds": None,
+        "new_k_nn": None,
+        "restored": None,
+        **scores(placed.x, reduced.points, placed.labels),
+    }
+    if reduced.project:
+        began = time.perf_counter()
+        new_points = np.asarray(reduced.project(placed.new), np.float32)
+        row |= {
+            "new_seconds": time.perf_counter() - began,
+            "projected": _rounded(new_points, reduced.points),
+        }
+        if placed.labels is not None:
+            row["new_k_nn"] = k_nn(reduced.points, placed.labels, new_points, placed.new_labels)
+        if reduced.restore:
+            row["restored"] = [
+                float(np.square(x - reduced.restore(points)).mean())
+                for x, points in ((placed.x, reduced.points), (placed.new, new_points))
+            ]
+    return {**row, "points": _rounded(reduced.points, reduced.points)}
+
+
+def restore(study: Mapping[str, Any], row: Mapping[str, Any], data: Data, points: np.ndarray) -> np.ndarray | None:
+    """Examples (m, *shape) from points (m, 2) on the plane of one row of a study; None if there is no way back.
 
     data: those of the study, to which PCA is fitted again.
     """
     if row["run"]:
         return inference.decode(find(row["run"]).model(), points)
     if row["method"] == "ae":
-        model = begun(data.shape, found["seed"])
-        model.load_state_dict(quantize.from_text(found["weights"]))
+        model = begun(data.shape, study["seed"])
+        model.load_state_dict(quantize.from_text(study["weights"]))
         return inference.decode(model.eval().requires_grad_(False), points)
     if row["method"] == "pca":
-        x = inference.examples(data.train, np.array(found["images"])).flatten(1).numpy()
-        back = fit("pca", x, seed=found["seed"]).restore
+        x = inference.examples(data.train, np.array(study["images"])).flatten(1).numpy()
+        back = fit("pca", x, seed=study["seed"]).restore
         assert back is not None
         return back(points).reshape(-1, *data.shape).astype(np.float32)
     return None
 
 
 def sizes(data: Data) -> list[dict[str, float]]:
-    """[{"size", "deep", "pca"}]: squared error per pixel of 1,000 held-out images, by the size of the code.
+    """Squared error per pixel of 1,000 held-out images by the "size" of the code: [{"size", columns of ERRORS}].
 
-    deep: the trained examples of the sweep SWEEP, one seed.  pca: fitted to the bundled training images.
+    The autoencoders are the trained examples of the sweep SWEEP, with one seed. PCA is fitted to the bundled training
+    images.
     """
     try:
-        found = sweeps.sweep(SWEEP)
+        sweep = sweeps.sweep(SWEEP)
     except RunError:
         return []
     ids = inference.first(data.test, 1000)
     x = inference.examples(data.test, ids).numpy()
-    straight = pca.principal(data, int(max(found.values)))
-    return [
-        {
-            "size": int(size),
-            "deep": float(np.square(x - inference.autoencode(run.model(), data.test, ids)).mean()),
-            "pca": float(np.square(x - straight.reconstruct(x, int(size))).mean()),
+    components = pca.principal(data, int(max(sweep.values)))
+    rows = []
+    for size, run in zip(sweep.values, sweep.runs, strict=True):
+        x_hats = {
+            "autoencoder": inference.autoencode(run.model(), data.test, ids),
+            "PCA": components.reconstruct(x, int(size)),
         }
-        for size, run in zip(found.values, found.runs, strict=True)
-    ]
+        errors = {ERRORS[name]: float(np.square(x - x_hat).mean()) for name, x_hat in x_hats.items()}
+        rows.append({"size": int(size), **errors})
+    return rows
 
 
-def _of(model: Model, split: Split, ids: np.ndarray, seconds: float) -> Reduced:
-    """A model's codes as the other methods give theirs."""
+def _by_model(model: Model, split: Split, ids: np.ndarray, seconds: float) -> Reduced:
+    """The codes of a model in the form that the other methods have."""
 
     def project(rows: np.ndarray) -> np.ndarray:
-        given = TensorSplit(torch.from_numpy(np.ascontiguousarray(rows, np.float32)).reshape(len(rows), *model.shape))
-        return inference.encode(model, given, inference.first(given))
+        x = torch.from_numpy(np.ascontiguousarray(rows, np.float32)).reshape(len(rows), *model.shape)
+        new = TensorSplit(x)
+        return inference.encode(model, new, inference.first(new))
 
     return Reduced(
         inference.encode(model, split, ids),
@@ -328,15 +356,15 @@ def _of(model: Model, split: Split, ids: np.ndarray, seconds: float) -> Reduced:
 
 
 def _rounded(points: np.ndarray, like: np.ndarray) -> list[list[float]]:
-    """Points with three digits of the spread of `like`, as [all x, all y]: small in a file."""
+    """Points (n, 2) as [all x, all y], rounded to three digits of the extent of `like`, which keeps files small."""
     size = float(np.abs(like).max()) or 1.0
     return np.round(points.astype(np.float64), int(np.clip(3 - np.ceil(np.log10(size)), 0, 12))).T.tolist()
 
 
-def rows(found: Mapping[str, Any]) -> list[dict[str, str]]:
+def rows(study: Mapping[str, Any]) -> list[dict[str, str]]:
     """A study as a table: a line for each method."""
     measures = ("trustworthiness", "continuity", "k_nn", "new_k_nn", "seconds")
     return [
         {"method": row["name"]} | {name: "" if row.get(name) is None else f"{row[name]:.3f}" for name in measures}
-        for row in found["rows"]
+        for row in study["rows"]
     ]

@@ -1,0 +1,1 @@
+"""Training: the plan, and the loop that follows it."""

@@ -1,4 +1,4 @@
-"""What the pages that look into a model have in common: how they open, and how pictures and numbers are shown."""
+"""How a page opens: its title, what it is about, the link to it, and the run that it shows."""
 
 from __future__ import annotations
 
@@ -9,21 +9,34 @@ import numpy as np
 import streamlit as st
 
 from aecore import Run
+from aecore.models.base import Model
 from app import library
 from app.figures.plots import enlarge
 from app.link import LINKED, copy_button
 from app.text import escape_markdown
 from app.widgets.run_picker import choose
 
-VERBS = {"encode": "no encoder", "decode": "no decoder", "sample": "no prior to draw from"}
+LACKS = {"encode": "no encoder", "decode": "no decoder", "sample": "no prior from which it samples"}
+"""How a sentence names a missing ability."""
+
+
+def heading(title: str, question: str) -> None:
+    """The title, a question in a sentence or two, and the button that copies the link."""
+    words, side = st.columns([4, 1], vertical_alignment="bottom")
+    with words:
+        st.title(title, anchor=False)
+        st.markdown(question)
+    with side:
+        copy_button()
 
 
 def opening(title: str, idea: str, *needs: str, attributes: bool = False) -> Run:
-    """Title, one sentence, the box to choose the run, its link; the model and the data are loaded when this returns.
+    """The heading of a page about one run, with the box in which the run is chosen.
 
-    needs: abilities, "sample|decode" for one of two; a run that lacks one, or is not about images, is named and the
-    page stops.
-    attributes: only runs whose data have attributes.
+    needs: abilities that the model must have; "sample|decode" asks for one of two.
+    attributes: offer only runs whose data have attributes.
+    Returns the run, its model and data loaded. Stops the page with a sentence where the run lacks an ability, or is not
+    about images.
     """
     words, box = st.columns([3, 2], vertical_alignment="bottom")
     with words:
@@ -34,36 +47,43 @@ def opening(title: str, idea: str, *needs: str, attributes: bool = False) -> Run
         copy_button()
     for ability in needs:
         if run.entry.abilities.isdisjoint(ability.split("|")):
-            st.info(f"{run.info.title} has {VERBS[ability]}. Choose another autoencoder above.", icon=":material/info:")
+            st.info(f"{run.info.title} has {LACKS[ability]}. Choose another autoencoder above.", icon=":material/info:")
             st.stop()
     if len(run.info.shape) != 3:
         st.info(f"{run.info.title} was trained on rows of numbers, which this page cannot draw. Choose one of images.")
         st.stop()
     library.model(run)
-    data = library.data(run)
-    if run.info.shown:
-        st.caption(f"Trained on {library.data_title(run.info.data)}; shown here on {escape_markdown(data.title)}.")
+    library.data(run)
+    tell_shown_data(run)
     return run
 
 
+def tell_shown_data(run: Run) -> None:
+    """Say so where a run is shown on other data than those it was trained on."""
+    if run.info.shown:
+        shown = escape_markdown(library.data(run).title)
+        st.caption(f"Trained on {library.data_title(run.info.data)}; shown here on {shown}.")
+
+
+def picture(image: np.ndarray, caption: str, alt: str, width: int | Literal["stretch"] = "stretch") -> None:
+    """One picture, enlarged without blur.  image: uint8 (H, W[, 3]).  caption: Markdown."""
+    st.image(enlarge(image), caption=caption, alt=alt, width=width, output_format="PNG")
+
+
+# --- for pages that do not declare their state yet ------------------------------------------------------------------
+
+
 def option(label: str, options: Sequence, key: str, default: Any = None, **more: Any) -> Any:
-    """One of a few, side by side; the link says it in the words of the page. By default the first."""
+    """Give way to `app.state.Choice.option`."""
     default = options[0] if default is None else default
     return st.segmented_control(label, options, default=default, required=True, key=key, **LINKED, **more)
 
 
 def number(label: str, most: int, key: str, least: int = 0, **more: Any) -> int:
-    """A whole number from `least` (its default) to `most`."""
+    """Give way to `app.state.Number.number`."""
     return int(st.number_input(label, least, most, key=key, **LINKED, **more))
 
 
-def model(run: Run):
+def model(run: Run) -> Model:
+    """Give way to `app.library.model`."""
     return library.model(run)
-
-
-def picture(image: np.ndarray, caption: str, alt: str, width: int | Literal["stretch"] = "stretch") -> None:
-    """One picture, sharp and as wide as its place. image: uint8 (H, W[, 3]).  caption: Markdown."""
-    st.image(enlarge(image), caption=caption, alt=alt, width=width, output_format="PNG")
-
-
-# --- state that no widget holds: in the session, and in the link ------------------------------------------------------

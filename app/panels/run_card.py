@@ -1,8 +1,7 @@
-"""How a run stands, in words and pictures: for the gallery's cards and the Watch page."""
+"""One run in words and pictures, for the cards of the gallery and for the page Watch."""
 
 from __future__ import annotations
 
-import io
 import time
 
 import numpy as np
@@ -10,12 +9,11 @@ import streamlit as st
 from PIL import Image
 
 from aecore import Run
-from aecore.runs.folder import CUT_OFF
 from app import library, pages
 from app.figures import plots
 from app.figures.plots import duration
-from app.link import VERSION
-from app.session import may_change, queue, visitor
+from app.link import to_page
+from app.session import may_change, queue
 from app.text import escape_markdown
 
 FIGURES = {
@@ -25,58 +23,65 @@ FIGURES = {
     "mse": ("squared error", "{:.4f}", "per pixel, of held-out reconstructions; lower is better"),
     "pca mse": ("PCA's error", "{:.4f}", "squared error per pixel of PCA with as many components"),
     "denoised mse": ("denoised", "{:.4f}", "squared error per pixel where the input was damaged"),
-    "active units": ("active units", "{:.0f}", "of the code: those that move with the image"),
+    "active units": ("active units", "{:.0f}", "latent dimensions of the code that change with the image"),
     "test/nll": ("−log p(x)", "{:.1f} nats", "of a held-out image, exactly; lower is better"),
     "bits per dimension": ("bits per value", "{:.3f}", "−log₂ p(x) by the number of values; lower is better"),
     "code kl": ("KL of the code", "{:.1f} nats", "how much a code says about its image"),
 }
-"""Held-out figures: name, format, what it means. Others of `Info.metrics` follow under their own names."""
+"""The held-out figures that are shown, the most telling first: name, format, and what it means."""
 
 
 def progress(run: Run) -> None:
-    """One line with a bar: how far a run is, when it ends, or how it ended."""
-    info = run.info
+    """How far a run is, when it ends, or how it ended: one line with a bar."""
+    info, beat = run.info, run.heartbeat()
+    share = min(1.0, float(beat.get("progress", 0.0)))
     if info.status == "queued":
-        place = queue().position(info.id)
-        line = (
-            "Waiting: next in line." if place == 1 else f"Waiting: number {place} in line." if place else "Starting …"
-        )
-        st.progress(0.0, text=line)
+        st.progress(0.0, text=_place_in_line(queue().position(info.id)))
     elif info.status == "running":
-        beat = run.heartbeat()
-        share, left = float(beat.get("progress", 0.0)), float(beat.get("left", -1.0))
-        text = f"Epoch {beat.get('epoch', 0.0):.1f} of {info.plan.epochs}"
-        if left >= 0 and share < 1:
-            left = max(0.0, left - (time.time() - float(beat.get("time", 0.0))))
-            text += f", {duration(left)} left"
-        elif share >= 1:
-            text = "Measuring the trained model …"
-        st.progress(min(1.0, share), text=text)
+        st.progress(share, text=_epochs_and_time_left(run))
     elif info.status in ("paused", "stopped"):
-        share = float(run.heartbeat().get("progress", 0.0))
         state = "Paused" if info.status == "paused" else "Stopped early"
-        st.progress(
-            min(1.0, share), text=f"{state} at epoch {run.heartbeat().get('epoch', 0.0):.1f} of {info.plan.epochs}"
-        )
+        st.progress(share, text=f"{state} at epoch {beat.get('epoch', 0.0):.1f} of {info.plan.epochs}")
         if info.reason:
             st.caption(escape_markdown(info.reason))
     elif info.status == "failed":
         st.markdown(f":red[Failed.] {escape_markdown(info.reason)}")
 
 
+def _place_in_line(position: int | None) -> str:
+    """position: in the queue, from 1; None once a worker has taken the run."""
+    if not position:
+        return "Starting …"
+    return "Waiting: next in line." if position == 1 else f"Waiting: number {position} in line."
+
+
+def _epochs_and_time_left(run: Run) -> str:
+    beat = run.heartbeat()
+    if float(beat.get("progress", 0.0)) >= 1:
+        return "Measuring the trained model …"
+    text = f"Epoch {beat.get('epoch', 0.0):.1f} of {run.info.plan.epochs}"
+    left = float(beat.get("left", -1.0))  # seconds, when the heartbeat was written; −1 where it is not known yet
+    if left < 0:
+        return text
+    return f"{text}, {duration(max(0.0, left - (time.time() - float(beat.get('time', 0.0)))))} left"
+
+
 def figures(run: Run, most: int | None = None) -> list[tuple[str, str, str]]:
-    """Held-out figures as (name, value with its unit, meaning), the most telling first."""
+    """Held-out figures as (name, value with its unit, meaning), those of `FIGURES` in their order.
+
+    most: at most so many.
+    """
     metrics = run.info.metrics
-    found = [
-        (label, form.format(metrics[key]).replace("-", "−"), help)
-        for key, (label, form, help) in FIGURES.items()
+    shown = [
+        (label, form.format(metrics[key]).replace("-", "−"), meaning)
+        for key, (label, form, meaning) in FIGURES.items()
         if key in metrics
     ]
-    return found[:most]
+    return shown[:most]
 
 
 def facts(run: Run) -> str:
-    """Model, data, size of the code and time taken, in a line."""
+    """Model, data, size of the code and the time that the training took, in a line."""
     info = run.info
     parts = [run.entry.name, library.data_title(info.data)]
     if "code" in info.params:
@@ -87,16 +92,15 @@ def facts(run: Run) -> str:
     return " · ".join(parts)
 
 
-def previews(run: Run) -> list[int]:
-    return run.steps("preview")
-
-
 def strip(run: Run) -> bytes | None:
-    """Two rows of ten pictures for a card: samples where it samples, else originals over reconstructions."""
-    found = previews(run)
-    if not found:
+    """Two rows of ten pictures as PNG: samples where the model can sample, else originals over reconstructions.
+
+    None where there is no preview yet.
+    """
+    steps = run.steps("preview")
+    if not steps:
         return None
-    file = run.path / "preview" / f"{found[-1]}.png"
+    file = run.path / "preview" / f"{steps[-1]}.png"
     try:
         return _strip(str(file), file.stat().st_mtime, "sample" in run.entry.abilities)
     except OSError:  # a resumed run has just dropped it, or it is half a file
@@ -105,73 +109,28 @@ def strip(run: Run) -> bytes | None:
 
 @st.cache_data(max_entries=256, show_spinner=False)
 def _strip(file: str, stamp: float, samples: bool) -> bytes:
-    with Image.open(io.BytesIO(open(file, "rb").read())) as image:
+    """stamp: when the file was written, so that a new one is read again."""
+    with Image.open(file) as image:
         sheet = np.asarray(image.convert("L" if image.mode == "L" else "RGB"))
-    side = (sheet.shape[1] + 2) // 10
+    side = (sheet.shape[1] + 2) // 10  # of a tile with the gap of 2 pixels that follows it
     rows = [sheet[k * side : k * side + side - 2] for k in range((sheet.shape[0] + 2) // side)]
     gap = np.full((2, *sheet.shape[1:]), 128, np.uint8)
-    both = rows[-2:] if samples else [rows[0], rows[-1]]
-    picture = np.concatenate([both[0], gap, both[-1]])
+    upper, lower = rows[-2:] if samples else (rows[0], rows[-1])
+    picture = np.concatenate([upper, gap, lower])
     scale = max(1, round(900 / picture.shape[1]))
     return plots.png(picture.repeat(scale, 0).repeat(scale, 1))
 
 
 def links(run: Run, icons: bool = True) -> None:
-    """Where this run can be opened: the pages that its abilities permit; to be put into a row."""
+    """Links to the pages that this run's model can be opened on; call it inside a row."""
     if not library.has_weights(run):
         return
     for page in pages.for_run(run):
-        pages.link(page.key, icon=None if icons else "", query={"run": run.info.id, "v": VERSION})
+        pages.link(page.key, icon=None if icons else "", query=to_page(run=run.info.id))
 
 
 def badges(run: Run) -> str:
-    """What kind of run it is, as small words for Markdown."""
+    """Whose run it is, as small words in Markdown."""
     if run.pretrained:
         return ":blue-badge[pretrained]"
     return ":green-badge[yours]" if may_change(run) else ""
-
-
-def undo() -> None:
-    """A line that brings back what this visitor has just deleted."""
-    identity = st.session_state.get("deleted")
-    if not identity:
-        return
-    found = [run for run in queue().deleted(visitor()) if run.info.id == identity]
-    if not found:
-        st.session_state.pop("deleted", None)
-        return
-    with st.container(horizontal=True, vertical_alignment="center", border=True):
-        st.markdown(f"**{escape_markdown(found[0].info.title)}** was deleted.", width="content")
-        if st.button("Undo", key="undo", icon=":material/undo:"):
-            queue().undelete(identity, visitor())
-            st.session_state.pop("deleted", None)
-            st.rerun()
-
-
-def take_up() -> None:
-    """Offer to go on with this visitor's trainings that ended with the app."""
-    cut = [
-        run
-        for run in library.all_runs()
-        if run.info.status == "paused" and run.info.reason == CUT_OFF and may_change(run)
-    ]
-    if not cut:
-        return
-    with st.container(horizontal=True, vertical_alignment="center", border=True):
-        names = ", ".join(f"**{escape_markdown(run.info.title)}**" for run in cut[:3]) + (
-            f" and {len(cut) - 3} more" if len(cut) > 3 else ""
-        )
-        st.markdown(
-            f"{names} did not end: the app was closed. Training can go on from the last checkpoint.", width="content"
-        )
-        if st.button("Resume", key="take-up", icon=":material/play_arrow:"):
-            for run in cut:
-                queue().resume(run.info.id, visitor())
-            st.rerun()
-
-
-def delete(run: Run) -> None:
-    queue().delete(run.info.id, visitor())
-    st.session_state["deleted"] = run.info.id
-    if st.session_state.get("run") == run.info.id:
-        st.session_state.pop("run", None)

@@ -1,4 +1,5 @@
-"""Studies of the tasks: stored ones at once, others from the queue's worker, with progress meanwhile."""
+"""Studies of the tasks: stored ones appear at once, others are computed by the queue's worker while a bar shows how far
+they are."""
 
 from __future__ import annotations
 
@@ -12,30 +13,36 @@ from app.session import analyses, plain_errors
 from app.text import escape_markdown
 
 
-def result(task: str, settings: Mapping[str, Any], what: str, estimate: float = 60.0) -> dict[str, Any] | None:
-    """The study's result, or None while it is computed: then its progress stands here, and the page comes back.
+def stored(task: str, settings: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The result of a study that was computed before, bundled or on this server; None if there is none."""
+    return tasks.stored(task, settings, analyses().studies)
 
-    what: in words, for the bar: "Accuracy with 20 labels a class".  estimate: seconds, a first guess.
+
+def result(task: str, settings: Mapping[str, Any], title: str, estimate: float = 60.0) -> dict[str, Any] | None:
+    """The result of a study. While it is computed: None, and a bar shows the progress and reruns the page at the end.
+
+    title: what is computed, shown beside the bar, such as "Accuracy with 20 labels a class".
+    estimate: seconds that it may take, until the worker knows better.
     """
-    found = tasks.stored(task, settings, analyses().studies)
-    if found is None:
-        waiting(task, dict(settings), what, estimate)
-    return found
+    study = stored(task, settings)
+    if study is None:
+        waiting(task, dict(settings), title, estimate)
+    return study
 
 
 @st.fragment(run_every=1.5)
 @plain_errors()
-def waiting(task: str, settings: dict[str, Any], what: str, estimate: float) -> None:
-    """How a study stands; when it is ready the page shows it."""
-    standing = analyses().study(task, settings, estimate)
-    if standing.state == "done":
+def waiting(task: str, settings: dict[str, Any], title: str, estimate: float) -> None:
+    """The progress of a study; the page runs again when it is done."""
+    status = analyses().study(task, settings, estimate)
+    if status.state == "done":
         st.rerun()
-    if standing.state.startswith("failed"):
-        st.error(f"{what}: {escape_markdown(standing.state)}", icon=":material/error:")
+    if status.state.startswith("failed"):
+        st.error(f"{title}: {escape_markdown(status.state)}", icon=":material/error:")
         if st.button("Try again", key=f"{task}.{hash(repr(settings))}.again"):
             analyses().study(task, settings, estimate, again=True)
         return
-    left = max(1, standing.estimate - standing.elapsed)
-    how = f"number {standing.position} in line, then " if standing.state == "waiting" else ""
-    doing = f" {standing.doing}." if standing.doing else ""
-    st.progress(min(1.0, standing.progress), f"{what}: {how}about {left:.0f} s.{escape_markdown(doing)}")
+    left = max(1, status.estimate - status.elapsed)
+    place = f"number {status.position} in line, then " if status.state == "waiting" else ""
+    doing = f" {status.doing}." if status.doing else ""
+    st.progress(min(1.0, status.progress), f"{title}: {place}about {left:.0f} s.{escape_markdown(doing)}")

@@ -1,6 +1,8 @@
-"""Watch: one training, from the queue to its end. Everything is read from the run's folder, by the id in the link."""
+"""Watch: one training, from the queue to its end, read from the folder of the run that the link names."""
 
 from __future__ import annotations
+
+from typing import NoReturn
 
 import streamlit as st
 
@@ -8,32 +10,18 @@ from aecore import CATALOG
 from app import library, pages
 from app.library import known_run
 from app.link import copy_button, requested_run, set_run
-from app.panels import run_card, watch
+from app.panels import run_card, run_notices, watch
 from app.text import escape_markdown
 
 
 def page() -> None:
-    identity = requested_run()
-    run_card.undo()
+    run_notices.offer_undo()
+    identity = requested_run() or newest_run()
     if not identity:
-        live = [run for run in library.all_runs() if run.info.status in ("running", "queued")]
-        ended = [run for run in library.all_runs() if not run.pretrained]
-        identity = (live or ended or [None])[0].info.id if live or ended else ""
-    if not identity:
-        st.title("Watch", anchor=False)
-        st.info("Nothing has been trained here yet.")
-        pages.link("train", label="Go to Train", icon="model_training")
-        st.stop()
+        nothing_trained()
     run = known_run(identity)
     if run is None or run.info.model not in CATALOG:
-        st.title("Watch", anchor=False)
-        if identity != st.session_state.get("deleted"):
-            st.warning(
-                "There is no such run here. It may have been deleted; the gallery lists all there are.",
-                icon=":material/search_off:",
-            )
-        pages.link("gallery", label="Go to the gallery", icon="grid_view")
-        st.stop()
+        no_such_run(identity)
     set_run(identity)
 
     head, side = st.columns([4, 1], vertical_alignment="bottom")
@@ -48,3 +36,29 @@ def page() -> None:
     st.fragment(watch.terms, run_every=2.0 if live else None)(identity)
     if not live:
         watch.after(run)
+
+
+def newest_run() -> str:
+    """The id of the newest run that trains or waits, else of the newest that was trained here; "" without any."""
+    runs = library.all_runs()
+    live = [run for run in runs if run.info.status in watch.LIVE]
+    own = [run for run in runs if not run.pretrained]
+    return next((run.info.id for run in live or own), "")
+
+
+def nothing_trained() -> NoReturn:
+    st.title("Watch", anchor=False)
+    st.info("Nothing has been trained here yet.")
+    pages.link("train", label="Go to Train", icon="model_training")
+    st.stop()
+
+
+def no_such_run(identity: str) -> NoReturn:
+    st.title("Watch", anchor=False)
+    if not run_notices.was_deleted(identity):
+        st.warning(
+            "There is no such run here. It may have been deleted; the gallery lists all there are.",
+            icon=":material/search_off:",
+        )
+    pages.link("gallery", label="Go to the gallery", icon="grid_view")
+    st.stop()

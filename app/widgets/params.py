@@ -1,6 +1,6 @@
-"""Hyperparameters of a model and of its training: their widgets, and the link to a filled-in Train page.
+"""Hyperparameters of a model and of its training: their widgets, and the link to a Train page that is filled in.
 
-The catalog and the fields of `Plan` alone decide which there are.
+They all come from the catalog and from the fields of `Plan`.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ def plan_field(entry: Entry, page: str, name: str) -> Hyperparameter:
     return Hyperparameter(f"train.{name}", param).under(f"{page}.{entry.key}.train.{name}")
 
 
-def steps(param: Param, value: Any, reach: tuple[float, float] | None = None) -> list[int | float]:
-    """The values of a logarithmic slider: round numbers, low and high and default among them, and the value it has.
+def steps(param: Param, value: Any, limits: tuple[float, float] | None = None) -> list[int | float]:
+    """The values of a logarithmic slider: round numbers, the lowest, highest and default value, and `value` itself.
 
-    reach: the ends of the slider, where the parameter allows more than people usually want.
+    limits: the ends of the slider, where the parameter allows more than people usually want.
     """
-    low, high = reach or (float(param.low or 0), float(param.high or 1))
+    low, high = limits or (float(param.low or 0), float(param.high or 1))
     bottom = low if low > 0 else high / 1e4
     values = {param.default, param.type(low), param.type(high), value}
     if param.type is int:
@@ -68,13 +68,13 @@ def steps(param: Param, value: Any, reach: tuple[float, float] | None = None) ->
 
 
 def label(name: str, param: Param) -> str:
-    """What stands above a control: the name, and the letter of the equation where that is another one."""
-    words = GREEK.get(name, name).replace("_", " ")
-    return words if not param.symbol or name in GREEK or param.symbol == name else f"{words} ${param.symbol}$"
+    """The title of a widget: the parameter's name, and its letter in the equation where that is another one."""
+    title = GREEK.get(name, name).replace("_", " ")
+    return title if not param.symbol or name in GREEK or param.symbol == name else f"{title} ${param.symbol}$"
 
 
-def control(setting: Hyperparameter, title: str, reach: tuple[float, float] | None = None) -> Any:
-    """The widget of one parameter; returns its value.  reach: see `steps`."""
+def control(setting: Hyperparameter, title: str, limits: tuple[float, float] | None = None) -> Any:
+    """The widget of one parameter; returns its value.  limits: see `steps`."""
     param = setting.param
     value, binding = setting.bound()
     common: dict[str, Any] = {"help": param.help or None, **binding}
@@ -84,20 +84,20 @@ def control(setting: Hyperparameter, title: str, reach: tuple[float, float] | No
         return st.toggle(title, value, **common)
     if param.scale == "log":
         return st.select_slider(
-            title, steps(param, value, reach), value=value, format_func=lambda v: f"{v:.6g}", **common
+            title, steps(param, value, limits), value=value, format_func=lambda v: f"{v:.6g}", **common
         )
     kind, step = param.type, param.type(param.step or 1)
-    if (
-        kind is float and abs(value / step - round(value / step)) > 1e-6
-    ):  # between two steps, where a slider would move it
+    low, high = kind(param.low or 0), kind(param.high or 0)
+    if kind is float and abs(value / step - round(value / step)) > 1e-6:
+        # The value lies between two steps, onto one of which the slider would move it.
         step = 10.0 ** math.floor(math.log10(step) - 1)
-    if kind is int and (param.high or 0) - (param.low or 0) > 10_000:
-        return st.number_input(title, int(param.low or 0), int(param.high or 0), value, 1, **common)
-    return st.slider(title, kind(param.low), kind(param.high), value, step, **common)
+    if kind is int and high - low > 10_000:
+        return st.number_input(title, low, high, value, 1, **common)
+    return st.slider(title, low, high, value, step, **common)
 
 
 def controls(entry: Entry, page: str) -> dict[str, Any]:
-    """All parameters of an entry, in its order: {name: value}."""
+    """The widgets of all parameters of a model, in two columns: {name: value}."""
     columns, values = st.columns(2, gap="large"), {}
     for position, (name, param) in enumerate(entry.params.items()):
         with columns[position % 2]:
@@ -105,7 +105,7 @@ def controls(entry: Entry, page: str) -> dict[str, Any]:
     return values
 
 
-# --- the settings of training, from the fields of Plan ------------------------------------------------------
+# --- parameters of the training, from the fields of Plan ------------------------------------------------------------
 
 MAIN = ("epochs", "lr", "batch")
 RANGES = {"epochs": (1, 1000), "batch": (2, 4096), "lr": (1e-5, 0.1), "clip": (0.0, 10_000.0), "held_out": (1, 10_000)}
@@ -113,40 +113,43 @@ NAMES = {"lr": "learning rate", "decay": "let the rate fall", "clip": "gradient 
 
 
 def plan_param(name: str, default: Any) -> Param:
-    """A field of Plan as a Param, so that it gets the same kind of control. default: what suits the model."""
+    """A field of `Plan` as a `Param`, so that it gets the same kind of widget.  default: what suits the model."""
     field = Plan.model_fields[name]
     help = field.description or ""
     if isinstance(default, bool):
         return Param(default, help=help)
     if isinstance(default, str):
         return Param(default, choices=("auto", "bf16", "fp32"), help=help)
-    bounds = {type(bound): bound for bound in field.metadata}
+    bounds: dict[type, Any] = {type(bound): bound for bound in field.metadata}
     low = bounds[Ge].ge if Ge in bounds else 1e-9 if Gt in bounds else 0
     high = bounds[Le].le if Le in bounds else 1e9
     return Param(default, float(low), float(high), scale="linear" if name == "seed" else "log", help=help)
 
 
 def plan_controls(entry: Entry, page: str) -> Plan:
-    """How to train: epochs, rate and batch in sight, the rest folded."""
+    """The widgets of the training: those of `MAIN` in sight, the others folded."""
     values = {}
-
-    def place(name: str) -> None:
-        setting = plan_field(entry, page, name)
-        values[name] = control(setting, label(NAMES.get(name, name), setting.param), RANGES.get(name))
-
     for column, name in zip(st.columns(len(MAIN), gap="large"), MAIN, strict=True):
         with column:
-            place(name)
+            values[name] = _plan_control(entry, page, name)
     with st.expander("More about the training", icon=":material/tune:"):
         columns = st.columns(2, gap="large")
         for position, name in enumerate(name for name in Plan.model_fields if name not in MAIN):
             with columns[position % 2]:
-                place(name)
+                values[name] = _plan_control(entry, page, name)
     return Plan(**values)
 
 
+def _plan_control(entry: Entry, page: str, name: str) -> Any:
+    setting = plan_field(entry, page, name)
+    return control(setting, label(NAMES.get(name, name), setting.param), RANGES.get(name))
+
+
+# --- all at once ----------------------------------------------------------------------------------------------------
+
+
 def preset(entry: Entry, page: str, params: Mapping[str, Any], plan: Mapping[str, Any]) -> None:
-    """Set these parameters of a model and its training, as far as it has them, and the others to their defaults."""
+    """Set the parameters of a model and of its training to these values, and all others to their defaults."""
     settings = [(parameter(entry, page, name), params) for name in entry.params]
     settings += [(plan_field(entry, page, name), plan) for name in Plan.model_fields]
     link.choose(
@@ -155,12 +158,12 @@ def preset(entry: Entry, page: str, params: Mapping[str, Any], plan: Mapping[str
 
 
 def train_query(entry: Entry, params: Mapping[str, Any], plan: Plan, data: DataSpec | None) -> dict[str, str]:
-    """The query that fills in the Train page like this."""
+    """The query of a Train page that is filled in with these settings."""
     parameters = {name: link.format_value(value) for name, value in params.items()}
     training = {f"train.{name}": link.format_value(value) for name, value in plan.model_dump().items()}
     return link.to_page({"model": entry.key, **(data_query(data) if data else {}), **parameters, **training})
 
 
 def link_of_run(run: Run) -> dict[str, str]:
-    """The query with which the Train page opens with everything of this run filled in."""
+    """The query of a Train page that is filled in with the settings of this run."""
     return train_query(run.entry, run.info.params, run.info.plan, run.info.data)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -16,40 +16,32 @@ from aecore.errors import DataError
 from .archive import shown
 
 CELEBA = "list_attr_celeba.txt"
+"""The name of CelebA's own table."""
 
-
-PRESENT = {
-    "1": 1.0,
-    "1.0": 1.0,
-    "true": 1.0,
-    "yes": 1.0,
-    "0": 0.0,
-    "0.0": 0.0,
-    "-1": 0.0,
-    "-1.0": 0.0,
-    "false": 0.0,
-    "no": 0.0,
+PRESENCE = {
+    **dict.fromkeys(("1", "1.0", "true", "yes"), 1.0),
+    **dict.fromkeys(("0", "0.0", "-1", "-1.0", "false", "no"), 0.0),
 }
+"""What a cell says, in lower case, and whether the attribute is then present."""
+
+MAX_ATTRIBUTES = 200
 
 
-MOST = 200
-
-
-class Table(NamedTuple):
-    """names: of the attributes.  rows: file name → (A,) of 0 and 1.  file: where it was read."""
+class AttributeTable(NamedTuple):
+    """names: of the attributes.  rows: file name → (A,) of 0 and 1.  file: the table's own name."""
 
     names: tuple[str, ...]
     rows: dict[str, np.ndarray]
     file: str
 
-    def of(self, member: str) -> np.ndarray | None:
-        """The row of a picture, by its path or by its file name."""
-        found = self.rows.get(member)
-        return self.rows.get(PurePosixPath(member).name) if found is None else found
+    def row_of(self, member: str) -> np.ndarray | None:
+        """The row (A,) of a picture, by its path or else by its file name; None without one."""
+        row = self.rows.get(member)
+        return self.rows.get(PurePosixPath(member).name) if row is None else row
 
 
 def beside(path: Path) -> bool:
-    """Whether a table of attributes seems to lie in a folder or zip."""
+    """Whether a folder or zip seems to hold a table of attributes."""
     try:
         if path.is_dir():
             return any(path.glob(CELEBA)) or any(path.glob("*.csv")) or any(path.glob(f"*/{CELEBA}"))
@@ -59,30 +51,18 @@ def beside(path: Path) -> bool:
         return False
 
 
-def table_in(path: Path) -> Table | None:
-    """The table of attributes that lies in a folder or zip: CelebA's, or the one CSV at its top; None without one.
+def table_in(path: Path) -> AttributeTable | None:
+    """The table of attributes in a folder or zip: CelebA's, or the one CSV at its top; None without one.
 
-    Raises DataError, in words, for a table that cannot be used or when there are several.
+    Raises DataError for a table that cannot be used, and when there are several.
     """
-    if path.is_dir():
-        found = sorted(path.glob(CELEBA)) or sorted(path.glob("*.csv"))
-        if not found:
-            found = sorted(path.glob(f"*/{CELEBA}"))
-        texts = [(file.name, file.read_bytes) for file in found]
-    elif path.suffix.lower() == ".zip" and path.is_file():
-        with zipfile.ZipFile(path) as archive:
-            inside = [n for n in archive.namelist() if n.count("/") <= 1 and not n.startswith("__MACOSX")]
-            chosen = [n for n in inside if PurePosixPath(n).name == CELEBA] or [n for n in inside if n.endswith(".csv")]
-            held = [(PurePosixPath(n).name, archive.read(n)) for n in chosen]
-        texts = [(name, lambda raw=raw: raw) for name, raw in held]
-    else:
+    tables = _tables_in(path)
+    if not tables:
         return None
-    if not texts:
-        return None
-    if len(texts) > 1:
-        names = ", ".join(shown(name) for name, _ in texts[:4])
-        raise DataError(f"There are {len(texts)} tables beside the pictures ({names}). Keep the one with attributes.")
-    name, read = texts[0]
+    if len(tables) > 1:
+        names = ", ".join(shown(name) for name, _ in tables[:4])
+        raise DataError(f"There are {len(tables)} tables beside the pictures ({names}). Keep the one with attributes.")
+    name, read = tables[0]
     try:
         text = read().decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
@@ -90,7 +70,22 @@ def table_in(path: Path) -> Table | None:
     return from_celeba(text, name) if name == CELEBA else from_csv(text, name)
 
 
-def from_celeba(text: str, file: str = CELEBA) -> Table:
+def _tables_in(path: Path) -> list[tuple[str, Callable[[], bytes]]]:
+    """Name and content of each table in a folder or zip. Where CelebA's table is, the others do not count."""
+    if path.is_dir():
+        files = sorted(path.glob(CELEBA)) or sorted(path.glob("*.csv")) or sorted(path.glob(f"*/{CELEBA}"))
+        return [(file.name, file.read_bytes) for file in files]
+    if path.suffix.lower() == ".zip" and path.is_file():
+        with zipfile.ZipFile(path) as archive:
+            near_top = [n for n in archive.namelist() if n.count("/") <= 1 and not n.startswith("__MACOSX")]
+            chosen = [n for n in near_top if PurePosixPath(n).name == CELEBA]
+            chosen = chosen or [n for n in near_top if n.endswith(".csv")]
+            contents = [(PurePosixPath(n).name, archive.read(n)) for n in chosen]
+        return [(name, lambda content=content: content) for name, content in contents]
+    return []
+
+
+def from_celeba(text: str, file: str = CELEBA) -> AttributeTable:
     """CelebA's own format: a number of pictures, a line of names, then for each picture its file and −1 or 1."""
     lines = [line.split() for line in text.splitlines() if line.strip()]
     if len(lines) < 3 or len(lines[0]) != 1 or not lines[0][0].isdigit():
@@ -104,7 +99,7 @@ def from_celeba(text: str, file: str = CELEBA) -> Table:
     return _table(names, rows, file, first=3)
 
 
-def from_csv(text: str, file: str) -> Table:
+def from_csv(text: str, file: str) -> AttributeTable:
     """A header whose first column names the file, then a column for each attribute: 0 or 1, −1 or 1, yes or no."""
     try:
         dialect = csv.Sniffer().sniff(text[:4096], ",;\t")
@@ -116,26 +111,29 @@ def from_csv(text: str, file: str) -> Table:
     return _table([name.strip() for name in lines[0][1:]], lines[1:], file, first=2)
 
 
-def _table(names: Sequence[str], rows: Sequence[Sequence[str]], file: str, first: int) -> Table:
+def _table(names: Sequence[str], rows: Sequence[Sequence[str]], file: str, first: int) -> AttributeTable:
+    """rows: of each picture its file name, then a cell for each attribute.  first: number of the first row's line."""
     if len(set(names)) != len(names) or not all(names):
         twice = next((name for name in names if names.count(name) > 1), "")
         raise DataError(
             f"{shown(file)} has {f'two columns {shown(twice)}' if twice else 'a nameless column'}: name each once."
         )
-    if len(names) > MOST:
-        raise DataError(f"{shown(file)} has {len(names)} columns; at most {MOST} attributes are taken. Remove some.")
-    found: dict[str, np.ndarray] = {}
-    for number, row in enumerate(rows, first):
+    if len(names) > MAX_ATTRIBUTES:
+        raise DataError(
+            f"{shown(file)} has {len(names)} columns; at most {MAX_ATTRIBUTES} attributes are taken. Remove some."
+        )
+    by_file: dict[str, np.ndarray] = {}
+    for line, row in enumerate(rows, first):
         if len(row) != len(names) + 1:
             raise DataError(
-                f"Line {number} of {shown(file)} has {len(row) - 1} values for {len(names)} attributes. Mend that line."
+                f"Line {line} of {shown(file)} has {len(row) - 1} values for {len(names)} attributes. Mend that line."
             )
-        values = [PRESENT.get(cell.strip().lower()) for cell in row[1:]]
+        values = [PRESENCE.get(cell.strip().lower()) for cell in row[1:]]
         if None in values:
-            at = values.index(None)
+            column = values.index(None)
             raise DataError(
-                f"Line {number} of {shown(file)} says '{shown(row[1 + at])}' for {shown(names[at])}. An attribute is 0 "
-                "or 1, −1 or 1, yes or no: remove columns that are something else."
+                f"Line {line} of {shown(file)} says '{shown(row[1 + column])}' for {shown(names[column])}. "
+                "An attribute is 0 or 1, −1 or 1, yes or no: remove columns that are something else."
             )
-        found[row[0].strip().replace("\\", "/")] = np.array(values, np.float32)
-    return Table(tuple(names), found, file)
+        by_file[row[0].strip().replace("\\", "/")] = np.array(values, np.float32)
+    return AttributeTable(tuple(names), by_file, file)

@@ -1,36 +1,36 @@
-"""Ratings read from files: MovieLens' formats and CSV tables of one's own."""
+"""Readers of ratings: the formats of MovieLens, and the user's own CSV tables."""
 
 from __future__ import annotations
 
+import csv
+import io
+import re
+import warnings
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy.sparse import csr_matrix
 
 from aecore.errors import DataError
 
 from ..ratings import Ratings
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # pandas takes half a second to import
     import pandas as pd
-import io
-import re
-import warnings
-import zipfile
-
-import numpy as np
 
 NAMES = {
     "user": ("user", "userid", "user_id"),
     "item": ("item", "itemid", "item_id", "movie", "movieid", "movie_id", "film", "filmid", "film_id"),
     "rating": ("rating", "ratings", "stars", "score"),
 }
+"""What a CSV may call each column."""
 
-
-ML_100K_GENRES = (
+GENRES_OF_U_ITEM = (
     "unknown",
     "Action",
     "Adventure",
@@ -51,9 +51,16 @@ ML_100K_GENRES = (
     "War",
     "Western",
 )
-
+"""The genres in u.item, in the order of its columns of 0 and 1."""
 
 AGES = {"under 25": (0, 25), "25 to 44": (25, 45), "45 and over": (45, 200)}
+"""Groups of ages in years, as traits of users; the first year belongs to a group, the last does not."""
+
+LOWEST, HIGHEST = -10, 100
+"""Ratings outside this range are refused."""
+
+NOT_RATINGS = ("tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv")
+"""Other tables in the archives of GroupLens, which are not read."""
 
 
 def from_path(path: str | Path, title: str = "") -> Ratings:
@@ -78,20 +85,14 @@ def from_path(path: str | Path, title: str = "") -> Ratings:
     return read(files, title or path.stem, f"Read from {path}.")
 
 
-LOWEST, HIGHEST = -10, 100
-
-
-ASIDE = ("tags.csv", "links.csv", "genome-scores.csv", "genome-tags.csv")  # in GroupLens' archives, of no use here
-
-
 def _wanted(name: str) -> bool:
     name = Path(name).name
-    known = ("u.data", "u.item", "u.user", "ratings.dat", "movies.dat", "users.dat")
-    return name in known or (name.endswith(".csv") and name not in ASIDE)
+    movielens = ("u.data", "u.item", "u.user", "ratings.dat", "movies.dat", "users.dat")
+    return name in movielens or (name.endswith(".csv") and name not in NOT_RATINGS)
 
 
 def read(files: Mapping[str, bytes], title: str = "Ratings", source: str = "", attribution: str = "") -> Ratings:
-    """Ratings from the contents of files by name (see `from_path`); DataError, in a sentence, for what is wrong."""
+    """Ratings from the contents of files by name (see `from_path`). Raises DataError for files that cannot be used."""
     name, table = _ratings_table(files)
     user, item, rating = _checked(name, table)
     users, u = np.unique(user, return_inverse=True)
@@ -104,10 +105,10 @@ def read(files: Mapping[str, bytes], title: str = "Ratings", source: str = "", a
     try:
         titles, genres, genre_names = _item_side(files, items)
         traits, trait_names = _user_side(files, users)
-    except (IndexError, ValueError) as error:
-        there = ", ".join(sorted(set(files) - {name}))
+    except (IndexError, ValueError, csv.Error) as error:
+        others = ", ".join(sorted(set(files) - {name}))
         raise DataError(
-            f"What is told of films or users beside {name} could not be read ({there}): {error}. "
+            f"What is told of films or users beside {name} could not be read ({others}): {error}. "
             "Correct these files, or leave them out."
         ) from error
     return Ratings(
@@ -127,11 +128,11 @@ def _ratings_table(files: Mapping[str, bytes]) -> tuple[str, pd.DataFrame]:
     """The name of the file of ratings, and its text in columns user, item, rating."""
     import pandas as pd
 
-    tables = [name for name in files if name.endswith(".csv") and name not in ("movies.csv", *ASIDE)]
-    known = [name for name in ("u.data", "ratings.dat", "ratings.csv") if name in files] or tables
-    if not known:
+    tables = [name for name in files if name.endswith(".csv") and name not in ("movies.csv", *NOT_RATINGS)]
+    candidates = [name for name in ("u.data", "ratings.dat", "ratings.csv") if name in files] or tables
+    if not candidates:
         raise DataError("There is no file of ratings. Give u.data, ratings.dat or a CSV with user, film and rating.")
-    name = known[0]
+    name = candidates[0]
     raw = files[name]
     if not raw.strip():
         raise DataError(f"{name} is empty. It needs a line for each rating: user, film, rating.")
@@ -140,28 +141,31 @@ def _ratings_table(files: Mapping[str, bytes]) -> tuple[str, pd.DataFrame]:
     if name == "ratings.dat":
         return name, _csv(name, raw.replace(b"::", b"\t"), "\t")
     table = _csv(name, raw, ",", header=0)
-    found = {}
+    columns = {}
     for column, names in NAMES.items():
-        there = [c for c in table.columns if str(c).strip().lower() in names]
-        if not there:
+        matching = [c for c in table.columns if str(c).strip().lower() in names]
+        if not matching:
             raise DataError(
                 f"{name} has no column “{column}”. Its first line must name user, item and rating; "
                 f"it names {', '.join(map(str, table.columns))}."
             )
-        found[column] = table[there[0]]
-    return name, pd.DataFrame(found)
+        columns[column] = table[matching[0]]
+    return name, pd.DataFrame(columns)
 
 
 def _csv(name: str, raw: bytes, separator: str, header: int | None = None) -> pd.DataFrame:
-    """Numbers as such, all else as text. Without a header: user, item and rating are the first three columns."""
+    """The table: numbers as numbers where every cell is one, else text.
+
+    header: line of the names of columns. Without one, user, item and rating are the first three columns.
+    """
     import pandas as pd
 
-    named = re.search(rb"(?:^|[\n,\t])0\d", raw)  # ids such as 007 are names, and another than 7
+    leading_zero = re.search(rb"(?:^|[\n,\t])0\d", raw)  # an id 007 is a name, not the number 7
     with suppress(ValueError), warnings.catch_warnings(action="ignore"):
         # Where every value is a number, twenty million lines take a tenth of the memory that they take as text.
         table = pd.read_csv(io.BytesIO(raw), sep=separator, header=header)
-        whole = len(table) and not table.isna().any(axis=None)
-        if whole and not named and all(map(pd.api.types.is_numeric_dtype, table.dtypes)) and table.shape[1] >= 3:
+        complete = len(table) > 0 and not table.isna().to_numpy().any() and table.shape[1] >= 3
+        if complete and not leading_zero and all(map(pd.api.types.is_numeric_dtype, table.dtypes)):
             return table if header is not None else table.iloc[:, :3].set_axis(["user", "item", "rating"], axis=1)
     try:
         text = raw.decode("utf-8-sig")
@@ -182,15 +186,18 @@ def _csv(name: str, raw: bytes, separator: str, header: int | None = None) -> pd
 
 
 def _checked(name: str, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """users, items as they are called, and ratings as numbers; DataError names the first bad line."""
+    """Users, items and ratings (n,) each; ids are whole numbers where all are, else text.
+
+    Raises DataError that names the first bad line.
+    """
     import pandas as pd
 
-    first = 1 if name in ("u.data", "ratings.dat") else 2
-    rating = pd.to_numeric(table["rating"], errors="coerce").to_numpy(float)
+    first = 1 if name in ("u.data", "ratings.dat") else 2  # number of the first rating's line
+    rating = np.asarray(pd.to_numeric(table["rating"], errors="coerce"), float)
     if (bad := np.flatnonzero(~np.isfinite(rating))).size:
-        said = str(table["rating"].iloc[bad[0]])
+        cell = str(table["rating"].iloc[bad[0]])
         raise DataError(
-            f"{name}, line {bad[0] + first}: the rating “{said}” is not a number. "
+            f"{name}, line {bad[0] + first}: the rating “{cell}” is not a number. "
             f"Correct or delete that line{_more(bad)}."
         )
     if (bad := np.flatnonzero((rating < LOWEST) | (rating > HIGHEST))).size:
@@ -213,8 +220,8 @@ def _checked(name: str, table: pd.DataFrame) -> tuple[np.ndarray, np.ndarray, np
             raise DataError(
                 f"{name}, line {bad[0] + first}: the {column} is missing. Correct or delete that line{_more(bad)}."
             )
-        whole = text.str.fullmatch(r"(0|[1-9]\d{0,17})(\.0)?").all()  # 007 is another than 7
-        ids.append(text.str.removesuffix(".0").to_numpy(str).astype(np.int64) if whole else text.to_numpy(str))
+        all_whole = text.str.fullmatch(r"(0|[1-9]\d{0,17})(\.0)?").all()  # 007 is a name, not the number 7
+        ids.append(text.str.removesuffix(".0").to_numpy(str).astype(np.int64) if all_whole else text.to_numpy(str))
     return ids[0], ids[1], rating
 
 
@@ -223,7 +230,7 @@ def _more(bad: np.ndarray) -> str:
 
 
 def _once(name: str, users: np.ndarray, items: np.ndarray, u: np.ndarray, i: np.ndarray) -> None:
-    """DataError where a user rated an item twice."""
+    """Raises DataError where a user rated an item twice.  u, i: of each rating, its user and item by number."""
     pair = u.astype(np.int64) * len(items) + i
     values, counts = np.unique(pair, return_counts=True)
     if len(values) < len(pair):
@@ -235,40 +242,45 @@ def _once(name: str, users: np.ndarray, items: np.ndarray, u: np.ndarray, i: np.
 
 
 def _lines(raw: bytes, separator: str) -> list[list[str]]:
-    return [line.split(separator) for line in raw.decode("latin-1").splitlines() if line.strip()]
+    """The lines of a file of MovieLens, split at the separator; blank lines are left out."""
+    text = raw.decode("latin-1")
+    if len(separator) > 1:  # the csv module splits at single characters only
+        text, separator = text.replace(separator, "\t"), "\t"
+    lines = csv.reader(io.StringIO(text, newline=None), delimiter=separator, quoting=csv.QUOTE_NONE)
+    return [line for line in lines if any(cell.strip() for cell in line)]
 
 
 def _item_side(files: Mapping[str, bytes], items: np.ndarray) -> tuple[tuple[str, ...], np.ndarray, tuple[str, ...]]:
-    """Titles, genres (items, G) and names of genres, as far as files tell them."""
+    """Titles, genres (items, G) and names of genres, as far as the files tell them."""
     import pandas as pd
 
-    known: dict[str, tuple[str, tuple[str, ...]]] = {}
+    known: dict[str, tuple[str, tuple[str, ...]]] = {}  # id → title, genres
     if "u.item" in files:
         for line in _lines(files["u.item"], "|"):
-            marked = (genre for genre, flag in zip(ML_100K_GENRES, line[5:], strict=False) if flag == "1")
-            known[line[0]] = (line[1], tuple(marked))
+            genres = (genre for genre, flag in zip(GENRES_OF_U_ITEM, line[5:], strict=False) if flag == "1")
+            known[line[0]] = (line[1], tuple(genres))
     elif "movies.dat" in files:
         known = {line[0]: (line[1], tuple(line[2].split("|"))) for line in _lines(files["movies.dat"], "::")}
     elif "movies.csv" in files:
         table = pd.read_csv(io.BytesIO(files["movies.csv"]), dtype=str, keep_default_na=False)
         known = {row[0]: (row[1], tuple(row[2].split("|"))) for row in table.iloc[:, :3].itertuples(index=False)}
-    of = [known.get(str(item), (f"film {item}", ())) for item in items]
-    names = sorted({genre for _, genres in of for genre in genres} - {"(no genres listed)", "unknown"})
-    genres = np.array([[name in some for name in names] for _, some in of], np.float32).reshape(len(items), len(names))
-    titles = [title for title, _ in of]
+    facts = [known.get(str(item), (f"film {item}", ())) for item in items]
+    names = sorted({genre for _, genres in facts for genre in genres} - {"(no genres listed)", "unknown"})
+    marks = np.array([[name in genres for name in names] for _, genres in facts], np.float32)
+    titles = [title for title, _ in facts]
     twice = {title for title, count in Counter(titles).items() if count > 1}
     titles = [f"{title} [{item}]" if title in twice else title for title, item in zip(titles, items, strict=True)]
-    return tuple(titles), genres, tuple(names)
+    return tuple(titles), marks.reshape(len(items), len(names)), tuple(names)
 
 
 def _user_side(files: Mapping[str, bytes], users: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
-    """Traits (users, T) and their names: gender and age, where files tell them."""
+    """Traits (users, T) of 0 and 1 and their names: gender and age, where the files tell them."""
     if "u.user" in files:
         known = {line[0]: (line[2], int(line[1])) for line in _lines(files["u.user"], "|")}
     elif "users.dat" in files:
         known = {line[0]: (line[1], int(line[2])) for line in _lines(files["users.dat"], "::")}
     else:
         return np.zeros((len(users), 0), np.float32), ()
-    of = [known.get(str(user), ("", -1)) for user in users]
-    traits = [[gender == "F", *(low <= age < high for low, high in AGES.values())] for gender, age in of]
+    facts = [known.get(str(user), ("", -1)) for user in users]
+    traits = [[gender == "F", *(low <= age < high for low, high in AGES.values())] for gender, age in facts]
     return np.array(traits, np.float32), ("woman", *AGES)

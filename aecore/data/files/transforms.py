@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..base import Data, DataSpec, Images
+from ..base import Data, DataSpec, Images, choose
 from . import memmap
 
 LUMA = (0.299, 0.587, 0.114)
@@ -48,16 +48,6 @@ def resize(pixels: Tensor, size: int) -> Tensor:
         return pixels
     x = F.interpolate(pixels.float(), size=(size, size), mode="bilinear", antialias=True)
     return x.round_().clamp_(0, 255).to(torch.uint8)
-
-
-def choose(n: int, limit: int | None, seed: int = 0) -> np.ndarray:
-    """Which of n examples a limit keeps, in ascending order; a smaller limit keeps part of a larger one's.
-
-    Returns (min(n, limit),) int64.
-    """
-    if limit is None or limit >= n:
-        return np.arange(n)
-    return np.sort(np.random.default_rng(seed).permutation(n)[:limit])
 
 
 def shaped(pixels: np.ndarray, spec: DataSpec, name: str, chunk: int = 2048) -> Tensor:

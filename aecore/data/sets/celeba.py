@@ -12,8 +12,8 @@ from aecore.errors import DataError
 
 from ..base import Data, DataSpec
 from ..files.attribute_table import CELEBA
-from ..files.uploads import HELD_OUT, from_path
-from ..places import Info, Place, places
+from ..files.pictures import HELD_OUT, from_path
+from ..places import Info, Place, Progress, places
 
 TITLE = "CelebA"
 FOLDER = "celeba"  # below a root, as torchvision lays it out
@@ -44,11 +44,20 @@ def info() -> Info:
     held_out = max(1, round(HELD_OUT * n))
     words = f"From {place.words}." if place else f"Not on this computer, and not to be had by a click. {REMEDY}"
     return Info(
-        TITLE, 64, 3, n - held_out, held_out, None, here=place is not None, place=words, attribution=ATTRIBUTION
+        TITLE,
+        64,
+        3,
+        n - held_out,
+        held_out,
+        None,
+        here=place is not None,
+        place=words,
+        attribution=ATTRIBUTION,
+        has_attributes=True,
     )
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
     """Its central squares, 64 pixels a side unless the spec says otherwise; a tenth held out by name.
 
     Hundreds of thousands of pictures are kept in a file of the cache and mapped into memory, never read into it.

@@ -10,7 +10,7 @@ from aecore.errors import DataError
 
 from ..base import Data, DataSpec
 from ..files.transforms import finish
-from ..places import Info
+from ..places import Info, Progress
 
 FILE = Path(__file__).with_name("digits.npz")
 TITLE = "Digits (bundled part of MNIST)"
@@ -23,7 +23,7 @@ def info() -> Info:
     return Info(TITLE, 28, 1, 10_000, 2_000, CLASSES, here=True, place=SOURCE, attribution=ATTRIBUTION)
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
     """28×28 grey digits, 1,000 per class from MNIST's training part and 200 per class from its test part."""
     try:
         with np.load(FILE, allow_pickle=False) as file:

@@ -6,7 +6,7 @@ import numpy as np
 
 from ..base import Data, DataSpec
 from ..files.transforms import finish
-from ..places import Info
+from ..places import Info, Progress
 
 TITLE = "Digits 8×8 (scikit-learn)"
 CLASSES = tuple("0123456789")
@@ -19,7 +19,7 @@ def info() -> Info:
     return Info(TITLE, 8, 1, 1797 - TEST, TEST, CLASSES, here=True, place=SOURCE, attribution=ATTRIBUTION)
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
     """8×8 grey digits with 17 grey levels; a seeded fifth is held out."""
     from sklearn.datasets import load_digits
 

@@ -1,110 +1,69 @@
-"""Faces with attributes, drawn: one face can be drawn again with any attribute changed and all the rest as it was.
+"""Drawn faces with attributes: a face can be drawn again with any attribute changed and all else as it was.
 
 A face is a vector of attributes (0 or 1, with CelebA's names) and a vector of everything else about it, continuous:
-skin, head, eyes, pose, light, background. It is painted from signed distances, shape over shape, whenever it is
-asked for; none is stored. So the true answer to every edit is known: the same face, drawn with the attribute changed.
+skin, head, eyes, pose, light, background. It is painted whenever it is asked for; no picture is stored. So the true
+answer to every edit is known: it is the same face, drawn with the attribute changed.
 
-Source: names and meanings of the attributes: Liu et al. (2015), arXiv:1411.7766 (CelebA). The drawing is our own.
+Source: names and meanings of the attributes: Liu et al. (2015), arXiv:1411.7766 (CelebA).
 """
 
 from __future__ import annotations
-
-import math
-from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .. import attributes as rules
-from ..base import Batch, Data, DataSpec
-from ..files.transforms import choose
-from ..places import Info
+from ..base import Batch, Data, DataSpec, Split, choose
+from ..files.transforms import LUMA
+from ..places import Info, Progress
+from .face_painter import AT, ATTRIBUTES, NUISANCE, Painter
 
-ATTRIBUTES = (
-    "Male",
-    "Young",
-    "Black_Hair",
-    "Brown_Hair",
-    "Blond_Hair",
-    "Gray_Hair",
-    "Wavy_Hair",
-    "Bangs",
-    "Receding_Hairline",
-    "Bald",
-    "Smiling",
-    "Mouth_Slightly_Open",
-    "Eyeglasses",
-    "Wearing_Hat",
-    "Mustache",
-)
-"""In this order everywhere."""
-NUISANCE = (
-    "tone",
-    "warmth",
-    "width",
-    "jaw",
-    "eye distance",
-    "eye size",
-    "eye colour",
-    "brows",
-    "nose",
-    "lips",
-    "hair shade",
-    "shift x",
-    "shift y",
-    "tilt",
-    "size",
-    "light",
-    "background",
-    "brightness",
-    "shirt",
-    "hat colour",
-)
-"""Everything else about a face, each uniform from −1 to 1 and independent of all attributes."""
 CLASSES = ("woman, not young", "woman, young", "man, not young", "man, young")
-"""The labels of faces: Young + 2 Male, as they are drawn."""
+"""Names of the labels. A face has the label Young + 2 Male."""
 
 N, TEST = 60_000, 5_000
-SIDE, SMALLEST = 64, 32
-"""Pixels a side that show every attribute well; on which all can still be told, and which train on a CPU."""
+"""How many faces are trained on, and held out."""
+
+SMALLEST = 32
+"""The fewest pixels a side on which all attributes can still be told apart: small enough to train on with a CPU."""
+
 TITLE = "Faces (drawn, known attributes)"
 SOURCE = "Drawn on this computer while they are used."
 ATTRIBUTION = "Drawn by this program; the attributes' names are those of CelebA, Liu et al. (2015)"
-_AT = {name: k for k, name in enumerate(ATTRIBUTES)}
-
-
-# --- attributes that a face can have ----------------------------------------------------------------------------
 
 
 def switched(attributes: np.ndarray, name: str, value: bool) -> np.ndarray:
-    """Faces' attributes (…, A) with one switched, and with it what cannot stay; a bald head keeps a fringe's colour."""
+    """Attributes (…, A) of faces with one switched, and with it those that cannot stay (`attributes.switched`).
+
+    Even a bald head has a hair colour: that of its fringe.
+    """
     return rules.switched(attributes, ATTRIBUTES, name, value, always_hair=True)
 
 
 def possible(attributes: np.ndarray) -> np.ndarray:
-    """(…,) bool: whether faces with these attributes (…, A) can be drawn without hiding one of them."""
-    coloured = np.asarray(attributes)[..., [_AT[h] for h in rules.HAIR]].sum(-1) > 0.5
+    """Whether faces with these attributes (…, A) show each of them when they are drawn. Returns (…,) bool."""
+    coloured = np.asarray(attributes)[..., [AT[h] for h in rules.HAIR]].sum(-1) > 0.5
     return rules.possible(attributes, ATTRIBUTES) & coloured
 
 
 def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """n random faces: attributes (n, A) of 0 and 1, float32, and nuisance (n, len(NUISANCE)) from −1 to 1.
+    """n random faces: attributes (n, A) of 0 and 1, and nuisance (n, len(NUISANCE)) from −1 to 1, float32 both.
 
-    Plausible frequencies: grey and thin hair come with age, mustaches with men, a hat or bangs with hair.
+    The frequencies are plausible: grey and thin hair come with age, mustaches with men, a hat or bangs with hair.
     """
     random = np.random.default_rng(seed)
     chance = {name: random.random(n) for name in ATTRIBUTES}
     pick, rest = random.random(n), random.uniform(-1, 1, (n, len(NUISANCE)))
     a = np.zeros((n, len(ATTRIBUTES)), np.float32)
 
-    def put(name: str, share) -> np.ndarray:
-        a[:, _AT[name]] = chance[name] < share
-        return a[:, _AT[name]] > 0
+    def put(name: str, share: float | np.ndarray) -> np.ndarray:
+        a[:, AT[name]] = chance[name] < share
+        return a[:, AT[name]] > 0
 
     male, young = put("Male", 0.5), put("Young", 0.55)
     shares = np.where(young[:, None], [0.36, 0.66, 0.94, 1.0], [0.24, 0.48, 0.66, 1.0])
-    a[np.arange(n), _AT["Black_Hair"] + (pick[:, None] > shares).sum(1).clip(max=3)] = 1
+    a[np.arange(n), AT["Black_Hair"] + (pick[:, None] > shares).sum(1).clip(max=3)] = 1
     bald = put("Bald", np.where(male, np.where(young, 0.12, 0.24), 0.07))
     hat = put("Wearing_Hat", np.where(bald, 0, 0.16))
     put("Wavy_Hair", np.where(bald, 0, 0.4))
@@ -117,320 +76,14 @@ def draw(n: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
     return a, rest.astype(np.float32)
 
 
-# --- colours ----------------------------------------------------------------------------------------------------
+class Faces(Split):
+    """One split: faces by their attributes and nuisance, painted when they are asked for.
 
-SKIN = ((0.99, 0.86, 0.76), (0.93, 0.73, 0.58), (0.76, 0.54, 0.39), (0.55, 0.36, 0.25), (0.38, 0.25, 0.18))
-HAIRS = ((0.09, 0.08, 0.10), (0.42, 0.24, 0.12), (0.93, 0.76, 0.40), (0.74, 0.75, 0.78))
-IRIS = ((0.28, 0.17, 0.09), (0.42, 0.30, 0.12), (0.30, 0.45, 0.22), (0.25, 0.48, 0.66), (0.42, 0.52, 0.58))
-
-
-def _blend(table: Tensor, t: Tensor) -> Tensor:
-    """Colours (B, 3) at t (B,) from −1 to 1 along a table (K, 3)."""
-    place = (t + 1) / 2 * (len(table) - 1)
-    low = place.floor().clamp(0, len(table) - 2)
-    return torch.lerp(table[low.long()], table[low.long() + 1], (place - low)[:, None])
-
-
-def _hue(t: Tensor, middle: Tensor | float, reach: float) -> Tensor:
-    """Colours (B, 3) of hue t (B,), once around from −1 to 1."""
-    third = torch.tensor([0.0, 1 / 3, 2 / 3], device=t.device)
-    return torch.as_tensor(middle, device=t.device)[..., None] + reach * torch.cos(
-        math.pi * t[:, None] + 2 * math.pi * third
-    )
-
-
-# --- painting -------------------------------------------------------------------------------------------------
-
-
-class Window(NamedTuple):
-    """A part of the picture: its rows, the plane there (B, h, W), and the picture (B, 3, h, W), painted in place.
-
-    u, v: coordinates of the face, in half widths of the picture; v downwards.
+    attributes: (N, A) of 0 and 1.  nuisance: (N, len(NUISANCE)) from −1 to 1.  size: pixels a side.
     """
 
-    u: Tensor
-    v: Tensor
-    image: Tensor
-
-    def over(self, alpha: Tensor, colour: Tensor) -> None:
-        """Paint a colour (B, 3), or one a pixel (B, 3, h, W), where alpha (B, h, W) covers."""
-        colour = colour[:, :, None, None] if colour.ndim == 2 else colour
-        self.image.lerp_(colour.expand_as(self.image), alpha[:, None])
-
-
-class Painter:
-    """Paints faces of size × size pixels on one device; edges are smoothed over a pixel's width."""
-
-    CHUNK = 64 * 64 * 16  # pixels painted at once: what the processor's cache holds
-
-    def __init__(self, size: int = SIDE, device: torch.device | str = "cpu"):
-        self.size, self.pixel, self.device = size, 2 / size, torch.device(device)
-        line = (torch.arange(size, device=device, dtype=torch.float32) + 0.5) * self.pixel - 1
-        self.y, self.x = line[:, None], line[None]
-        self.skin, self.hairs, self.iris = (torch.tensor(t, device=device) for t in (SKIN, HAIRS, IRIS))
-
-    def inside(self, d: Tensor) -> Tensor:
-        """How much of each pixel lies inside a shape, from signed distances d (negative inside), in place."""
-        return d.mul_(-1 / self.pixel).add_(0.5).clamp_(0, 1)
-
-    def stroke(self, d: Tensor, half: float | Tensor) -> Tensor:
-        """How much of each pixel a line of this half width covers, from distances d to its middle."""
-        d = d.abs()
-        return self.inside(d - half) - self.inside(d + half)
-
-    def window(self, image: Tensor, u: Tensor, v: Tensor, low: float, high: float) -> Window:
-        """The rows that hold v from low to high of every face, whatever its pose (shift, tilt and size)."""
-        first = int(max(0, math.floor((1 + (low - 0.17)) / self.pixel)))
-        last = int(min(self.size, math.ceil((1 + (high + 0.17)) / self.pixel)))
-        return Window(u[:, first:last], v[:, first:last], image[:, :, first:last])
-
-    def paint(self, attributes: Tensor, nuisance: Tensor) -> Tensor:
-        """attributes (B, A) of 0 and 1, nuisance (B, len(NUISANCE)) from −1 to 1 → (B, 3, size, size) in [0, 1]."""
-        a, rest = attributes.to(self.device, torch.float32), nuisance.to(self.device, torch.float32)
-        n = self.CHUNK // self.size**2 if self.device.type == "cpu" else 4096
-        parts = [self._paint(*pair) for pair in zip(a.split(n), rest.split(n), strict=True)]
-        return torch.cat(parts) if parts else torch.zeros(0, 3, self.size, self.size, device=self.device)
-
-    def _paint(self, attributes: Tensor, nuisance: Tensor) -> Tensor:
-        B, size = len(attributes), self.size
-        on = {name: attributes[:, k, None, None] for name, k in _AT.items()}
-        rest = {name: nuisance[:, k, None, None] for k, name in enumerate(NUISANCE)}
-        flat = {name: nuisance[:, k] for k, name in enumerate(NUISANCE)}
-        male, old = on["Male"], 1 - on["Young"]
-
-        # Where each pixel lies on the face.
-        angle, scale = 0.13 * rest["tilt"], 1.08 + 0.05 * rest["size"]
-        x, y = self.x - 0.07 * rest["shift x"], self.y - 0.07 - 0.05 * rest["shift y"]
-        c, s = angle.cos() / scale, angle.sin() / scale
-        u, v = c * x + s * y, c * y - s * x
-        across, light = u.abs(), 0.5 * rest["light"]
-
-        skin = _blend(self.skin, flat["tone"]) * (
-            1 + 0.06 * flat["warmth"][:, None] * self.skin.new_tensor([1.0, 0.0, -1.0])
-        )
-        grey = skin.mean(1, keepdim=True) * skin.new_tensor([0.98, 0.92, 0.88]) + 0.03
-        skin = torch.lerp(skin, grey, 0.42 * old[:, :, 0])  # with age, skin loses colour
-        k = attributes[:, _AT["Black_Hair"] : _AT["Gray_Hair"] + 1]
-        hair = (k @ self.hairs) * (1 + 0.14 * flat["hair shade"][:, None])
-        lips = torch.lerp(
-            skin * skin.new_tensor([0.86, 0.64, 0.62]),
-            skin.new_tensor([0.76, 0.16, 0.22]).expand_as(skin),
-            0.62 * (1 - male[:, :, 0]),
-        )
-        dark = skin * skin.new_tensor([0.50, 0.40, 0.38])
-
-        # Background: one colour, lighter at the top and around the head.
-        image = torch.empty(B, 3, size, size, device=self.device)
-        ground = _hue(flat["background"], 0.58 + 0.16 * flat["brightness"], 0.17)
-        glow = 1.10 - 0.16 * self.y - 0.10 * (self.x - 0.4 * light) ** 2 - 0.06 * self.y**2
-        torch.mul(ground[:, :, None, None], glow.unsqueeze(1), out=image)
-
-        # Shoulders and shirt.
-        body = self.window(image, x.expand(B, size, size), y.expand(B, size, size), 0.62, 1.0)
-        top = ((body.u / (0.60 + 0.10 * male)) ** 2).mul_(0.5).add_(0.60).sub_(body.v)
-        shirt = _hue(flat["shirt"], 0.45, 0.30)[:, :, None, None]
-        folds = 1.06 + 0.25 * light * body.u - 0.30 * body.u**2
-        body.over(self.inside(top), shirt * folds[:, None])
-
-        # Long hair behind the head: not a man's, not a bald head's.
-        w = 0.415 + 0.03 * rest["width"] + 0.02 * male
-        curl = torch.sin(17 * u + 3 * rest["hair shade"]) * torch.sin(15 * v)
-        wave = on["Wavy_Hair"] * curl
-        cap = (u**2 / (w + 0.065) ** 2 + (v + 0.02) ** 2 / 0.445).sqrt_().sub_(1).mul_(0.54)
-        cap = cap - 0.058 * wave * (0.3 + 1.8 * across).clamp_max(1)
-        fall = across - (w + 0.058 + 0.07 * v.clamp_min(-0.1)) - 0.050 * wave
-        end = v - 0.70 + 0.9 * (across - 0.36).clamp_min(0) ** 2 / 0.1 - 0.02 * wave
-        tail = torch.maximum(torch.maximum(fall, end), -0.02 - v)
-        long = (1 - on["Bald"]) * (1 - male)
-        whole = Window(u, v, image)
-        whole.over(self.inside(torch.minimum(cap, tail)) * long, hair * 0.62)
-
-        # Neck, in the shadow of the chin.
-        neck = self.window(image, u, v, 0.40, 0.92)
-        column = torch.maximum(neck.u.abs() - (0.165 + 0.035 * male), (neck.v - 0.80) + 0.9 * neck.u**2)
-        shadow = (0.80 + 0.35 * (neck.v - 0.62)).clamp(0.55, 0.92)
-        neck.over(self.inside(column), skin[:, :, None, None] * shadow[:, None])
-
-        # Ears.
-        eyes_rows = self.window(image, u, v, -0.16, 0.24)
-        ear = (
-            (((eyes_rows.u.abs() - w - 0.005) / 0.062) ** 2 + ((eyes_rows.v - 0.04) / 0.115) ** 2)
-            .sqrt_()
-            .sub_(1)
-            .mul_(0.07)
-        )
-        eyes_rows.over(self.inside(ear), skin * 0.88)
-
-        # Head: narrower towards the chin, squarer for a man; lit from a side, darker towards its edge.
-        below = v.clamp_min(0) / 0.62
-        narrow = (0.30 - 0.17 * male - 0.07 * rest["jaw"]) * below**2
-        q = (u / (w * (1 - narrow))) ** 2
-        height = torch.where(v < 0, 0.60, 0.615 + 0.02 * rest["jaw"])
-        r = (q + (v / height) ** 2).sqrt_()
-        face = self.inside((r - 1) * 0.47)
-        lit = 1.05 + 0.22 * light * u / w - 0.16 * r**4 - 0.05 * v
-        whole.over(face, skin[:, :, None, None] * lit[:, None])
-
-        self._cheeks(image, u, v, on, old, skin, dark)
-        self._nose(image, u, v, rest, light, skin, dark)
-        self._mouth(image, u, v, on, rest, lips, hair, male)
-        self._eyes(image, u, v, on, rest, old, flat, skin, hair, dark, male, light)
-        self._hair(whole, across, on, rest, w, wave, cap, tail, long, hair, skin, light, male, r)
-        self._glasses(image, u, v, on, rest, w)
-        self._hat(image, u, v, on, flat, w, light)
-        return image.clamp_(0, 1)
-
-    def _cheeks(self, image, u, v, on, old, skin, dark) -> None:
-        part = self.window(image, u, v, -0.42, 0.50)
-        a, b = part.u.abs(), part.v
-        blush = torch.exp(-((a - 0.24) ** 2 + (b - 0.21) ** 2) / (0.010 + 0.006 * on["Smiling"]))
-        part.over(blush * (0.10 + 0.50 * on["Smiling"]), skin * skin.new_tensor([1.02, 0.66, 0.62]))
-        # Age: two lines on the forehead, folds from the nose to the corners of the mouth, bags under the eyes.
-        brow = self.stroke(b + 0.340 - 0.22 * part.u**2, 0.015) + self.stroke(b + 0.262 - 0.22 * part.u**2, 0.015)
-        brow = brow * ((0.25 - a) / 0.08).clamp(0, 1)
-        fold = self.stroke(a - 0.115 - 0.36 * (b - 0.17), 0.021)
-        fold = fold * ((b - 0.17) / 0.04).clamp(0, 1) * ((0.43 - b) / 0.05).clamp(0, 1)
-        bag = self.stroke(b - 0.088 - 3.8 * (0.0064 - (a - 0.19) ** 2).clamp_min(-0.02), 0.019)
-        bag = bag * ((0.098 - (a - 0.19).abs()) / 0.03).clamp(0, 1)
-        part.over((brow + fold + bag).clamp(max=1) * (0.70 * old), dark)
-
-    def _nose(self, image, u, v, rest, light, skin, dark) -> None:
-        part = self.window(image, u, v, -0.06, 0.28)
-        a, b = part.u.abs(), part.v
-        wide = 0.062 + 0.014 * rest["nose"]
-        t = ((b + 0.04) / 0.27).clamp(0, 1)
-        side = (1 - ((a - 0.022 - 0.045 * t) / 0.035).abs()).clamp_min(0) * ((0.24 - b) / 0.05).clamp(0, 1) * t
-        lean = torch.where(part.u * light.sign() < 0, 0.16 + 0.26 * light.abs(), 0.10)
-        part.over(side * lean, dark)
-        tip = torch.exp(-(part.u**2 / 0.0016 + (b - 0.165) ** 2 / 0.004))
-        part.over(tip * 0.22, (skin * 1.25).clamp(max=1))
-        under = self.stroke(b - 0.225 - 2.5 * (wide**2 - part.u**2).clamp_min(-0.004), 0.013) * self.inside(a - wide)
-        part.over(under * 0.55, dark)
-        hole = (((a - 0.55 * wide) / 0.022) ** 2 + ((b - 0.222) / 0.013) ** 2).sqrt_().sub_(1).mul_(0.016)
-        part.over(self.inside(hole) * 0.75, dark * 0.6)
-
-    def _mouth(self, image, u, v, on, rest, lips, hair, male) -> None:
-        part = self.window(image, u, v, 0.26, 0.50)
-        smile, gap = on["Smiling"], on["Mouth_Slightly_Open"]
-        half = 0.130 + 0.062 * smile
-        bow = 1 - (part.u / half) ** 2  # 1 in the middle, 0 at the corners
-        on_lips = bow.clamp_min(0)
-        line = 0.374 + (0.095 * smile - 0.024) * bow + 0.030 * gap
-        b = part.v - line
-        open_ = gap * (0.074 + 0.016 * smile) * on_lips
-        full = (0.034 + 0.007 * rest["lips"] - 0.006 * male) * on_lips.sqrt()
-        within = self.inside(part.u.abs() - half)
-        part.over(self.inside(b.abs() - full - open_) * within, lips[:, :, None, None] * (1.06 - 1.6 * b)[:, None])
-        hollow = self.inside(b.abs() - open_) * within * gap
-        part.over(hollow, lips.new_tensor([[0.22, 0.05, 0.06]]).expand(len(lips), 3))
-        teeth = self.inside((b + 0.35 * open_).abs() - 0.55 * open_ + 0.003) * hollow
-        part.over(teeth, lips.new_tensor([[0.97, 0.96, 0.93]]).expand(len(lips), 3))
-        part.over(self.stroke(b, 0.010) * within * (1 - gap), lips * 0.45)
-        corner = torch.exp(-((part.u.abs() - half - 0.012) ** 2 + (part.v - 0.362 - 0.01 * (1 - smile)) ** 2) / 0.0006)
-        part.over(corner * 0.4, lips * 0.5)
-        tash = part.v - (0.302 + 0.9 * part.u**2)
-        thick = 0.050 * (1 - (part.u / 0.19) ** 2).clamp_min(0)
-        strands = 1 + 0.16 * torch.sin(55 * part.u)
-        part.over(
-            self.inside(tash.abs() - thick) * self.inside(part.u.abs() - 0.18) * on["Mustache"],
-            0.88 * hair[:, :, None, None] * strands[:, None],
-        )
-
-    def _eyes(self, image, u, v, on, rest, old, flat, skin, hair, dark, male, light) -> None:
-        part = self.window(image, u, v, -0.24, 0.10)
-        apart, large = 0.188 + 0.022 * rest["eye distance"], 1 + 0.12 * rest["eye size"]
-        a, b = part.u.abs() - apart, part.v + 0.012
-        lid = 1 - (a / (0.094 * large)) ** 2
-        upper, lower = (0.056 - 0.010 * old) * large * lid, 0.036 * large * lid
-        socket = torch.exp(-(a**2 / 0.013 + (b + 0.015) ** 2 / 0.006))
-        part.over(socket * 0.22, dark)
-        white = torch.maximum(-b - upper, b - lower)
-        opening = self.inside(white)
-        part.over(opening, skin.new_tensor([[0.97, 0.97, 0.96]]).expand(len(skin), 3))
-        gaze = part.u - torch.where(part.u < 0, -apart, apart) - 0.012 * light
-        d = (gaze**2 + (b + 0.006) ** 2).sqrt_()
-        iris = _blend(self.iris, flat["eye colour"])
-        part.over(
-            self.inside(d - 0.043 * large) * opening, iris[:, :, None, None] * (0.75 + 12 * d)[:, None].clamp(max=1.25)
-        )
-        part.over(self.inside(d - 0.021 * large) * opening, iris * 0.12)
-        spark = ((gaze - 0.014 - 0.012 * light) ** 2 + (b + 0.024) ** 2).sqrt_()
-        part.over(self.inside(spark - 0.0125), torch.ones_like(skin))
-        shut = self.inside(a.abs() - 0.098 * large)
-        part.over(self.stroke(b + upper, 0.011 + 0.007 * (1 - male)) * shut * 0.92, dark * 0.35)
-        part.over(self.stroke(b - lower, 0.006) * shut * 0.4, dark)
-        lash = self.stroke(b + 0.010 + 0.55 * (a - 0.07), 0.012) * self.inside((a - 0.105).abs() - 0.026)
-        part.over(lash * (1 - male) * 0.9, dark * 0.3)
-        crease = self.stroke(b + upper + 0.024, 0.006) * shut
-        part.over(crease * (0.35 + 0.3 * old), dark)
-        arch = b + 0.135 + 0.012 * rest["brows"] + 0.035 * (1 - (a / 0.11) ** 2)
-        brow = self.stroke(arch, (0.0145 + 0.014 * male) * (1 - 0.45 * ((a + 0.03) / 0.13).clamp(-1, 1)))
-        part.over(brow * self.inside(a.abs() - 0.115) * 0.92, 0.62 * hair + 0.25 * dark)
-
-    def _hair(self, whole, across, on, rest, w, wave, cap, tail, long, hair, skin, light, male, r) -> None:
-        x, b, a = whole.u, whole.v, across
-        # The hairline: where the forehead begins, lower in front of the ears.
-        temples = torch.exp(-(((a - 0.25) / 0.10) ** 2))
-        high = -0.405 + 0.30 * (a / 0.40).clamp(max=1.2) ** 4 + 0.012 * torch.sin(9 * x + 2)
-        high = high - on["Receding_Hairline"] * (0.020 + 0.150 * temples)
-        fringe = -0.185 + 0.10 * a**2 - 0.020 * torch.sin(34 * x + 3 * rest["hair shade"])
-        line = torch.lerp(high, fringe, on["Bangs"])
-        edge = (w - 0.070) - a + 0.16 * (b - 0.10).clamp_min(0) + 0.02 * wave
-        front = torch.maximum(self.inside(b - line), self.inside(edge) * self.inside(b - 0.05 - 0.10 * male - 9 * long))
-        top = self.inside(torch.minimum(cap, torch.where(long > 0.5, tail, cap))) * front * (1 - on["Bald"])
-        strands = torch.sin(46 * x + 14 * b * x) * 0.05 * (1 - on["Wavy_Hair"])
-        shine = torch.exp(-(((b + 0.47 - 0.75 * (x - 0.25 * light) ** 2) / 0.055) ** 2)) * 0.30
-        tone = 0.97 + strands + 0.30 * wave + shine + 0.2 * light * x - 0.30 * b.clamp_min(0)
-        whole.over(top, hair[:, :, None, None] * tone[:, None] + 0.05 * shine[:, None])
-        # A bald head: a fringe above the ears, and a shine.
-        rim = self.inside((r - 1.05) * 0.47) * self.inside((w - 0.050) - a + 1.6 * (b + 0.02) ** 2)
-        whole.over(rim * self.inside((b + 0.02).abs() - 0.17) * on["Bald"], 0.95 * hair)
-        gloss = torch.exp(-((x - 0.12 - 0.2 * light) ** 2 / 0.012 + (b + 0.44) ** 2 / 0.004))
-        whole.over(gloss * 0.5 * on["Bald"], torch.ones_like(skin))
-
-    def _glasses(self, image, u, v, on, rest, w) -> None:
-        part = self.window(image, u, v, -0.16, 0.14)
-        apart = 0.188 + 0.022 * rest["eye distance"]
-        a, b = part.u.abs() - apart, part.v - 0.005
-        dx, dy = a.abs() - 0.070, b.abs() - 0.055
-        d = (dx.clamp_min(0) ** 2 + dy.clamp_min(0) ** 2).sqrt_() + torch.maximum(dx, dy).clamp_max(0) - 0.052
-        worn = on["Eyeglasses"]
-        lens = self.inside(d.clone())
-        glint = self.inside((part.u - torch.where(part.u < 0, -apart, apart) + 0.7 * b + 0.03).abs() - 0.018)
-        part.over(lens * worn * (0.26 + 0.30 * glint), lens.new_tensor([[0.80, 0.92, 1.0]]).expand(len(u), 3))
-        rim = self.stroke(d, 0.0185)
-        bridge = self.stroke(b + 0.022, 0.012) * self.inside(part.u.abs() - apart + 0.118)
-        arm = (
-            self.stroke(b + 0.03, 0.012)
-            * self.inside(apart + 0.118 - part.u.abs())
-            * self.inside(part.u.abs() - w - 0.03)
-        )
-        part.over((rim + bridge + arm).clamp(max=1) * worn, torch.full((len(u), 3), 0.07, device=self.device))
-
-    def _hat(self, image, u, v, on, flat, w, light) -> None:
-        part = self.window(image, u, v, -0.95, -0.16)
-        x, b = part.u, part.v
-        colour = _hue(flat["hat colour"], 0.44, 0.30)
-        rise = 0.10 * x**2
-        dome = (x**2 / (w + 0.085) ** 2 + (b + 0.28) ** 2 / 0.245).sqrt_().sub_(1).mul_(0.49)
-        dome = torch.maximum(dome, b + 0.27 - rise)
-        lit = 1.0 + 0.35 * light * x - 0.5 * (b + 0.55).clamp_min(0) - 0.35 * x**2
-        worn = on["Wearing_Hat"]
-        part.over(self.inside(dome) * worn, colour[:, :, None, None] * lit[:, None])
-        band = self.inside((b + 0.375 - rise).abs() - 0.045) * self.inside(x.abs() - w - 0.075)
-        part.over(band * worn, colour * 0.5)
-        brim = ((x.abs() / (w + 0.20)) ** 4 + ((b + 0.29 - 1.2 * rise) / 0.052) ** 2).sqrt_().sub_(1).mul_(0.055)
-        part.over(self.inside(brim) * worn, colour[:, :, None, None] * (0.86 * lit)[:, None])
-
-
-# --- the data set -----------------------------------------------------------------------------------------------
-
-
-class Faces:
-    """One split: faces by their attributes and nuisance, painted when asked for.
-
-    attributes: (N, A) of 0 and 1.  nuisance: (N, len(NUISANCE)).  labels: (N,) of CLASSES.
-    """
+    attributes: np.ndarray
+    nuisance: np.ndarray
 
     def __init__(
         self,
@@ -442,29 +95,29 @@ class Faces:
     ):
         self.attributes, self.nuisance, self.grey = attributes, nuisance, grey
         self.painter = Painter(size, device)
-        self.labels: np.ndarray | None = self.of(attributes)
-        self._a, self._rest = (torch.as_tensor(values, device=device) for values in (attributes, nuisance))
+        self.labels = self.of(attributes)
+        self._a, self._nuisance = (torch.as_tensor(values, device=device) for values in (attributes, nuisance))
         self._y = torch.as_tensor(self.labels, device=device)
 
     @staticmethod
     def of(attributes: np.ndarray) -> np.ndarray:
         """The labels (N,) of faces with these attributes."""
-        return (attributes[:, _AT["Young"]] + 2 * attributes[:, _AT["Male"]]).astype(np.int64)
+        return (attributes[:, AT["Young"]] + 2 * attributes[:, AT["Male"]]).astype(np.int64)
 
     def __len__(self) -> int:
         return len(self.attributes)
 
     def batch(self, index: Tensor) -> Batch:
         index = index.to(self._a.device)
-        return Batch(self._paint(self._a[index], self._rest[index]), self._y[index], attributes=self._a[index])
+        return Batch(self._paint(self._a[index], self._nuisance[index]), self._y[index], attributes=self._a[index])
 
     def redrawn(self, index: Tensor, attributes: Tensor) -> Tensor:
-        """The same faces (B,) with other attributes (B, A): what a perfect edit would show, (B, C, H, W)."""
-        return self._paint(attributes.to(self._a), self._rest[index.to(self._a.device)])
+        """Images (B, C, H, W) of the same faces, index (B,), with other attributes (B, A): the perfect edit."""
+        return self._paint(attributes.to(self._a), self._nuisance[index.to(self._a.device)])
 
     def _paint(self, attributes: Tensor, nuisance: Tensor) -> Tensor:
         x = self.painter.paint(attributes, nuisance)
-        return x.mul(x.new_tensor([0.299, 0.587, 0.114])[:, None, None]).sum(1, keepdim=True) if self.grey else x
+        return x.mul(x.new_tensor(LUMA)[:, None, None]).sum(1, keepdim=True) if self.grey else x
 
     def to(self, device: torch.device | str) -> Faces:
         if torch.device(device) == self._a.device:
@@ -473,22 +126,34 @@ class Faces:
 
 
 def info() -> Info:
-    return Info(TITLE, SMALLEST, 3, N, TEST, CLASSES, here=True, place=SOURCE, attribution=ATTRIBUTION)
+    return Info(
+        TITLE,
+        SMALLEST,
+        3,
+        N,
+        TEST,
+        CLASSES,
+        here=True,
+        place=SOURCE,
+        attribution=ATTRIBUTION,
+        has_attributes=True,
+    )
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
     """Drawn faces; the held-out ones come from another seed."""
     attributes, nuisance = draw(N, 0)
-    kept = choose(N, spec.limit)
+    chosen = choose(N, spec.limit)
     size = spec.size or SMALLEST
     return Data(
         spec=spec,
         title=TITLE,
         shape=(1 if spec.grey else 3, size, size),
-        train=Faces(attributes[kept], nuisance[kept], size, spec.grey),
+        train=Faces(attributes[chosen], nuisance[chosen], size, spec.grey),
         test=Faces(*draw(TEST, 1), size, spec.grey),
         source=SOURCE,
         attribution=ATTRIBUTION,
         classes=CLASSES,
         attributes=ATTRIBUTES,
+        always_hair=True,
     )

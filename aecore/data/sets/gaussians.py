@@ -5,13 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from ..base import Data, DataSpec, TensorSplit
-from ..files.transforms import choose
-from ..places import Info
+from ..base import Data, DataSpec, Modes, TensorSplit, choose
+from ..places import Info, Progress
 
 TITLE = "25 Gaussians in the plane"
 SIDE, STD = 5, 0.01
 """Centres a side, and σ of each: a twentieth of the distance between two, with wide empty regions between them."""
+CLASSES = tuple(map(str, range(SIDE**2)))
 N = 10_000
 SOURCE = "Drawn on this computer."
 ATTRIBUTION = "Made by this program, as in Dumoulin et al. (2016), arXiv:1606.00704"
@@ -30,7 +30,7 @@ def info() -> Info:
         1,
         N,
         N,
-        tuple(map(str, range(SIDE**2))),
+        CLASSES,
         here=True,
         place=SOURCE,
         attribution=ATTRIBUTION,
@@ -38,7 +38,7 @@ def info() -> Info:
     )
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
     """N points to train on and N held out, of all Gaussians alike."""
     generator = torch.Generator().manual_seed(5)
     which = torch.randint(SIDE**2, (2 * N,), generator=generator)
@@ -46,4 +46,14 @@ def load(spec: DataSpec) -> Data:
     some = torch.from_numpy(choose(N, spec.limit))
     train = TensorSplit(points[:N][some], which[:N][some].numpy())
     test = TensorSplit(points[N:], which[N:].numpy())
-    return Data(spec, TITLE, (2,), train, test, SOURCE, ATTRIBUTION, tuple(map(str, range(SIDE**2))))
+    return Data(
+        spec=spec,
+        title=TITLE,
+        shape=(2,),
+        train=train,
+        test=test,
+        source=SOURCE,
+        attribution=ATTRIBUTION,
+        classes=CLASSES,
+        modes=Modes(centres(), STD),
+    )

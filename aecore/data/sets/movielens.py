@@ -1,37 +1,38 @@
-"""The MovieLens data sets of GroupLens."""
+"""The MovieLens data sets of GroupLens, which may not be passed on: everyone downloads their own.
+
+Source: F. M. Harper and J. A. Konstan (2015), The MovieLens Datasets: History and Context, doi:10.1145/2827872.
+"""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from aecore.errors import DataError
 
+from ..base import DataSpec
 from ..files.download import fetch
 from ..files.ratings import from_path
 from ..places import Progress, cache_dir, places
 from ..ratings import Ratings
+from .rating_sets import RatingSource
 
-if TYPE_CHECKING:
-    pass
+ATTRIBUTION = "F. M. Harper and J. A. Konstan (2015), GroupLens, University of Minnesota; not to be passed on"
 
 
-class MovieLens(NamedTuple):
-    """An official archive of GroupLens, which may not be passed on: everyone downloads their own."""
+@dataclass(frozen=True)
+class MovieLens(RatingSource):
+    """An official archive of GroupLens.  file: its name.  md5: of that file."""
 
-    title: str
-    file: str
-    md5: str
-    mb: int
-    users: int
-    items: int
+    file: str = ""
+    md5: str = ""
 
     @property
     def url(self) -> str:
         return f"https://files.grouplens.org/datasets/movielens/{self.file}"
 
-    def place(self) -> Path | None:
+    def path(self) -> Path | None:
         """The archive, or the folder that was unpacked from it, where this computer has one."""
         for root in places():
             for name in (self.file, Path(self.file).stem):
@@ -39,29 +40,52 @@ class MovieLens(NamedTuple):
                     return root.folder / name
         return None
 
-    def load(self, download: bool = False, progress: Progress | None = None) -> Ratings:
-        place = self.place()
-        if place is None and download:
-            place = cache_dir() / "data" / self.file
-            fetch([self.url], self.md5, place, progress)
-        if place is None:
+    def whereabouts(self) -> tuple[bool, str]:
+        path = self.path()
+        return path is not None, f"From {path}." if path else f"A download from {self.url}."
+
+    def ratings(self, spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Ratings:
+        path = self.path()
+        if path is None and download:
+            path = cache_dir() / "data" / self.file
+            fetch([self.url], self.md5, path, progress)
+        if path is None:
             raise DataError(
-                f"{self.title} is not on this computer. Download it ({self.mb} MB), or put {self.file} "
+                f"{self.title} is not on this computer. Download it ({self.download_mb} MB), or put {self.file} "
                 "into a folder that AECORE_DATA names."
             )
-        return _movielens(str(place), place.stat().st_mtime, self)
-
-
-MOVIELENS = {
-    "ml-100k": MovieLens("MovieLens 100K", "ml-100k.zip", "0e33842e24a9c977be4e0107933c0723", 5, 943, 1682),
-    "ml-1m": MovieLens("MovieLens 1M", "ml-1m.zip", "c4d9eecfca2ab87c1945afe126590906", 6, 6040, 3706),
-    "ml-20m": MovieLens("MovieLens 20M", "ml-20m.zip", "cd245b17a1ae2cc31bb14903e1204af3", 190, 138_493, 26_744),
-}
-
-
-HARPER = "F. M. Harper and J. A. Konstan (2015), GroupLens, University of Minnesota; not to be passed on"
+        return _read(str(path), path.stat().st_mtime, self)
 
 
 @lru_cache(maxsize=2)
-def _movielens(path: str, stamp: float, which: MovieLens) -> Ratings:
-    return from_path(path, which.title)._replace(attribution=HARPER)
+def _read(path: str, stamp: float, source: MovieLens) -> Ratings:
+    return from_path(path, source.title)._replace(attribution=source.attribution)
+
+
+ML_100K = MovieLens(
+    title="MovieLens 100K",
+    users=943,
+    items=1682,
+    attribution=ATTRIBUTION,
+    download_mb=5,
+    file="ml-100k.zip",
+    md5="0e33842e24a9c977be4e0107933c0723",
+)
+ML_1M = MovieLens(
+    title="MovieLens 1M",
+    users=6040,
+    items=3706,
+    attribution=ATTRIBUTION,
+    download_mb=6,
+    file="ml-1m.zip",
+    md5="c4d9eecfca2ab87c1945afe126590906",
+)
+ML_20M = MovieLens(
+    title="MovieLens 20M",
+    users=138_493,
+    items=26_744,
+    attribution=ATTRIBUTION,
+    download_mb=190,
+    file="ml-20m.zip",
+    md5="cd245b17a1ae2cc31bb14903e1204af3",
+)

@@ -17,9 +17,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..base import Batch, Data, DataSpec
-from ..files.transforms import choose
-from ..places import Info
+from ..base import Batch, Data, DataSpec, Split, choose
+from ..places import Info, Progress
 from .heart import LOWER, UPPER
 
 FACTORS = ("shape", "scale", "orientation", "x", "y")
@@ -137,7 +136,7 @@ def _overlap(n: int, m: int) -> np.ndarray:
     return np.clip(np.minimum(hi, pixel + 1) - np.maximum(lo, pixel), 0, None) * m / n
 
 
-class Sprites:
+class Sprites(Split):
     """One split: which images of the whole set it holds, and a canvas to draw them.
 
     members: (N,) int64 indices into the whole set. labels: (N,) the shape of each.
@@ -173,7 +172,7 @@ def info() -> Info:
     return Info(TITLE, SIDE, 1, N - TEST, TEST, SHAPES, here=True, place=SOURCE, attribution=ATTRIBUTION)
 
 
-def load(spec: DataSpec) -> Data:
+def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
     """All sprites; 10,000 of a fixed permutation are held out."""
     order = np.random.default_rng(0).permutation(N)
     train = order[TEST:][choose(N - TEST, spec.limit)]

@@ -1,39 +1,25 @@
-"""An invented world of users, films and tastes, whose ratings are generated on this computer."""
+"""An invented world of users, films and tastes. Its ratings are generated, and its true tastes are known."""
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING
 
+import numpy as np
 from scipy.sparse import csr_matrix
 from scipy.special import ndtr
 
+from ..base import DataSpec
+from ..places import Progress
 from ..ratings import Ratings
+from .rating_sets import RatingSource, own_ratings
 
-if TYPE_CHECKING:
-    pass
-
-import numpy as np
-
-WORLD = "Ratings of films that do not exist"
-
-
+TITLE = "Ratings of films that do not exist"
 USERS, ITEMS, TASTES = 1000, 400, 8
-
-
-MADE = "Made on this computer."
-
-
-MAKER = "Made by this program: users, films and tastes are invented"
-
-
+SOURCE = "Made on this computer."
+ATTRIBUTION = "Made by this program: users, films and tastes are invented"
 GENRES = ("Comedy", "Crime", "Romance", "Science fiction", "Documentary", "Western", "Musical", "Ghost story")
-
-
 TRAITS = ("student", "parent", "night worker", "gardener", "sailor", "teacher")
-
-
-_BEGINNINGS = {
+BEGINNINGS = {
     "Comedy": ("Two Aunts in", "The Wrong Wedding of", "Nobody Leaves", "My Goat from", "Breakfast at"),
     "Crime": ("The Ledger of", "A Cold Case in", "Nine Alibis for", "The Locksmith of", "Blackmail in"),
     "Romance": ("Letters from", "Last Dance in", "A Spring in", "Meet Me in", "The Rain over"),
@@ -43,14 +29,8 @@ _BEGINNINGS = {
     "Musical": ("Singing in", "The Tubas of", "Curtain Up in", "Tap Dancing to", "The Choir of"),
     "Ghost story": ("The Cellar of", "Whispers in", "What Walks in", "The Candle of", "Midnight in"),
 }
-
-
-_FIRST = ("Ober", "Quin", "Brel", "Thistle", "Mar", "Wim", "Dor", "Fen", "Hol", "Ask", "Lun", "Pel")
-
-
-_SECOND = ("moor", "dle", "low", "wick", "stad", "borough", "minster", "vik", "haven", "mouth")
-
-
+PLACE_STARTS = ("Ober", "Quin", "Brel", "Thistle", "Mar", "Wim", "Dor", "Fen", "Hol", "Ask", "Lun", "Pel")
+PLACE_ENDS = ("moor", "dle", "low", "wick", "stad", "borough", "minster", "vik", "haven", "mouth")
 STARS = np.arange(1, 6)
 
 
@@ -93,15 +73,15 @@ def world(seed: int = 0, users: int = USERS, items: int = ITEMS) -> Ratings:
     truth = shares @ STARS
     u, i = np.nonzero(seen)
     return Ratings(
-        WORLD,
+        TITLE,
         csr_matrix((stars[u, i].astype(np.float32), (u, i)), t.shape),
         _titles(first, random),
         genres,
         GENRES,
         traits,
         TRAITS,
-        MADE,
-        MAKER,
+        SOURCE,
+        ATTRIBUTION,
         truth,
         np.sqrt(np.maximum(shares @ STARS**2 - truth**2, 0)),
         (p, q),
@@ -110,9 +90,22 @@ def world(seed: int = 0, users: int = USERS, items: int = ITEMS) -> Ratings:
 
 def _titles(first: np.ndarray, random: np.random.Generator) -> tuple[str, ...]:
     """A title for each film, after its first genre; no two alike, all in places that do not exist."""
-    places_ = [a + b for a in _FIRST for b in _SECOND]
+    places_ = [a + b for a in PLACE_STARTS for b in PLACE_ENDS]
     names = {
-        genre: random.permutation([f"{beginning} {place}" for beginning in _BEGINNINGS[genre] for place in places_])
+        genre: random.permutation([f"{beginning} {place}" for beginning in BEGINNINGS[genre] for place in places_])
         for genre in GENRES
     }
     return tuple(str(names[GENRES[genre]][k]) for k, genre in enumerate(first))
+
+
+class World(RatingSource):
+    """The generated ratings under their name; a spec with a path names the user's own ratings instead."""
+
+    def whereabouts(self) -> tuple[bool, str]:
+        return True, SOURCE
+
+    def ratings(self, spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Ratings:
+        return own_ratings(spec.path) if spec.path else world()
+
+
+WORLD = World(TITLE, USERS, ITEMS, ATTRIBUTION)

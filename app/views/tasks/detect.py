@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from aecore import DataError, FieldError, tasks
@@ -26,49 +29,51 @@ from app.session import plain_errors
 from app.text import escape_markdown
 from app.widgets import data_picker
 
+
+class Kind(NamedTuple):
+    """Examples among which anomalies are sought. data: as in `detect.Settings`.  code: usual units of the code."""
+
+    data: str
+    code: int
+
+
+TABLE, PICTURES = Kind("table", 8), Kind("images", 16)
 KINDS = {
-    "a digit left out": "digits",
-    "heartbeats": "beats",
-    "breast cancer": "cancer",
-    "garments": "fashion",
-    "your table": "table",
-    "your pictures": "images",
+    "a digit left out": Kind("digits", 16),
+    "heartbeats": Kind("beats", 8),
+    "breast cancer": Kind("cancer", 8),
+    "garments": Kind("fashion", 16),
+    "your table": TABLE,
+    "your pictures": PICTURES,
 }
 CODES = (2, 4, 8, 16, 32, 64, 128)
 QUANTILES = {"90 %": 0.90, "95 %": 0.95, "99 %": 0.99}
-ERROR = np.array([225, 90, 60])
+RED = np.array([225, 90, 60])
+SECONDS = {True: 150, False: 40}  # a first guess of how long a study of images, or of vectors, takes
 
-# --- what is normal ---------------------------------------------------------------------------------------------------
-
-
-def own_table() -> dict[str, str] | None:
-    """Settings of a table of the visitor's; None until there is one."""
-    path = data_picker.kept(
-        "A CSV: a line of names, then one example a line",
-        {"csv": "table.csv", "txt": "table.csv"},
-        "detect",
-        "Every column must hold numbers, but for one that may say what each line is.",
-    )
-    if path is None:
-        return None
-    with st.container(horizontal=True):
-        label = st.text_input("Column that says what is normal (optional)", key="detect.label", **AGAIN)
-        normal = st.text_input("What it says of normal lines", key="detect.normal", **AGAIN)
-    return {"path": path, "label": label.strip(), "normal": normal.strip()}
+Study = Mapping[str, Any]
 
 
 def start_over() -> None:
-    """Another question: the threshold begins where its quantile is."""
+    """Another question: the threshold begins at its quantile again."""
     st.query_params.pop("detect.at", None)
 
 
-AGAIN = {"on_change": start_over, **LINKED}
+AGAIN: dict[str, Any] = {"on_change": start_over, **LINKED}
+"""Arguments of a widget that asks another question."""
 
 
-@cached.remember(max_entries=8)
-def problem(said: str, stamp: tuple) -> detect.Problem:
-    """The examples of the settings, as JSON.  stamp: of the file or folder they name."""
-    return detect.problem(detect.Settings.model_validate_json(said))
+class Judged(NamedTuple):
+    """One detector's scores (m,) of the test, and the threshold above which an example is called an anomaly.
+
+    anomalous: (m,) bool, or None if it is unknown.
+    """
+
+    method: str
+    scores: np.ndarray
+    anomalous: np.ndarray | None
+    quantile: float
+    at: float
 
 
 def page() -> None:
@@ -76,262 +81,354 @@ def page() -> None:
         "Detect",
         "An autoencoder learns what is normal, and nothing else. **What comes back badly is unlike what it has seen.**",
     )
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        data = KINDS[layout.option("Examples", list(KINDS), "detect.data", on_change=start_over)]
-        settings: dict = {"data": data}
-        if data in ("digits", "fashion"):
-            classes = list(library.sets()[data].classes or [])
-            settings["left_out"] = classes.index(
-                st.selectbox("Left out", classes, 0, key=f"detect.left-out.{data}", width=170, **AGAIN)
-            )
-        code = st.select_slider(
-            "Units of the code",
-            CODES,
-            16 if data in ("digits", "fashion", "images") else 8,
-            key=f"detect.code.{data}",
-            width=260,
-            **AGAIN,
-        )
-    settings["code"] = code
-    if data == "fashion" and not library.sets()["fashion"].here:
-        st.info("Fashion-MNIST is not on this computer.", icon=":material/info:")
-        data_picker.offer("fashion", library.sets()["fashion"])
+    settings = choose_examples()
+    problem = problem_of(settings)
+    images = len(problem.shape) == 3
+    study = studies.result("detect", settings, "Learning what is normal", SECONDS[images])
+    if study is None:
         st.stop()
-    if data == "table":
-        said = own_table()
-        if said is None:
-            st.stop()
-        settings |= said
-    if data == "images":
-        with plain_errors():
-            path = data_picker.own("detect")
-            if not path:
-                st.caption("Normal pictures; folders of a zip are classes, of which one can be left out.")
-                st.stop()
-            settings["path"] = path
-            found = library.load(DataSpec(name="images", path=path))
-            if found.classes:
-                names = list(found.classes)
-                left = st.selectbox("Left out", names, key="detect.left-out.images", width=220, **AGAIN)
-                settings["left_out"] = names.index(left)
+    judged = judge(settings, study)
+    measures(study, judged)
+    take_home(settings, study, judged)
+    where_the_error_sits(problem, study)
+    if judged.anomalous is not None:
+        st.header("Does a larger code make it worse?", anchor=False)
+        st.markdown("A wide code can copy anything, **anomalies too**: the error then no longer tells what was learnt.")
+        by_code(settings, 2 * SECONDS[images])
+    explanations()
 
+
+# --- what is normal ---------------------------------------------------------------------------------------------------
+
+
+def choose_examples() -> dict[str, Any]:
+    """Settings of the study that the visitor asks for. The page stops where data are still missing."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        kind = KINDS[layout.option("Examples", list(KINDS), "detect.data", on_change=start_over)]
+        settings: dict[str, Any] = {"data": kind.data}
+        named = library.sets().get(kind.data)
+        if named is not None:
+            classes = list(named.classes or [])
+            left_out = st.selectbox("Left out", classes, 0, key=f"detect.left-out.{kind.data}", width=170, **AGAIN)
+            settings["left_out"] = classes.index(left_out)
+        settings["code"] = st.select_slider(
+            "Units of the code", CODES, kind.code, key=f"detect.code.{kind.data}", width=260, **AGAIN
+        )
+    if named is not None and not named.here:
+        st.info(f"{named.title} is not on this computer.", icon=":material/info:")
+        data_picker.offer(kind.data, named)
+        st.stop()
+    if kind is TABLE:
+        settings |= own_table()
+    if kind is PICTURES:
+        with plain_errors():
+            settings |= own_pictures()
+    return settings
+
+
+def own_table() -> dict[str, str]:
+    """Settings of a table of the visitor's. The page stops until there is one."""
+    path = data_picker.kept(
+        "A CSV: a line of names, then one example a line",
+        {"csv": "table.csv", "txt": "table.csv"},
+        "detect",
+        "Every column must hold numbers, but for one that may say what each line is.",
+    )
+    if path is None:
+        st.stop()
+    with st.container(horizontal=True):
+        label = st.text_input("Column that says what is normal (optional)", key="detect.label", **AGAIN)
+        normal = st.text_input("What it says of normal lines", key="detect.normal", **AGAIN)
+    return {"path": path, "label": label.strip(), "normal": normal.strip()}
+
+
+def own_pictures() -> dict[str, Any]:
+    """Settings of the visitor's own pictures. The page stops until there are any."""
+    path = data_picker.own("detect")
+    if not path:
+        st.caption("Normal pictures; folders of a zip are classes, of which one can be left out.")
+        st.stop()
+    data = library.load(DataSpec(name=PICTURES.data, path=path))
+    if not data.classes:
+        return {"path": path}
+    names = list(data.classes)
+    left_out = st.selectbox("Left out", names, key="detect.left-out.images", width=220, **AGAIN)
+    return {"path": path, "left_out": names.index(left_out)}
+
+
+@cached.remember(max_entries=8)
+def examples_of(settings: str, stamp: tuple) -> detect.Problem:
+    """The examples of the settings, given as JSON.  stamp: of the file or folder they name."""
+    return detect.problem(detect.Settings.model_validate_json(settings))
+
+
+def problem_of(settings: Mapping[str, Any]) -> detect.Problem:
+    """The examples of the settings. What is wrong with them is said in a sentence, and the page stops."""
     try:
         checked = tasks.checked("detect", settings)
-        task = problem(checked.model_dump_json(), uploads.stamp(checked.path) if checked.path else ())
+        return examples_of(checked.model_dump_json(), uploads.stamp(checked.path) if checked.path else ())
     except (DataError, FieldError) as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
         st.stop()
-    seconds = 150 if len(task.shape) == 3 else 40
-    result = studies.result("detect", settings, "Learning what is normal", seconds)
-    if result is None:
-        st.stop()
 
-    # --- the threshold ----------------------------------------------------------------------------------------------------
 
-    methods = result["methods"]
+# --- the threshold ----------------------------------------------------------------------------------------------------
+
+
+def judge(settings: Mapping[str, Any], study: Study) -> Judged:
+    """Controls for detector and quantile, and the scores with a threshold that can be dragged."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        method = st.selectbox("Detector", list(methods), key="detect.method", width=280, **AGAIN)
+        method = st.selectbox("Detector", list(study["methods"]), key="detect.method", width=280, **AGAIN)
         quantile = QUANTILES[
             layout.option(
                 "Let pass of normal examples", list(QUANTILES), "detect.quantile", "95 %", on_change=start_over
             )
         ]
-    mine = methods[method]
-    scores = np.array(mine["scores"], np.float32)
-    bad = None if result["anomalous"] is None else np.array(result["anomalous"], bool)
-    start = detect.threshold(np.array(mine["held"]), quantile)
-    squared = method not in ("isolation forest", "one-class SVM")
-    try:
-        where = float(st.query_params.get("detect.at", ""))
-        where = where if math.isfinite(where) else None
-    except ValueError:
-        where = None
+    scores = np.array(study["methods"][method]["scores"], np.float32)
+    anomalous = None if study["anomalous"] is None else np.array(study["anomalous"], bool)
+    start = detect.threshold(np.array(study["methods"][method]["held"]), quantile)
+    by_error = method in detect.BY_ERROR
+    checked = tasks.checked("detect", settings)
     at = threshold(
         scores,
-        bad,
+        anomalous,
         start,
         key=f"detect.threshold.{checked.model_dump_json()}.{method}.{quantile}",
-        score="squared error ‖x − x̂‖²" if squared else "score",
-        start_words=f"the line starts at the {100 * quantile:.0f} % quantile of {result['held']:,} normal examples that "
+        score="squared error ‖x − x̂‖²" if by_error else "score",
+        start_words=f"the line starts at the {100 * quantile:.0f} % quantile of {study['held']:,} normal examples that "
         "nothing was fitted to",
-        alt=f"{method} on {result['title']}: scores of normal examples and of anomalies",
-        where=where,
+        alt=f"{method} on {study['title']}: scores of normal examples and of anomalies",
+        where=recall_threshold(),
     )
+    keep_threshold(at, start)
+    st.latex(
+        plots.equation(
+            r"s(x) = \term{recon}{\lVert x - \hat{x} \rVert^2} > \tau,\qquad "
+            rf"\hat{{x}} = \mathrm{{dec}}(\mathrm{{enc}}(x)),\qquad \tau = {at:.4g}"
+            if by_error
+            else rf"s(x) > \tau,\qquad \tau = {at:.4g}"
+        )
+    )
+    return Judged(method, scores, anomalous, quantile, at)
+
+
+def recall_threshold() -> float | None:
+    """The threshold that the link has; None if it has none, or no finite number."""
+    try:
+        at = float(st.query_params.get("detect.at", ""))
+    except ValueError:
+        return None
+    return at if math.isfinite(at) else None
+
+
+def keep_threshold(at: float, start: float) -> None:
+    """Put the threshold into the link, unless it is where it starts."""
     if abs(at - start) < 1e-6 * max(1.0, abs(start)):
         st.query_params.pop("detect.at", None)
     elif st.query_params.get("detect.at") != f"{at:.6g}":
         st.query_params["detect.at"] = f"{at:.6g}"
-    st.latex(
-        plots.equation(
-            r"s(x) = \term{recon}{\lVert x - \hat{x} \rVert^2} > \tau,\qquad \hat{x} = \mathrm{dec}(\mathrm{enc}(x)),\qquad "
-            rf"\tau = {at:.4g}"
-            if squared
-            else rf"s(x) > \tau,\qquad \tau = {at:.4g}"
-        )
-    )
 
-    if bad is not None:
-        count = len(mine["auroc"])
-        key_figures(
-            [
-                (
-                    "AUROC",
-                    tasks.over_seeds(mine["auroc"]),
-                    f"the chance that an anomaly scores above a normal example; ½ by luck; {count} seeds, of which the picture "
-                    "shows the first",
-                    "",
-                ),
-                (
-                    "average precision",
-                    tasks.over_seeds(mine["ap"]),
-                    f"by luck {bad.mean():.3f}, the share of anomalies",
-                    "",
-                ),
-                ("learnt from", f"{result['fitted']:,}", "normal examples; no anomaly was ever seen", ""),
-            ]
-        )
-        st.dataframe(detect.rows(result), hide_index=True, width="stretch")
-    else:
+
+def measures(study: Study, judged: Judged) -> None:
+    """How well the anomalies are found, as far as it is known which examples are anomalies."""
+    if judged.anomalous is None:
         st.caption("Nobody has said which of these are anomalies: the strangest are shown, and no rate can be known.")
+        return
+    method = study["methods"][judged.method]
+    luck = "the chance that an anomaly scores above a normal example; ½ by luck"
+    key_figures(
+        [
+            (
+                "AUROC",
+                tasks.over_seeds(method["auroc"]),
+                f"{luck}; {len(method['auroc'])} seeds, of which the picture shows the first",
+                "",
+            ),
+            (
+                "average precision",
+                tasks.over_seeds(method["ap"]),
+                f"by luck {judged.anomalous.mean():.3f}, the share of anomalies",
+                "",
+            ),
+            ("learnt from", f"{study['fitted']:,}", "normal examples; no anomaly was ever seen", ""),
+        ]
+    )
+    st.dataframe(detect.rows(study), hide_index=True, width="stretch")
+
+
+def take_home(settings: Mapping[str, Any], study: Study, judged: Judged) -> None:
+    """The scores as a file, and the Python lines that compute them."""
     download_row(
-        f"anomalies-{data}",
+        f"anomalies-{settings['data']}",
         {
-            "example": range(len(scores)),
-            "kind": [result["kinds"][k] for k in result["kind"]],
-            "score": scores.tolist(),
-            "above": (scores > at).astype(int).tolist(),
+            "example": range(len(judged.scores)),
+            "kind": [study["kinds"][k] for k in study["kind"]],
+            "score": judged.scores.tolist(),
+            "above": (judged.scores > judged.at).astype(int).tolist(),
         },
         f"""
 from aecore.tasks import detect
 
 task = detect.problem(detect.Settings(**{settings!r}))
-detector = detect.detectors(task, code={code}, steps=600, seed=0)[{method!r}].fit(task.fitted)
-tau = detect.threshold(detector.score(task.held), {quantile})
+detector = detect.detectors(task, code={settings["code"]}, steps=600, seed=0)[{judged.method!r}].fit(task.fitted)
+tau = detect.threshold(detector.score(task.held), {judged.quantile})
 scores = detector.score(task.test)
 print(tau, (scores > tau).sum(), task.anomalous is not None and detect.rates(scores, task.anomalous, tau))
 """,
         "detect",
     )
 
-    # --- where the error sits ---------------------------------------------------------------------------------------------
 
+# --- where the error sits ---------------------------------------------------------------------------------------------
+
+
+class Shown(NamedTuple):
+    """Examples x (n, *shape) of one sort, their reconstructions, and a line of text for each."""
+
+    sort: str
+    x: np.ndarray
+    x_hat: np.ndarray
+    captions: list[str]
+    names: list[str]
+
+
+def where_the_error_sits(problem: detect.Problem, study: Study) -> None:
+    """Examples of one sort with their reconstructions, as images or as curves."""
     st.header("Where the error sits", anchor=False)
-    sorts = [name for name, ids in result["shown"].items() if ids]
-    which = layout.option("Examples", sorts, "detect.sort") if len(sorts) > 1 else sorts[0]
-    ids = result["shown"][which]
-    back = detect.reconstructions(result)
-    x, x_hat = task.test[ids], np.stack([back[i] for i in ids])
-    dense = np.array(methods["dense autoencoder"]["scores"])
-    captions = [f"{result['kinds'][result['kind'][i]]} · {dense[i]:.3g}" for i in ids]
-
-    @st.fragment
-    @plain_errors()
-    def where_images() -> None:
-        """Originals, what comes back, and the squared error of each pixel in red."""
-        error = np.square(x - x_hat).mean(1)
-        heat = np.clip(error / np.quantile(error, 0.995), 0, 1)[..., None]
-        grey = 255 - (255 - to_uint8(x.mean(1, keepdims=True))) // 5  # of the image a shade is left, to see where
-        painted = (rgb(grey) * (1 - heat) + ERROR * heat).astype(np.uint8)
-        contact(
-            [("x", to_uint8(x)), ("x̂", to_uint8(x_hat)), ("error", painted)],
-            key="detect.sheet",
-            tile=72,
-            captions=captions,
-            alt=f"{which}: originals, reconstructions by the dense autoencoder, errors",
-        )
-        st.caption("Below each what it is, and its squared error. All by the dense autoencoder.")
-
-    @st.fragment
-    @plain_errors()
-    def where_traces() -> None:
-        """One vector with what comes back, and the error between them."""
-        number = st.segmented_control(
-            "One of them",
-            range(len(ids)),
-            default=0,
-            required=True,
-            key="detect.one",
-            format_func=lambda k: f"{k + 1}",
-            **LINKED,
-        )
-        names = result["names"] or None
-        made = empty_figure(380, "" if names else "time", "value, 0 to 1 is the normal range")
-        if names:
-            order = np.argsort(-np.square(x[number] - x_hat[number]))[:12]
-            labels = [names[k] for k in order]
-            made.add_bar(x=labels, y=x[number][order], name="x", marker_color=LINES[0])
-            made.add_bar(x=labels, y=x_hat[number][order], name="x̂", marker_color=LINES[1])
-        else:
-            time = np.arange(x.shape[1])
-            made.add_scatter(x=time, y=x[number], name="x", line={"color": LINES[0], "width": 3})
-            made.add_scatter(
-                x=time,
-                y=x_hat[number],
-                name="x̂",
-                fill="tonexty",
-                fillcolor="rgba(225,90,60,.35)",
-                line={"color": LINES[1], "width": 3},
-            )
-        show_figure(made, "detect.trace", f"{captions[number]}: the example and its reconstruction")
-        st.caption(
-            f"{escape_markdown(captions[number])}: squared error by the dense autoencoder."
-            + (" The twelve values that come back worst." if names else "")
-        )
-
-    if len(task.shape) == 3:
-        where_images()
+    sorts = [name for name, ids in study["shown"].items() if ids]
+    sort = layout.option("Examples", sorts, "detect.sort") if len(sorts) > 1 else sorts[0]
+    ids = study["shown"][sort]
+    back = detect.reconstructions(study)
+    scores = study["methods"][detect.DENSE]["scores"]
+    captions = [f"{study['kinds'][study['kind'][i]]} · {scores[i]:.3g}" for i in ids]
+    shown = Shown(sort, problem.test[ids], np.stack([back[i] for i in ids]), captions, study["names"])
+    if len(problem.shape) == 3:
+        image_errors(shown)
     else:
-        where_traces()
+        vector_errors(shown)
 
-    # --- a larger code ----------------------------------------------------------------------------------------------------
 
-    if bad is not None:
-        st.header("Does a larger code make it worse?", anchor=False)
-        st.markdown("A wide code can copy anything, **anomalies too**: the error then no longer tells what was learnt.")
+@st.fragment
+@plain_errors()
+def image_errors(shown: Shown) -> None:
+    """Originals, reconstructions, and the squared error of each pixel in red."""
+    heat = detect.error_map(shown.x, shown.x_hat)[..., None]
+    pale = 255 - (255 - to_uint8(shown.x.mean(1, keepdims=True))) // 5  # a trace of the image, for orientation
+    painted = (rgb(pale) * (1 - heat) + RED * heat).astype(np.uint8)
+    contact(
+        [("x", to_uint8(shown.x)), ("x̂", to_uint8(shown.x_hat)), ("error", painted)],
+        key="detect.sheet",
+        tile=72,
+        captions=shown.captions,
+        alt=f"{shown.sort}: originals, reconstructions by the dense autoencoder, errors",
+    )
+    st.caption("Below each what it is, and its squared error. All by the dense autoencoder.")
 
-        @st.fragment
-        def by_code() -> None:
-            """AUROC of the dense autoencoder by the size of its code."""
-            sweep = {**{k: v for k, v in settings.items() if k != "code"}, "codes": list(CODES)}
-            found = studies.result("detect", sweep, "Learning with seven sizes of code", 2 * seconds)
-            if found is None:
-                return
-            sizes = [row["code"] for row in found["codes"]]
-            values = np.array([row["auroc"] for row in found["codes"]])
-            made = empty_figure(380, "units of the code", "AUROC")
-            made.add_scatter(
-                x=sizes,
-                y=values.mean(1),
-                mode="lines+markers",
-                line={"color": LINES[0], "width": 4},
-                error_y={"array": values.std(1, ddof=1) if values.shape[1] > 1 else None},
-                name="dense",
-                showlegend=False,
-            )
-            made.add_hline(y=0.5, line_dash="dot", annotation_text="by luck")
-            made.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes])
-            show_figure(made, "detect.by-code", "AUROC by the size of the code")
-            best = sizes[int(values.mean(1).argmax())]
-            fallen = values.mean(1).max() - values.mean(1)[-1]
-            does = f"The widest is worse by {fallen:.3f}." if fallen > 0.01 else "A wide code does no harm to speak of."
-            st.caption(
-                f"Dense autoencoder, {values.shape[1]} seeds of weights and split; bars are standard deviations. "
-                f"The best here is {best}. {does}"
-            )
 
-        by_code()
+@st.fragment
+@plain_errors()
+def vector_errors(shown: Shown) -> None:
+    """One vector with its reconstruction, and the error between them."""
+    number = st.segmented_control(
+        "One of them",
+        range(len(shown.x)),
+        default=0,
+        required=True,
+        key="detect.one",
+        format_func=lambda k: f"{k + 1}",
+        **LINKED,
+    )
+    x, x_hat, caption = shown.x[number], shown.x_hat[number], shown.captions[number]
+    figure = worst_values(x, x_hat, shown.names) if shown.names else trace(x, x_hat)
+    show_figure(figure, "detect.trace", f"{caption}: the example and its reconstruction")
+    st.caption(
+        f"{escape_markdown(caption)}: squared error by the dense autoencoder."
+        + (" The twelve values that come back worst." if shown.names else "")
+    )
+
+
+VALUE_AXIS = "value, 0 to 1 is the normal range"
+
+
+def worst_values(x: np.ndarray, x_hat: np.ndarray, names: list[str]) -> go.Figure:
+    """The twelve values (of V) of one example x (V,) that come back worst, as bars."""
+    order = np.argsort(-np.square(x - x_hat))[:12]
+    labels = [names[k] for k in order]
+    figure = empty_figure(380, "", VALUE_AXIS)
+    figure.add_bar(x=labels, y=x[order], name="x", marker_color=LINES[0])
+    figure.add_bar(x=labels, y=x_hat[order], name="x̂", marker_color=LINES[1])
+    return figure
+
+
+def trace(x: np.ndarray, x_hat: np.ndarray) -> go.Figure:
+    """A signal x (T,) and its reconstruction over time, the error between them filled."""
+    time = np.arange(len(x))
+    figure = empty_figure(380, "time", VALUE_AXIS)
+    figure.add_scatter(x=time, y=x, name="x", line={"color": LINES[0], "width": 3})
+    figure.add_scatter(
+        x=time,
+        y=x_hat,
+        name="x̂",
+        fill="tonexty",
+        fillcolor="rgba(225,90,60,.35)",
+        line={"color": LINES[1], "width": 3},
+    )
+    return figure
+
+
+# --- a larger code ----------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+def by_code(settings: Mapping[str, Any], seconds: float) -> None:
+    """AUROC of the dense autoencoder by the size of its code."""
+    sweep = {**{name: value for name, value in settings.items() if name != "code"}, "codes": list(CODES)}
+    study = studies.result("detect", sweep, "Learning with seven sizes of code", seconds)
+    if study is None:
+        return
+    sizes = [row["code"] for row in study["codes"]]
+    auroc = np.array([row["auroc"] for row in study["codes"]])  # (sizes, seeds)
+    show_figure(auroc_figure(sizes, auroc), "detect.by-code", "AUROC by the size of the code")
+    mean = auroc.mean(1)
+    loss = mean.max() - mean[-1]
+    harm = f"The widest is worse by {loss:.3f}." if loss > 0.01 else "A wide code does no harm to speak of."
+    st.caption(
+        f"Dense autoencoder, {auroc.shape[1]} seeds of weights and split; bars are standard deviations. "
+        f"The best here is {sizes[int(mean.argmax())]}. {harm}"
+    )
+
+
+def auroc_figure(sizes: list[int], auroc: np.ndarray) -> go.Figure:
+    """Mean and standard deviation of AUROC (sizes, seeds) against the size of the code."""
+    figure = empty_figure(380, "units of the code", "AUROC")
+    figure.add_scatter(
+        x=sizes,
+        y=auroc.mean(1),
+        mode="lines+markers",
+        line={"color": LINES[0], "width": 4},
+        error_y={"array": auroc.std(1, ddof=1) if auroc.shape[1] > 1 else None},
+        name="dense",
+        showlegend=False,
+    )
+    figure.add_hline(y=0.5, line_dash="dot", annotation_text="by luck")
+    return figure.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes])
+
+
+def explanations() -> None:
     with st.expander("What to look for"):
         st.markdown(
-            "- **Which digit is left out** decides: a 1 is part of what other digits are drawn with, and comes back well.\n"
-            "- **The threshold** is set without a single anomaly, by how many false alarms one can bear; move it and see "
-            "the price on the other side.\n"
+            "- **Which digit is left out** decides: a 1 is part of what other digits are drawn with, and comes back "
+            "well.\n"
+            "- **The threshold** is set without a single anomaly, by how many false alarms one can bear; move it and "
+            "see the price on the other side.\n"
             "- **Precision** falls where anomalies are rare, even if the detector stays the same.\n"
             "- **The baselines** are worth their name: on tables of few numbers they are hard to beat."
         )
     with st.expander("Why"):
         st.markdown(
-            "An autoencoder that passes its input through a narrow code can only bring back what lies near the manifold of "
-            "its training data. The error of everything else measures its distance from there. Nothing makes that error "
-            "large, though, where the anomaly is simpler than the data. Section 4.4. The breast cancer data: Wolberg, "
-            "Street & Mangasarian (1993), with scikit-learn; the heartbeats are drawn, after McSharry et al. (2003)."
+            "An autoencoder that passes its input through a narrow code can only bring back what lies near the "
+            "manifold of its training data. The error of everything else measures its distance from there. Nothing "
+            "makes that error large, though, if the anomaly is simpler than the data. Section 4.4. The breast cancer "
+            "data: Wolberg, Street & Mangasarian (1993), with scikit-learn; the heartbeats are drawn, after McSharry "
+            "et al. (2003)."
         )

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import html
+from collections.abc import Mapping
 from contextlib import suppress
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import streamlit as st
 from scipy.sparse import csr_matrix
 
 from aecore import CATALOG, DataError, tasks
+from aecore import data as datasets
 from aecore.data import DataSpec
 from aecore.data.ratings import Ratings
-from aecore.data.sets import rating_sets
-from aecore.data.sets.movielens import MOVIELENS
-from aecore.data.sets.rating_sets import get
+from aecore.models.entry import Entry
 from aecore.nn import quantize
-from aecore.tasks import recommend
+from aecore.tasks import over_seeds, recommend
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, show_figure
@@ -27,80 +27,87 @@ from app.link import LINKED, read_code, write_code
 from app.panels import exhibit, layout
 from app.panels import study as studies
 from app.panels.downloads import download_row
-from app.session import analyses
-from app.text import escape_markdown
+from app.text import escape_html, escape_markdown
 from app.widgets import data_picker
 
-DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m", "your ratings": "own"}
-UNITS = {"cdae": "chance of a like", "multi_vae": "share of the next like"}
-FIRST = "CFN"
+OWN = "own"
+DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m", "your ratings": OWN}
+"""What the page calls the ratings → the data set, or OWN for a file of the visitor's."""
+GENERATED = recommend.Settings().data
+"""The data set in whose place a visitor's own file is read."""
+FIRST = recommend.Settings().model
+"""The model that the page opens with."""
 HIDDEN = recommend.Settings().hidden
+BY_FEW = ("film’s mean", "matrix factorisation", "U-AutoRec", recommend.DENOISING, recommend.TRAITS)
+"""Methods whose error is drawn by the number of known ratings."""
 MINE = "mine"
-SHOWN = 10
+SHOWN = 10  # films that are recommended
+
+Study = Mapping[str, Any]
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
-def built(said: str, _weights: dict[str, Any]) -> recommend.AutoencoderOf:
-    """The model of these settings, as JSON, with weights that were fitted to all ratings."""
-    settings = recommend.Settings.model_validate_json(said)
-    method = recommend.one(settings).begin(recommend.ratings_of(settings).matrix)
-    method.model.load_state_dict(quantize.from_text(_weights))
-    return method
+class Choice(NamedTuple):
+    """What the visitor chose. data: a value of DATA.  hidden: share of hidden ratings, None if it cannot be chosen."""
+
+    data: str
+    mine: bool
+    model: str
+    hidden: float | None
+
+    @property
+    def entry(self) -> Entry:
+        """The catalog's entry of the model."""
+        return CATALOG[recommend.KNOWN[self.model].key]
+
+    @property
+    def by_items(self) -> bool:
+        """Whether films are the model's examples, not users."""
+        return self.entry.recommends is not None and self.entry.recommends.examples == "items"
+
+    @property
+    def predicts_stars(self) -> bool:
+        return not recommend.ranks(self.model)
+
+    @property
+    def unit(self) -> str:
+        """What the model predicts."""
+        return self.entry.recommends.unit if self.entry.recommends else ""
 
 
-def scatter(
-    dots: list[tuple[int, float, int, str]],
-    rings: list[tuple[int, float, str]],
-    kinds: list[str],
-    unit: str,
-    reach: tuple[float, float],
-) -> str:
-    """Films from left to right, what is predicted upwards, in the colours of classes; rings: what was given.
+class Films(NamedTuple):
+    """The ratings, and what the page needs to know of them.
 
-    dots: (place, value, kind, words).  rings: (place, value, words).  reach: of the values.
-    In HTML, so that the first picture need not wait for the library of figures.
+    genres: the first genre of each film, "" if there are none at all.  low, high: the range of the ratings.
+    like: stars from which a film counts as liked.
     """
-    low, span = reach[0], (reach[1] - reach[0]) or 1.0
 
-    def at(spot: int, value: float, size: float) -> str:
-        """Where a mark of so many pixels stands."""
-        return (
-            f"position:absolute;left:calc({100 * (spot + 0.5) / len(dots):.2f}% - {size / 2}px);"
-            f"bottom:calc({100 * (value - low) / span:.2f}% - {size / 2}px);width:{size}px;height:{size}px;"
-            "border-radius:50%;box-sizing:border-box;"
-        )
+    ratings: Ratings
+    genres: list[str]
+    low: float
+    high: float
+    like: float
 
-    def colour(kind: int) -> str:
-        light, dark = (some[kind % 10] for some in (plots.CLASS_COLOURS, plots.CLASS_COLOURS_DARK))
-        return f"light-dark({light},{dark})"
+    @property
+    def count(self) -> int:
+        """How many films there are."""
+        return len(self.ratings.titles)
 
-    lines = "".join(
-        f'<div style="position:absolute;left:0;right:0;bottom:{25 * k}%;border-top:1px solid rgba(128,135,144,.25)">'
-        f'<span style="position:absolute;right:calc(100% + .5rem);top:-.75em;opacity:.75">{low + span * k / 4:.2g}'
-        "</span></div>"
-        for k in range(5)
-    )
-    marks = "".join(
-        f'<i title="{html.escape(words)}" style="{at(spot, value, 7)}background:{colour(kind)}"></i>'
-        for spot, value, kind, words in dots
-    )
-    marks += "".join(
-        f'<i title="{html.escape(words)}" style="{at(spot, value, 16)}border:2.5px solid {plots.INK}"></i>'
-        for spot, value, words in rings
-    )
-    names = "".join(
-        f'<span style="white-space:nowrap"><i style="display:inline-block;width:.75rem;height:.75rem;border-radius:50%;'
-        f'background:{colour(k)}"></i> {html.escape(kind)}</span>'
-        for k, kind in enumerate(kinds)
-    )
-    names += f'<span style="white-space:nowrap;color:{plots.INK}">◯ ratings given</span>' if rings else ""
-    return (
-        f'<div style="display:flex;flex-wrap:wrap;gap:.2rem 1rem">{names}</div>'
-        '<div role="img" aria-label="The predicted rating of every film, by genre, and the ratings given" '
-        f'style="position:relative;height:300px;margin:1.2rem .5rem 1.2rem 3.2rem">{lines}{marks}</div>'
-        f'<div style="opacity:.75;font-size:.95rem">upwards: {unit}; from left to right: films, by genre. Point at one '
-        "for its title.</div>"
-    )
+
+class Prediction(NamedTuple):
+    """What a model predicts for one person.
+
+    given: film → stars.  user: the number of a known user, None for the visitor.  predicted: (items,).
+    """
+
+    method: recommend.AutoencoderOf
+    given: dict[int, float]
+    user: int | None
+    predicted: np.ndarray
+
+    @property
+    def given_array(self) -> np.ndarray:
+        """(items,) stars, 0 where none were given."""
+        return as_array(self.given, len(self.predicted))
 
 
 def page() -> None:
@@ -109,259 +116,409 @@ def page() -> None:
         "Few ratings go in, **all the others come out**: rate some films, and see the whole vector of ratings that the "
         "autoencoder makes of them.",
     )
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        data = DATA[st.selectbox("Ratings", list(DATA), key="recommend.data", width=210, **LINKED)]
-        who = layout.option("Whose ratings", [MINE, "a user’s"], "recommend.who")
-        shown = st.selectbox(
-            "Autoencoder",
-            [FIRST, *(n for n in recommend.KNOWN if n != FIRST)],
-            width=200,
-            key="recommend.model",
-            **LINKED,
-        )
-        hidden = None
-        if shown == FIRST:
-            hidden = st.select_slider(
-                "Share hidden in training", recommend.NOISES, HIDDEN, key="recommend.hidden", width=220, **LINKED
-            )
-    path = None
-    if data == "own":
-        path = data_picker.kept(
-            "Ratings: a CSV with user, item, rating; u.data or ratings.dat; or a zip with them and their films",
-            {"csv": "ratings.csv", "data": "u.data", "dat": "ratings.dat", "zip": "ratings.zip"},
-            "recommend",
-            "In a zip, movies.csv, movies.dat or u.item beside the ratings give titles and genres, as in GroupLens’ "
-            "archives.",
-        )
-        if path is None:
-            st.stop()
-    spec = DataSpec(name="ratings" if data == "own" else data, path=path)
-
-    def here(name: str) -> None:
-        """Where ratings are not on this computer, a button that gets them, and the page stops."""
-        info = rating_sets.info(name)
-        if info.here:
-            return
-        st.info(
-            f"{info.title} is not on this computer. It may not be passed on, so everyone downloads it: "
-            f"{info.download_mb} MB from GroupLens.",
-            icon=":material/info:",
-        )
-        if not st.button("Download", icon=":material/download:"):
-            st.stop()
-        bar = st.progress(0.0)
-        try:
-            MOVIELENS[name].load(True, lambda done, doing: bar.progress(done, escape_markdown(doing)))
-        except DataError as error:
-            st.error(escape_markdown(str(error)))
-            st.stop()
-        st.rerun()
-
-    def opened() -> Ratings:
-        """The ratings; what is wrong with the visitor's own, in a sentence, and the page stops."""
-        here(spec.name)
-        try:
-            return get(spec)
-        except DataError as error:
-            st.error(escape_markdown(str(error)), icon=":material/error:")
-            st.stop()
-
-    def fitted() -> recommend.AutoencoderOf | None:
-        """The chosen model of all ratings, seed 0; None while it is computed. FIRST as usual comes with the comparison."""
-        source = {"data": spec.name, "path": spec.path or ""}
-        chosen = {**source, "look": "one", "model": shown}
-        chosen |= {"hidden": hidden} if hidden is not None else {}
-        chosen |= {"like": liked_from} if key in recommend.LIKES else {}
-        kept = None
-        if shown == FIRST and hidden == HIDDEN:
-            kept = (tasks.stored("recommend", source, analyses().studies) or {}).get("weights")
-        if kept is None:
-            found = studies.result("recommend", chosen, f"{shown} learns from all ratings", 20.0)
-            kept = found and found["weights"]
-        return None if kept is None else built(tasks.checked("recommend", chosen).model_dump_json(), kept)
-
-    ratings = opened()
-    items = len(ratings.titles)
-    low, high = float(ratings.matrix.data.min()), float(ratings.matrix.data.max())
-    first = [""] * items
-    if ratings.genre_names:
-        first = [
-            ratings.genre_names[k] if has.any() else "no genre"
-            for k, has in zip(ratings.genres.argmax(1), ratings.genres, strict=True)
-        ]
-    liked_from = min(max(4.0, low), high)  # stars, where the visitor says nothing else
-    with suppress(ValueError):
-        liked_from = min(max(float(st.query_params.get("recommend.like", liked_from)), low), high)
-
-    def usual() -> dict[int, float]:
-        """Where a visitor starts: three films of the last genre liked, two of another not."""
-        if not ratings.genre_names:
-            return {0: high, 1: low}
-        ids = [np.flatnonzero(ratings.genres[:, k])[:n] for k, n in ((-1, 3), (1 % len(ratings.genre_names), 2))]
-        return {int(i): stars for which, stars in zip(ids, (high, low), strict=True) for i in which}
-
-    def mine() -> dict[int, float]:
-        """The visitor's ratings {film: stars}, in a table to change, kept in the link."""
-        link, editor = f"recommend.rated.{data}", f"recommend.table.{data}.{path}"
-        slots = st.session_state.setdefault("_recommend.rated", {})
-        if editor not in st.session_state:  # the first time, or back from elsewhere: the editor has forgotten
-            said = st.query_params.get(link)
-            kept = slots.get(editor, {}).get("now")
-            start = kept if kept is not None else usual() if said is None else read(said)
-            slots[editor] = {"start": {i: stars for i, stars in start.items() if low <= stars <= high}}
-        start = slots[editor]["start"]
-        table = pd.DataFrame({"film": [ratings.titles[i] for i in start], "stars": [float(s) for s in start.values()]})
-        edited = st.data_editor(
-            table,
-            num_rows="dynamic",
-            hide_index=True,
-            width="stretch",
-            key=editor,
-            height=300,
-            column_config={
-                "film": st.column_config.SelectboxColumn(
-                    "film", options=sorted(ratings.titles), required=True, width=165
-                ),
-                "stars": st.column_config.NumberColumn("stars", min_value=low, max_value=high, step=0.5, width=60),
-            },
-        )
-        number = {title: i for i, title in enumerate(ratings.titles)}
-        rows = edited.dropna().itertuples(index=False)
-        found = {number[row.film]: float(row.stars) for row in rows if row.film in number}
-        slots[editor]["now"] = found
-        said = write_code(found) or "none"
-        if st.query_params.get(link) != said:
-            st.query_params[link] = said
-        return found
-
-    def read(said: str) -> dict[int, float]:
-        """Ratings as the link has them."""
-        return read_code(said, items)
-
-    key = recommend.KNOWN[shown][0]
-    by_items = key == "i_autorec"
+    choice = choose()
+    spec = own_or_named(choice.data)
+    films = describe(opened(spec))
     left, right = st.container(key="halves-recommend").columns([2, 3], gap="large")
     with left:
-        if who == MINE:
-            given = mine()
-            st.caption("Add a line for a film that you know something of; change or delete lines.")
-            user = None
-        else:
-            user = layout.number("Number of the user", ratings.matrix.shape[0] - 1, "recommend.user", width=200)
-            row = ratings.matrix[user]
-            given = {int(i): float(r) for i, r in zip(row.indices, row.data, strict=True)}
-            traits = [name for name, has in zip(ratings.trait_names, ratings.traits[user], strict=True) if has]
-            st.caption(f"{len(given)} ratings{': ' + ', '.join(traits) if traits else ''}.")
-            table = sorted(given.items(), key=lambda pair: -pair[1])
-            st.dataframe(
-                {"film": [ratings.titles[i] for i, _ in table], "stars": [s for _, s in table]},
-                height=300,
-                column_config={"film": {"width": 165}, "stars": {"width": 60}},
-                hide_index=True,
-                width="stretch",
-            )
+        given, user = my_ratings(films, choice.data, spec.path) if choice.mine else users_ratings(films)
     if not given:
         st.info("Rate at least one film.", icon=":material/info:")
         st.stop()
-    if by_items and user is None:
-        with right:
-            st.info(
-                "I-AutoRec’s examples are films, each with the ratings of all users: it has learnt nothing that could "
-                "be applied to somebody new. Choose **a user’s** ratings, or another autoencoder.",
-                icon=":material/info:",
-            )
-        st.stop()
-
     with right:
-        method = fitted()
-    if method is None:
-        st.stop()
-    x = np.zeros(items, np.float32)
-    x[list(given)] = list(given.values())
-    out = recommend.of_user(method, ratings.matrix, user) if by_items else method.predict(csr_matrix(x[None]))[0]
-    stars = key not in UNITS
-    unit = UNITS.get(key, "predicted stars")
-    order = np.argsort(np.array(first), kind="stable")
-    place = np.empty(items, int)
-    place[order] = np.arange(items)
-    with right:
-        kinds = sorted(set(first))
-        number = [kinds.index(genre) for genre in first]
-        dots = [(place[i], float(out[i]), number[i], f"{ratings.titles[i]}: {out[i]:.3g}") for i in order]
-        rings = (
-            [(place[i], value, f"{ratings.titles[i]}: {value:g} given") for i, value in given.items()] if stars else []
-        )
-        reach = (low, high) if stars else (0.0, float(out.max()))
-        st.html(scatter(dots, rings, [kind or "films" for kind in kinds], unit, reach))
+        prediction = predict(choice, spec, films, given, user)
+        st.html(scatter(choice, films, prediction))
 
     st.header("Recommended, and why", anchor=False)
-    best = [int(i) for i in np.argsort(-out) if i not in given][:SHOWN]
-    codes = method.item_codes(ratings.matrix)
-    mean = float(ratings.matrix.data.mean())
-    liked = np.array([i for i, s in given.items() if s >= mean] or list(given))
-    why, carried = [], []
-    for i in best:
-        near, cosine = recommend.nearest(codes, i, liked)
-        why.append("; ".join(f"{ratings.titles[j]} ({c:.2f})" for j, c in zip(near[:2], cosine, strict=False)))
-        if by_items:
-            continue
-        rated, gain = recommend.without(method.model, x, i)
-        most = int(np.argmax(gain))
-        carried.append(f"{ratings.titles[rated[most]]} (+{gain[most]:.2g})" if gain[most] > 0 else "none of them")
-    table = {
-        "film": [ratings.titles[i] for i in best],
-        "genre": [first[i] for i in best],
-        unit: out[best].round(3),
-        "nearest liked, in code space (cosine)": why,
+    recommended(choice, films, prediction)
+    st.latex(plots.equation(choice.entry.equation))
+    facts(choice, films, prediction)
+    take_home(choice, spec, films, prediction)
+
+    st.header("Beside other methods", anchor=False)
+    settings = comparison_settings(spec, films)
+    if study := studies.result("recommend", settings, "All methods, seed by seed", 300.0):
+        compared(study, settings["k"])
+        activations(study)
+        film_map(study, films)
+    published()
+    explanations()
+
+
+# --- what is chosen ---------------------------------------------------------------------------------------------------
+
+
+def choose() -> Choice:
+    """Controls for the ratings and the model."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        data = DATA[st.selectbox("Ratings", list(DATA), key="recommend.data", width=210, **LINKED)]
+        mine = layout.option("Whose ratings", [MINE, "a user’s"], "recommend.who") == MINE
+        models = [FIRST, *(name for name in recommend.KNOWN if name != FIRST)]
+        model = st.selectbox("Autoencoder", models, width=200, key="recommend.model", **LINKED)
+        hidden = None
+        if recommend.hides_of(model):
+            hidden = st.select_slider(
+                "Share hidden in training", recommend.NOISES, HIDDEN, key="recommend.hidden", width=220, **LINKED
+            )
+    return Choice(data, mine, model, hidden)
+
+
+def own_or_named(data: str) -> DataSpec:
+    """The ratings that were chosen; for the visitor's own the page stops until there is a file."""
+    if data != OWN:
+        return DataSpec(name=data)
+    path = data_picker.kept(
+        "Ratings: a CSV with user, item, rating; u.data or ratings.dat; or a zip with them and their films",
+        {"csv": "ratings.csv", "data": "u.data", "dat": "ratings.dat", "zip": "ratings.zip"},
+        "recommend",
+        "In a zip, movies.csv, movies.dat or u.item beside the ratings give titles and genres, as in GroupLens’ "
+        "archives.",
+    )
+    if path is None:
+        st.stop()
+    return DataSpec(name=GENERATED, path=path)
+
+
+def opened(spec: DataSpec) -> Ratings:
+    """The ratings; what is wrong with the visitor's own is said in a sentence, and the page stops."""
+    offer_download(spec.name)
+    try:
+        return datasets.load_ratings(spec)
+    except DataError as error:
+        st.error(escape_markdown(str(error)), icon=":material/error:")
+        st.stop()
+
+
+def offer_download(name: str) -> None:
+    """If ratings are not on this computer, a button that downloads them; the page stops."""
+    info = datasets.info(name)
+    if info.here:
+        return
+    st.info(
+        f"{info.title} is not on this computer. It may not be passed on, so everyone downloads it: "
+        f"{info.download_mb} MB from GroupLens.",
+        icon=":material/info:",
+    )
+    if not st.button("Download", icon=":material/download:"):
+        st.stop()
+    bar = st.progress(0.0)
+    try:
+        datasets.load_ratings(
+            DataSpec(name=name), True, lambda done, doing: bar.progress(done, escape_markdown(doing))
+        )
+    except DataError as error:
+        st.error(escape_markdown(str(error)))
+        st.stop()
+    st.rerun()
+
+
+def describe(ratings: Ratings) -> Films:
+    """What the page needs to know of the ratings."""
+    low, high = float(ratings.matrix.data.min()), float(ratings.matrix.data.max())
+    genres = [""] * len(ratings.titles)
+    if ratings.genre_names:
+        genres = [
+            ratings.genre_names[k] if has.any() else "no genre"
+            for k, has in zip(ratings.genres.argmax(1), ratings.genres, strict=True)
+        ]
+    like = min(max(4.0, low), high)
+    with suppress(ValueError):
+        like = min(max(float(st.query_params.get("recommend.like", like)), low), high)
+    return Films(ratings, genres, low, high, like)
+
+
+# --- ratings of a person ----------------------------------------------------------------------------------------------
+
+
+def my_ratings(films: Films, data: str, path: str | None) -> tuple[dict[int, float], None]:
+    """The visitor's ratings {film: stars}, in a table to change."""
+    key = f"recommend.table.{data}.{path}"
+    start = recall_rated(films, data, key)
+    edited = st.data_editor(
+        pd.DataFrame({"film": [films.ratings.titles[i] for i in start], "stars": [float(s) for s in start.values()]}),
+        num_rows="dynamic",
+        hide_index=True,
+        width="stretch",
+        key=key,
+        height=300,
+        column_config={
+            "film": st.column_config.SelectboxColumn(
+                "film", options=sorted(films.ratings.titles), required=True, width=165
+            ),
+            "stars": st.column_config.NumberColumn(
+                "stars", min_value=films.low, max_value=films.high, step=0.5, width=60
+            ),
+        },
+    )
+    number = {title: i for i, title in enumerate(films.ratings.titles)}
+    lines = edited.dropna().to_dict("records")
+    rated = {number[line["film"]]: float(line["stars"]) for line in lines if line["film"] in number}
+    keep_rated(rated, data, key)
+    st.caption("Add a line for a film that you know something of; change or delete lines.")
+    return rated, None
+
+
+def recall_rated(films: Films, data: str, key: str) -> dict[int, float]:
+    """The ratings that the table starts with: those of this session, of the link, or a visitor's first ones."""
+    slots = st.session_state.setdefault("_recommend.rated", {})
+    if key not in st.session_state:  # the first time, or back from another page: the editor has forgotten
+        link = st.query_params.get(f"recommend.rated.{data}")
+        start = slots.get(key, {}).get("now")
+        if start is None:
+            start = first_ratings(films) if link is None else read_code(link, films.count)
+        slots[key] = {"start": {i: stars for i, stars in start.items() if films.low <= stars <= films.high}}
+    return slots[key]["start"]
+
+
+def keep_rated(rated: dict[int, float], data: str, key: str) -> None:
+    """Keep the visitor's ratings in the session and in the link."""
+    st.session_state["_recommend.rated"][key]["now"] = rated
+    name, text = f"recommend.rated.{data}", write_code(rated) or "none"
+    if st.query_params.get(name) != text:
+        st.query_params[name] = text
+
+
+def first_ratings(films: Films) -> dict[int, float]:
+    """Where a visitor starts: three films of the last genre liked, two of another genre not."""
+    genres = films.ratings.genres
+    if not films.ratings.genre_names:
+        return {0: films.high, 1: films.low}
+    liked = np.flatnonzero(genres[:, -1])[:3]
+    disliked = np.flatnonzero(genres[:, 1 % genres.shape[1]])[:2]
+    return {int(i): stars for ids, stars in ((liked, films.high), (disliked, films.low)) for i in ids}
+
+
+def users_ratings(films: Films) -> tuple[dict[int, float], int]:
+    """The ratings {film: stars} of a user whom the visitor chooses by number, and that number."""
+    ratings = films.ratings
+    user = layout.number("Number of the user", ratings.matrix.shape[0] - 1, "recommend.user", width=200)
+    row = ratings.matrix[[user]]
+    given = {int(i): float(stars) for i, stars in zip(row.indices, row.data, strict=True)}
+    traits = [name for name, has in zip(ratings.trait_names, ratings.traits[user], strict=True) if has]
+    st.caption(f"{len(given)} ratings{': ' + ', '.join(traits) if traits else ''}.")
+    table = sorted(given.items(), key=lambda pair: -pair[1])
+    st.dataframe(
+        {"film": [ratings.titles[i] for i, _ in table], "stars": [stars for _, stars in table]},
+        height=300,
+        column_config={"film": {"width": 165}, "stars": {"width": 60}},
+        hide_index=True,
+        width="stretch",
+    )
+    return given, user
+
+
+def as_array(given: Mapping[int, float], items: int) -> np.ndarray:
+    """(items,) stars of a person, 0 where none were given."""
+    x = np.zeros(items, np.float32)
+    x[list(given)] = list(given.values())
+    return x
+
+
+# --- predictions ------------------------------------------------------------------------------------------------------
+
+
+def predict(choice: Choice, spec: DataSpec, films: Films, given: dict[int, float], user: int | None) -> Prediction:
+    """The model's predictions for one person. The page stops while the model learns, or if it cannot predict."""
+    if choice.by_items and user is None:
+        st.info(
+            f"{choice.model}’s examples are films, each with the ratings of all users: it has learnt nothing that "
+            "could be applied to somebody new. Choose **a user’s** ratings, or another autoencoder.",
+            icon=":material/info:",
+        )
+        st.stop()
+    method = fitted(choice, spec, films.like)
+    if method is None:
+        st.stop()
+    if choice.by_items and user is not None:
+        predicted = method.predict_user(films.ratings.matrix, user)
+    else:
+        predicted = method.predict(csr_matrix(as_array(given, films.count)[None]))[0]
+    return Prediction(method, given, user, predicted)
+
+
+def fitted(choice: Choice, spec: DataSpec, like: float) -> recommend.AutoencoderOf | None:
+    """The chosen model, fitted to all ratings with seed 0; None while it is computed.
+
+    With its usual share of hidden ratings FIRST comes with the stored comparison.
+    """
+    source = {"data": spec.name, "path": spec.path or ""}
+    settings = {**source, "look": "one", "model": choice.model}
+    settings |= {} if choice.hidden is None else {"hidden": choice.hidden}
+    settings |= {} if choice.predicts_stars else {"like": like}
+    weights = None
+    if choice.model == FIRST and choice.hidden == HIDDEN:
+        weights = (studies.stored("recommend", source) or {}).get("weights")
+    if weights is None:
+        study = studies.result("recommend", settings, f"{choice.model} learns from all ratings", 20.0)
+        if study is None:
+            return None
+        weights = study["weights"]
+    return built(tasks.checked("recommend", settings).model_dump_json(), weights)
+
+
+@st.cache_resource(max_entries=6, show_spinner=False)
+def built(settings: str, _weights: dict[str, Any]) -> recommend.AutoencoderOf:
+    """The model of these settings, given as JSON, with weights that were fitted to all ratings."""
+    checked = recommend.Settings.model_validate_json(settings)
+    method = recommend.one(checked).begin(recommend.ratings_of(checked).matrix)
+    method.model.load_state_dict(quantize.from_text(_weights))
+    return method
+
+
+def scatter(choice: Choice, films: Films, prediction: Prediction) -> str:
+    """HTML: films from left to right, what is predicted upwards, in the colours of their genres; rings: ratings given.
+
+    It is HTML so that the first picture does not wait for the library of figures.
+    """
+    genres, titles, predicted = np.array(films.genres), films.ratings.titles, prediction.predicted
+    order = np.argsort(genres, kind="stable")
+    place = np.empty(films.count, int)
+    place[order] = np.arange(films.count)
+    kinds = sorted(set(films.genres))
+    low, high = (films.low, films.high) if choice.predicts_stars else (0.0, float(predicted.max()))
+    span = (high - low) or 1.0
+
+    def mark(i: int, value: float, size: float, look: str, words: str) -> str:
+        left = f"calc({100 * (place[i] + 0.5) / films.count:.2f}% - {size / 2}px)"
+        bottom = f"calc({100 * (value - low) / span:.2f}% - {size / 2}px)"
+        return (
+            f'<i title="{escape_html(words)}" style="position:absolute;left:{left};bottom:{bottom};width:{size}px;'
+            f'height:{size}px;border-radius:50%;box-sizing:border-box;{look}"></i>'
+        )
+
+    dots = "".join(
+        mark(
+            i,
+            float(predicted[i]),
+            7,
+            f"background:{class_colour(kinds.index(films.genres[i]))}",
+            f"{titles[i]}: {predicted[i]:.3g}",
+        )
+        for i in order
+    )
+    given = prediction.given if choice.predicts_stars else {}
+    ring = f"border:2.5px solid {plots.INK}"
+    rings = "".join(mark(i, value, 16, ring, f"{titles[i]}: {value:g} given") for i, value in given.items())
+    lines = "".join(
+        f'<div style="position:absolute;left:0;right:0;bottom:{25 * k}%;border-top:1px solid rgba(128,135,144,.25)">'
+        f'<span style="position:absolute;right:calc(100% + .5rem);top:-.75em;opacity:.75">{low + span * k / 4:.2g}'
+        "</span></div>"
+        for k in range(5)
+    )
+    return (
+        f'<div style="display:flex;flex-wrap:wrap;gap:.2rem 1rem">{legend(kinds, bool(given))}</div>'
+        '<div role="img" aria-label="The predicted rating of every film, by genre, and the ratings given" '
+        f'style="position:relative;height:300px;margin:1.2rem .5rem 1.2rem 3.2rem">{lines}{dots}{rings}</div>'
+        f'<div style="opacity:.75;font-size:.95rem">upwards: {choice.unit}; from left to right: films, by genre. Point '
+        "at one for its title.</div>"
+    )
+
+
+def class_colour(k: int) -> str:
+    """CSS: the colour of class k, on white and on dark."""
+    light, dark = plots.CLASS_COLOURS[k % 10], plots.CLASS_COLOURS_DARK[k % 10]
+    return f"light-dark({light},{dark})"
+
+
+def legend(kinds: list[str], rings: bool) -> str:
+    """HTML: the colours of the genres, and the ring of a rating that was given."""
+    names = "".join(
+        f'<span style="white-space:nowrap"><i style="display:inline-block;width:.75rem;height:.75rem;border-radius:50%;'
+        f'background:{class_colour(k)}"></i> {escape_html(kind or "films")}</span>'
+        for k, kind in enumerate(kinds)
+    )
+    return names + (f'<span style="white-space:nowrap;color:{plots.INK}">◯ ratings given</span>' if rings else "")
+
+
+def recommended(choice: Choice, films: Films, prediction: Prediction) -> None:
+    """The films with the highest predictions that were not rated, and why."""
+    ratings, titles = films.ratings, films.ratings.titles
+    best = [int(i) for i in np.argsort(-prediction.predicted) if i not in prediction.given][:SHOWN]
+    why = recommend.reasons(prediction.method, ratings.matrix, prediction.given, best)
+    table: dict[str, Any] = {
+        "film": [titles[i] for i in best],
+        "genre": [films.genres[i] for i in best],
+        choice.unit: prediction.predicted[best].round(3),
+        "nearest liked, in code space (cosine)": [
+            "; ".join(f"{titles[j]} ({cosine:.2f})" for j, cosine in zip(reason.near, reason.cosines, strict=True))
+            for reason in why
+        ],
     }
-    if not by_items:
-        table["the rating that carries it most"] = carried
-    if user is not None and ratings.truth is not None:
-        table["true mean"] = ratings.truth[user][best].round(2)
+    if not choice.by_items:
+        table["the rating that carries it most"] = [
+            "none of them" if reason.carrier is None else f"{titles[reason.carrier]} (+{reason.gain:.2g})"
+            for reason in why
+        ]
+    if prediction.user is not None and ratings.truth is not None:
+        table["true mean"] = ratings.truth[prediction.user][best].round(2)
     st.dataframe(table, hide_index=True, width="stretch")
     st.caption(
         "A film’s place in code space is its own code. What one user says of other films does not enter a "
         "prediction: it is made of what all others say of this one."
-        if by_items
+        if choice.by_items
         else "A film’s place in code space is its row of the decoder’s last matrix. What carries a prediction is found "
         "by taking each rating away and predicting anew."
     )
-    entry = CATALOG[key]
-    st.latex(plots.equation(entry.equation))
-    facts = [
-        ("ratings given", str(len(given)), f"of {items} films", ""),
-        ("numbers in the code", str(method.model.code), "between encoder and decoder", ""),
+
+
+def facts(choice: Choice, films: Films, prediction: Prediction) -> None:
+    """How many ratings go in and how far the predictions are off."""
+    x, ratings, given = prediction.given_array, films.ratings, prediction.given
+    code: Any = prediction.method.model.code
+    figures = [
+        ("ratings given", str(len(given)), f"of {films.count} films", ""),
+        ("numbers in the code", str(code), "between encoder and decoder", ""),
     ]
-    if stars:
-        error = float(np.sqrt(np.mean((out - x)[list(given)] ** 2)))
-        facts.append(
-            ("error on what was given", f"{error:.3f}", "stars, RMSE: 0 only if it copied", plots.term_colour("recon"))
-        )
-    if user is not None and stars and ratings.truth is not None:
-        untold = x == 0
+    if choice.predicts_stars:
+        error = rms((prediction.predicted - x)[list(given)])
+        words = "stars, RMSE: 0 only if it copied"
+        figures.append(("error on what was given", f"{error:.3f}", words, plots.term_colour("recon")))
+    if choice.predicts_stars and prediction.user is not None and ratings.truth is not None:
+        truth, untold = ratings.truth[prediction.user], x == 0
         means = recommend.Mean("items").fit(ratings.matrix).items
-        off, alone = (float(np.sqrt(np.mean((p - ratings.truth[user])[untold] ** 2))) for p in (out, means))
+        error, alone = (rms((stars - truth)[untold]) for stars in (prediction.predicted, means))
         words = f"stars, against the true means; the films’ means alone: {alone:.3f}"
-        facts.append(("error on what was not", f"{off:.3f}", words, ""))
-    key_figures(facts)
+        figures.append(("error on what was not", f"{error:.3f}", words, ""))
+    key_figures(figures)
+
+
+def rms(values: np.ndarray) -> float:
+    """√ mean x²"""
+    return float(np.sqrt(np.mean(values**2)))
+
+
+def take_home(choice: Choice, spec: DataSpec, films: Films, prediction: Prediction) -> None:
+    """The predictions as a file, and Python lines that fit and judge the model."""
+    method = prediction.method
+    error = ", rmse(method.predict(known), asked)" if choice.predicts_stars else ""
     download_row(
         "recommend",
-        {"film": ratings.titles, "genre": first, "given": x, unit: out},
+        {
+            "film": films.ratings.titles,
+            "genre": films.genres,
+            "given": prediction.given_array,
+            choice.unit: prediction.predicted,
+        },
         f"""
-from aecore.data import DataSpec, ratings
+from aecore.data import DataSpec, load_ratings
 from aecore.tasks.recommend import AutoencoderOf, hold_out, rmse
 
-matrix = ratings.get(DataSpec(name={spec.name!r}, path={spec.path!r})).matrix
+matrix = load_ratings(DataSpec(name={spec.name!r}, path={spec.path!r})).matrix
 known, asked = hold_out(matrix, share=0.1, seed=0)
-method = AutoencoderOf({key!r}, plan={method.plan!r}, **{method.params!r}).fit(known)
-print(method.predict(known).shape{", rmse(method.predict(known), asked)" if stars else ""})
+method = AutoencoderOf({method.key!r}, plan={method.plan!r}, **{method.params!r}).fit(known)
+print(method.predict(known).shape{error})
 """,
         "recommend",
     )
 
-    st.header("Beside other methods", anchor=False)
+
+# --- beside other methods ---------------------------------------------------------------------------------------------
+
+
+def comparison_settings(spec: DataSpec, films: Films) -> dict[str, Any]:
+    """Controls for how the methods are compared."""
     with st.expander("How they are compared"), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        settings = {
+        return {
             "data": spec.name,
             "path": spec.path or "",
             "asked": st.select_slider(
@@ -371,9 +528,9 @@ print(method.predict(known).shape{", rmse(method.predict(known), asked)" if star
             "k": layout.option("Places of a ranking", [5, 10, 20, 50], "recommend.k", 20),
             "like": st.number_input(
                 "Stars from which a film is liked",
-                low,
-                high,
-                liked_from,
+                films.low,
+                films.high,
+                films.like,
                 0.5,
                 key="recommend.like",
                 width=240,
@@ -381,129 +538,160 @@ print(method.predict(known).shape{", rmse(method.predict(known), asked)" if star
             ),
             "seeds": layout.option("Seeds", [1, 3, 5], "recommend.seeds", 3),
         }
-    found = studies.result("recommend", settings, "All methods, seed by seed", 300.0)
 
-    spread = tasks.over_seeds
 
-    def compared() -> None:
-        """Stars, rankings, users with few ratings, what denoising changes, the map of films."""
-        one, two = st.container(key="halves-recommend-scores").columns(2, gap="large")
-        with one:
-            st.subheader("Predicting stars", anchor=False)
-            scores = found["stars"]
-            rows = [
-                {
-                    "method": name,
-                    "RMSE": spread(s["rmse"]),
-                    "MAE": spread(s["mae"]),
-                    **({"RMSE to the truth": spread(s["true"])} if "true" in s else {}),
-                }
-                for name, s in sorted(scores.items(), key=lambda pair: np.mean(pair[1]["rmse"]))
-            ]
-            st.dataframe(rows, hide_index=True, width="stretch", height="content")
-            if found["floor"]:
-                st.caption(
-                    f"The truth itself has an RMSE of {np.mean(found['floor']):.3f}: ratings scatter around it. The "
-                    "last column is over all films that a user did not rate, the others over ratings held out, "
-                    "which people chose to give."
-                )
-        with two:
-            st.subheader("Ranking for new users", anchor=False)
-            k = settings["k"]
-            rows = [
-                {"method": name, f"Recall@{k}": spread(s["recall"]), f"NDCG@{k}": spread(s["ndcg"])}
-                for name, s in sorted(found["ranks"].items(), key=lambda p: -np.mean(p[1]["recall"]))
-            ]
-            st.dataframe(rows, hide_index=True, width="stretch", height="content")
+def compared(study: Study, k: int) -> None:
+    """Stars, rankings, users with few ratings, and what denoising changes."""
+    left, right = st.container(key="halves-recommend-scores").columns(2, gap="large")
+    with left:
+        st.subheader("Predicting stars", anchor=False)
+        st.dataframe(star_rows(study), hide_index=True, width="stretch", height="content")
+        if study["floor"]:
             st.caption(
-                "A fifth of the users is held out; each tells four fifths of the ratings, and the films liked among "
-                "the others must be found."
+                f"The truth itself has an RMSE of {np.mean(study['floor']):.3f}: ratings scatter around it. The "
+                "last column is over all films that a user did not rate, the others over ratings held out, "
+                "which people chose to give."
             )
+    with right:
+        st.subheader("Ranking for new users", anchor=False)
+        st.dataframe(rank_rows(study, k), hide_index=True, width="stretch", height="content")
         st.caption(
-            "Sizes, λ and the rest were chosen by hand on the invented films, on a split whose held-out ratings are "
-            "partly those of other splits: for all autoencoders and the factorisation alike, but not by a clean "
-            "rule. CDAE has no vector for each user here, since nobody among the held out has one."
+            "A fifth of the users is held out; each tells four fifths of the ratings, and the films liked among "
+            "the others must be found."
         )
+    st.caption(
+        "Sizes, λ and the rest were chosen by hand on the invented films, on a split whose held-out ratings are "
+        "partly those of other splits: for all autoencoders and the factorisation alike, but not by a clean "
+        "rule. CDAE has no vector for each user here, since nobody among the held out has one."
+    )
+    st.caption(
+        f"Mean ± deviation over seeds {', '.join(map(str, study['seeds']))} of splits, weights and order. "
+        f"{study['ratings']:,} ratings by {study['users']:,} users of {study['items']:,} films."
+    )
+    left, right = st.container(key="halves-recommend-lines").columns(2, gap="large")
+    with left:
+        st.subheader("Users with few ratings", anchor=False)
+        show_figure(few_figure(study), "recommend.few", "Error by the number of known ratings")
+    with right:
+        st.subheader("What denoising changes", anchor=False)
+        show_figure(noise_figure(study), "recommend.noise", "Error by the share hidden")
         st.caption(
-            f"Mean ± deviation over seeds {', '.join(map(str, found['seeds']))} of splits, weights and order. "
-            f"{found['ratings']:,} ratings by {found['users']:,} users of {found['items']:,} films."
+            "α = 1 weighs the hidden ratings, β = ½ the shown ones: with more hidden, errors also weigh more "
+            "against the same λ."
         )
-        one, two = st.container(key="halves-recommend-lines").columns(2, gap="large")
-        low = found["bins"]
-        names = [f"{a}–{b - 1}" if b < 10_000 else f"{a} and more" for a, b in pairwise(low)]
-        with one:
-            st.subheader("Users with few ratings", anchor=False)
-            made = empty_figure(360, "known ratings of the user", "RMSE")
-            picked = ["film’s mean", "matrix factorisation", "U-AutoRec", "CFN", "CFN, told traits"]
-            for name, colour in zip([p for p in picked if p in found["stars"]], LINES, strict=False):
-                few = np.array(found["stars"][name]["few"], float)
-                made.add_scatter(x=names, y=np.nanmean(few, 0), name=name, line={"color": colour, "width": 3})
-            show_figure(made, "recommend.few", "Error by the number of known ratings")
-        with two:
-            st.subheader("What denoising changes", anchor=False)
-            made = empty_figure(360, "share of the ratings hidden in training", "RMSE of CFN")
-            shares = sorted(found["noise"], key=float)
-            few = np.array([np.nanmean(np.array(found["noise"][s]["few"], float), 0) for s in shares])
-            all_users = [np.mean(found["noise"][s]["rmse"]) for s in shares]
-            lines = {"all users": all_users, f"users with {names[0]} ratings": few[:, 0]}
-            for (name, values), colour in zip(lines.items(), LINES, strict=False):
-                made.add_scatter(x=[float(s) for s in shares], y=values, name=name, line={"color": colour, "width": 3})
-            show_figure(made, "recommend.noise", "Error by the share hidden")
-            st.caption(
-                "α = 1 weighs the hidden ratings, β = ½ the shown ones: with more hidden, errors also weigh more "
-                "against the same λ."
-            )
-        if found.get("activations"):
-            st.subheader("Which activations", anchor=False)
-            st.latex(r"h(r) = f\left(W\, g(V r + \mu) + b\right)")
-            each = recommend.PUBLISHED_ACTIVATIONS
-            st.dataframe(
-                [
-                    {
-                        "f, of the output": f,
-                        "g, of the hidden units": g,
-                        "RMSE of I-AutoRec": spread(found["activations"][f"{f}, {g}"]),
-                        "published, MovieLens 1M": f"{value:.3f}",
-                    }
-                    for (f, g), value in each.items()
-                ],
-                hide_index=True,
-                width=760,
-            )
-            st.caption(
-                f"Each with the λ of {', '.join(f'{lam:g}' for lam in recommend.WEIGHTS)} that was best on a tenth "
-                "of the known ratings. The step of the training is the same for all."
-            )
-        st.subheader("A map of the films", anchor=False)
-        chosen = layout.option("Places", list(found["map"]), "recommend.map")
-        points = np.array(found["map"][chosen]["points"])
-        made = empty_figure(460)
-        for genre in sorted(set(first)):
-            some = [i for i in range(items) if first[i] == genre]
-            made.add_scatter(
-                x=points[some, 0],
-                y=points[some, 1],
-                mode="markers",
-                name=genre or "films",
-                marker={"size": 9},
-                text=[ratings.titles[i] for i in some],
-                hovertemplate="%{text}",
-            )
-        made.update_layout(hovermode="closest")
-        made.update_xaxes(showticklabels=False)
-        made.update_yaxes(showticklabels=False)
-        show_figure(made, "recommend.films", "Films placed by their codes, coloured by genre")
-        key_figures(
-            [
-                (name, f"{100 * m['agreement']:.0f} %", "of the ten nearest films share a genre", "")
-                for name, m in found["map"].items()
-                if m["agreement"] is not None
-            ]
-        )
-        st.caption("The first two principal components of codes brought to length 1; no genre was told.")
 
-    if found is not None:
-        compared()
+
+def star_rows(study: Study) -> list[dict[str, str]]:
+    """A line for each method that predicts stars, the best first."""
+    return [
+        {
+            "method": name,
+            "RMSE": over_seeds(scores["rmse"]),
+            "MAE": over_seeds(scores["mae"]),
+            **({"RMSE to the truth": over_seeds(scores["true"])} if "true" in scores else {}),
+        }
+        for name, scores in sorted(study["stars"].items(), key=lambda pair: np.mean(pair[1]["rmse"]))
+    ]
+
+
+def rank_rows(study: Study, k: int) -> list[dict[str, str]]:
+    """A line for each method that ranks, the best first."""
+    return [
+        {"method": name, f"Recall@{k}": over_seeds(scores["recall"]), f"NDCG@{k}": over_seeds(scores["ndcg"])}
+        for name, scores in sorted(study["ranks"].items(), key=lambda pair: -np.mean(pair[1]["recall"]))
+    ]
+
+
+def group_names(study: Study) -> list[str]:
+    """The groups of users by number of known ratings."""
+    return [f"{a}–{b - 1}" if b < 10_000 else f"{a} and more" for a, b in pairwise(study["bins"])]
+
+
+def few_figure(study: Study) -> go.Figure:
+    """RMSE by how many ratings of the user are known."""
+    figure = empty_figure(360, "known ratings of the user", "RMSE")
+    methods = [name for name in BY_FEW if name in study["stars"]]
+    for name, colour in zip(methods, LINES, strict=False):
+        few = np.array(study["stars"][name]["few"], float)  # (seeds, groups)
+        figure.add_scatter(x=group_names(study), y=np.nanmean(few, 0), name=name, line={"color": colour, "width": 3})
+    return figure
+
+
+def noise_figure(study: Study) -> go.Figure:
+    """RMSE of the denoising model by its share of hidden ratings, of all users and of those with few ratings."""
+    shares = sorted(study["noise"], key=float)
+    scores = [study["noise"][share] for share in shares]
+    few = [np.nanmean(np.array(score["few"], float), 0)[0] for score in scores]
+    lines = {"all users": [np.mean(score["rmse"]) for score in scores]}
+    lines[f"users with {group_names(study)[0]} ratings"] = few
+    figure = empty_figure(360, "share of the ratings hidden in training", f"RMSE of {recommend.DENOISING}")
+    for (name, values), colour in zip(lines.items(), LINES, strict=False):
+        figure.add_scatter(x=list(map(float, shares)), y=values, name=name, line={"color": colour, "width": 3})
+    return figure
+
+
+def activations(study: Study) -> None:
+    """RMSE with each pair of activations, beside what was published."""
+    if not study.get("activations"):
+        return
+    st.subheader("Which activations", anchor=False)
+    st.latex(r"h(r) = f\left(W\, g(V r + \mu) + b\right)")
+    st.dataframe(
+        [
+            {
+                "f, of the output": f,
+                "g, of the hidden units": g,
+                f"RMSE of {recommend.BY_ITEMS}": over_seeds(study["activations"][f"{f}, {g}"]),
+                "published, MovieLens 1M": f"{value:.3f}",
+            }
+            for (f, g), value in recommend.PUBLISHED_ACTIVATIONS.items()
+        ],
+        hide_index=True,
+        width=760,
+    )
+    st.caption(
+        f"Each with the λ of {', '.join(f'{lam:g}' for lam in recommend.WEIGHTS)} that was best on a tenth "
+        "of the known ratings. The step of the training is the same for all."
+    )
+
+
+def film_map(study: Study, films: Films) -> None:
+    """Films placed by their codes, and how far nearest films share a genre."""
+    st.subheader("A map of the films", anchor=False)
+    chosen = layout.option("Places", list(study["map"]), "recommend.map")
+    points = np.array(study["map"][chosen]["points"])
+    show_figure(map_figure(points, films), "recommend.films", "Films placed by their codes, coloured by genre")
+    key_figures(
+        [
+            (name, f"{100 * places['agreement']:.0f} %", "of the ten nearest films share a genre", "")
+            for name, places in study["map"].items()
+            if places["agreement"] is not None
+        ]
+    )
+    st.caption("The first two principal components of codes brought to length 1; no genre was told.")
+
+
+def map_figure(points: np.ndarray, films: Films) -> go.Figure:
+    """Films at points (items, 2), coloured by genre."""
+    figure = empty_figure(460)
+    for genre in sorted(set(films.genres)):
+        ids = [i for i in range(films.count) if films.genres[i] == genre]
+        figure.add_scatter(
+            x=points[ids, 0],
+            y=points[ids, 1],
+            mode="markers",
+            name=genre or "films",
+            marker={"size": 9},
+            text=[films.ratings.titles[i] for i in ids],
+            hovertemplate="%{text}",
+        )
+    figure.update_layout(hovermode="closest")
+    figure.update_xaxes(showticklabels=False)
+    return figure.update_yaxes(showticklabels=False)
+
+
+def published() -> None:
+    """What the papers report."""
     st.dataframe(
         [
             {"published": p["method"], "on": p["data"], "score": p["score"], "value": f"{p['value']:.3f}"}
@@ -516,6 +704,9 @@ print(method.predict(known).shape{", rmse(method.predict(known), asked)" if star
         "Published, not computed here: Sedhain et al. (2015), doi:10.1145/2740908.2742726; Liang et al. (2018), "
         "arXiv:1802.05814."
     )
+
+
+def explanations() -> None:
     with st.expander("What to look for"):
         st.markdown(
             "- **Change one rating** and watch a whole genre move: the code holds tastes, not films.\n"
@@ -526,10 +717,10 @@ print(method.predict(known).shape{", rmse(method.predict(known), asked)" if star
         )
     with st.expander("Why"):
         st.markdown(
-            "People who agreed before agree again, so a narrow code can hold a taste. What was not rated is no zero: the "
-            "loss counts observed ratings alone (Eq. 17 for users, Eq. 18 for films). Hiding some known ratings makes the "
-            "net guess them from the others, which is the task. For rankings, likes compete in a multinomial likelihood. "
-            "The text before Eq. 17 calls the map to the code a decoder; it is the encoder. Section 4.5; Sedhain et al. "
-            "(2015); Strub et al. (2016), doi:10.1145/2988450.2988456; Wu et al. (2016), doi:10.1145/2835776.2835837; "
-            "Liang et al. (2018), arXiv:1802.05814."
+            "People who agreed before agree again, so a narrow code can hold a taste. What was not rated is no zero: "
+            "the loss counts observed ratings alone (Eq. 17 for users, Eq. 18 for films). Hiding some known ratings "
+            "makes the net guess them from the others, which is the task. For rankings, likes compete in a "
+            "multinomial likelihood. The text before Eq. 17 calls the map to the code a decoder; it is the encoder. "
+            "Section 4.5; Sedhain et al. (2015); Strub et al. (2016), doi:10.1145/2988450.2988456; Wu et al. (2016), "
+            "doi:10.1145/2835776.2835837; Liang et al. (2018), arXiv:1802.05814."
         )
