@@ -231,7 +231,7 @@ def test_inside_a_vae_draws_move_and_algorithm_1_runs(address, tab):
 def test_beta_a_drag_over_the_track_changes_strips_and_numbers(address, tab):
     at_page(tab, address, "beta")
     ground, label = tab.locator(".planes .field canvas").first, tab.locator(".planes .label")
-    said = tab.get_by_text(re.compile("KL of each unit over"))
+    said = tab.get_by_text(re.compile("KL of each latent dimension over"))
     first, before, step = said.inner_text(), pixels(ground), label.inner_text()
     drag(tab, tab.locator(".planes input[type=range]"), (0.34, 0.5), (0.98, 0.5))
     assert label.inner_text() != step

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -30,3 +31,16 @@ def line(model: Model, split: Split, tiles: int, most: int = 2000) -> Line:
     low, high = np.quantile(z, [0.0, 1.0]) if len(z) < 100 else np.quantile(z, [0.005, 0.995])
     codes = np.linspace(low, high, tiles, dtype=np.float32)[:, None]
     return Line(to_uint8(decode(model, codes)), float(low), float(high))
+
+
+def strips(model: Model, z: np.ndarray, dimensions: Sequence[int], reach: float, tiles: int) -> np.ndarray:
+    """uint8 (U, S, H, W[, 3]): each latent dimension goes from −reach to reach in S = `tiles` steps.
+
+    z: (D,), the values of all others.
+    """
+    rows = []
+    for dimension in dimensions:
+        codes = np.tile(z, (tiles, 1))
+        codes[:, dimension] = np.linspace(-reach, reach, tiles)
+        rows.append(to_uint8(decode(model, codes)))
+    return np.stack(rows)
