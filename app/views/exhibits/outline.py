@@ -25,7 +25,7 @@ SECTIONS = (
     Section(
         "1",
         "Autoencoders",
-        "An encoder A compresses the input into a code, and a decoder B restores it. Both learn from the difference alone.",
+        "An encoder A compresses the input, and a decoder B restores it. Both learn from the difference alone.",
         ((1, rf"\arg\min_{{A,B}} \mathbb{{E}}\left[{RECON}\right]"),),
         (
             ("Fig. 1: an image passes through", "reconstruct", {"run": "deep-16"}),
@@ -94,7 +94,7 @@ SECTIONS = (
     Section(
         "3.1",
         "The reparameterization trick",
-        "A sample is written as a function of noise, so that gradients pass through it. Several weighted samples tighten the bound.",
+        "A sample is a function of noise, so that gradients pass. Several weighted samples tighten the bound.",
         (
             (
                 11,
@@ -217,7 +217,7 @@ SECTIONS = (
     Section(
         "5.3",
         "Wasserstein autoencoders",
-        "A distance between distributions is the cost of moving one into the other. The codes are matched to the prior all together.",
+        "A distance between distributions is the cost of moving one into the other; it matches codes to the prior.",
         (
             (19, r"W_c(P_X, P_G) = \inf_{\Gamma} \mathbb{E}_{(X, Y) \sim \Gamma}\left[c(X, Y)\right]"),
             (20, r"W_1(P_X, P_G) = \sup_{\lVert f \rVert_L \le 1} \mathbb{E} f(X) - \mathbb{E} f(Y)"),
