@@ -127,7 +127,9 @@ class Training:
             self.step += 1
             if self.draws >= self.draws_total:
                 with torch.no_grad():
-                    self.model.on_epoch_start(self.data.train, 1.0)  # what is estimated is that of the weights as they ended
+                    self.model.on_epoch_start(
+                        self.data.train, 1.0
+                    )  # what is estimated is that of the weights as they ended
             evaluate_now = any(before < mark <= self.draws for mark in self.marks)
             if self.step % self.every == 0 or evaluate_now:
                 row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
