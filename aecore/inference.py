@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from .catalog import CATALOG
 from .data.base import Batch, Split
 from .errors import DataError
 from .models.base import Model
@@ -42,18 +41,9 @@ def generator(device: torch.device, seed: int) -> Generator:
     return Generator(device).manual_seed(seed)
 
 
-def abilities(model: Model) -> frozenset[str]:
-    """What the model's class is listed with in the catalog; for a class that is not listed, what its methods say."""
-    for entry in CATALOG.values():
-        if entry.build is type(model):
-            return entry.abilities
-    found = {name for name in ("encode", "decode", "posterior", "corrupt", "sample") if hasattr(model, name)}
-    return frozenset(found)
-
-
 def require(model: Model, *needed: str) -> Any:
     """The model, once it is known to have these abilities; DataError where it lacks one."""
-    lacking = [name for name in needed if name not in abilities(model)]
+    lacking = [name for name in needed if name not in model.abilities]
     if lacking:
         raise DataError(f"{type(model).__name__} cannot {lacking[0]}. Choose another model for this view.")
     return model

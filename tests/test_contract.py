@@ -12,6 +12,7 @@ import torch
 import aecore
 from aecore import Batch, DataSpec, FieldError, Plan, Run, Training
 from aecore.catalog import seeded_build
+from aecore.models.base import ABILITIES, Clustering
 from aecore.models.gan import gradient_penalty
 from aecore.models.regularised import kl_bernoulli
 from aecore.runs.library import create
@@ -51,13 +52,17 @@ def first_batch(data) -> Batch:
 
 
 def keywords(build: type) -> dict[str, object]:
-    """Keywords and defaults of a constructor; those of its bases where it passes **keywords on."""
+    """Keywords and defaults of a constructor; those of its bases where it passes **keywords on.
+
+    Keyword-only parameters are what a base offers to its subclasses alone.
+    """
     found: dict[str, object] = {}
     for base in build.__mro__:
         if "__init__" not in vars(base):
             continue
         own = inspect.signature(base.__init__).parameters.values()
-        found |= {p.name: p.default for p in own if p.default is not p.empty and p.name not in found}
+        chosen = [p for p in own if p.default is not p.empty and p.kind is not p.KEYWORD_ONLY]
+        found |= {p.name: p.default for p in chosen if p.name not in found}
         if not any(p.kind is p.VAR_KEYWORD for p in own):
             break
     return found
@@ -92,10 +97,35 @@ def test_docstring_names_source_and_departures(key):
 
 @pytest.mark.parametrize("key", KEYS)
 def test_a_model_can_do_what_its_entry_says(key):
-    methods = {"density": "log_prob"}
-    model = small(key, conftest.MADE[CATALOG[key].kinds[0]]().shape)
-    for ability in CATALOG[key].abilities:
-        assert callable(getattr(model, methods.get(ability, ability), None)), ability
+    entry = CATALOG[key]
+    model = small(key, conftest.MADE[entry.kinds[0]]().shape)
+    assert entry.abilities <= set(ABILITIES)
+    for ability in entry.abilities:
+        for name in ABILITIES[ability]:
+            assert hasattr(model, name), (ability, name)
+    if {"sample", "decode"} <= entry.abilities:
+        assert isinstance(model.has_standard_prior, bool) and callable(model.prior.sample)
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if "assign" in CATALOG[key].abilities])
+def test_clusters_have_centres_and_shares(key):
+    model = small(key).eval()
+    assert isinstance(model, Clustering)
+    x = first_batch(conftest.images()).x
+    shares = model.responsibilities(x)
+    assert model.centres.shape == (shares.shape[1], model.code)
+    assert torch.allclose(shares.sum(1), torch.ones(len(x)), atol=1e-5)
+    assert torch.equal(model.assign(x), shares.argmax(1))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_what_an_entry_says_of_its_parameters_is_so(key):
+    entry = CATALOG[key]
+    assert not entry.cluster_weight or (entry.cluster_weight in entry.params and "assign" in entry.abilities)
+    assert (entry.recommends is not None) == (entry.kinds == ("ratings",))
+    if entry.recommends:
+        assert entry.recommends.side == ("side" in entry.params)
+        assert not entry.recommends.hides or entry.recommends.hides in entry.params
 
 
 # --- building and training ------------------------------------------------------------------------------

@@ -38,7 +38,7 @@ def passage(model: Model, x: Any, corrupted: bool = False, seed: int = 0) -> dic
         x = x.to(device)
         seen = able.corrupt(x) if corrupted else x
         z = able.encode(seen)
-        std = able.posterior(seen).std if "posterior" in inference.abilities(model) else None
+        std = able.posterior(seen).std if "posterior" in model.abilities else None
         x_hat = able.decode(z).float()
         parts = {"input": x, "seen": seen, "output": x_hat, "difference": (x - x_hat).abs(), "code": z, "std": std}
         found = {name: None if part is None else part[0].float().cpu().numpy() for name, part in parts.items()}

@@ -8,7 +8,7 @@ import numpy as np
 
 from ..data.base import Split
 from ..errors import DataError
-from ..inference import abilities, decode, encode, evaluating, generator, require, require_images
+from ..inference import decode, encode, evaluating, generator, require, require_images
 from ..measure.latents import Units
 from ..models.base import Model
 from ..nn.distributions import StandardNormal
@@ -19,7 +19,7 @@ MOST_UNITS, MOST_BYTES = 16, 4_000_000
 
 def has_prior(model: Model) -> bool:
     """Whether codes were pulled to a known distribution: a plain autoencoder's were not."""
-    return "sample" in abilities(model) and hasattr(model, "prior")
+    return {"sample", "decode"} <= model.abilities
 
 
 def spans(model: Model, units: Units | None = None, stds: float = 3.0) -> tuple[np.ndarray, np.ndarray]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
 
 from ..data.base import Split
-from ..inference import abilities, encode, evaluating, first, generator, map_batches, require
+from ..inference import encode, evaluating, first, generator, map_batches, require
 from ..models.base import Model
 from ..nn.distributions import Normal, StandardNormal
 from ..nn.divergences import bhattacharyya, mmd2, mmd2_quantile
@@ -32,10 +33,11 @@ class Aggregate:
 
 def clouds(model: Model, split: Split, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and standard deviation of Q(z|x) of these examples, each (n, D) float32; 0 for a deterministic encoder."""
-    gaussian = model.posterior if "posterior" in abilities(model) else getattr(model, "cloud", None)
-    if gaussian is None:
+    able: Any = model
+    if model.abilities.isdisjoint({"posterior", "cloud"}):
         mu = encode(model, split, ids)
         return mu, np.zeros_like(mu)
+    gaussian = able.posterior if "posterior" in model.abilities else able.cloud
     both = map_batches(model, split, ids, lambda x: torch.stack([gaussian(x).mu, gaussian(x).std], 1))
     return both[:, 0], both[:, 1]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..data.base import Split
-from ..inference import abilities, encode, first, map_batches, require
+from ..inference import encode, first, map_batches, require
 from ..models.base import Model
 from ..nn import divergences
 
@@ -36,7 +36,7 @@ def statistics(model: Model, split: Split, limit: int = 2000) -> Units:
     """All of `Units` over the first `limit` examples of a split."""
     ids = first(split, limit)
     codes = encode(model, split, ids)
-    kl = kl_per_unit(model, split, limit) if "posterior" in abilities(model) else None
+    kl = kl_per_unit(model, split, limit) if "posterior" in model.abilities else None
     std = codes.std(0)
     active = active_of(codes)
     return Units(codes.mean(0), std, kl, order(kl, std), active, len(ids), collapse_warning(kl, active))

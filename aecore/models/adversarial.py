@@ -8,10 +8,9 @@ import torch
 from torch import Tensor
 
 from ..data.base import Batch
-from ..nn import networks
-from ..nn.distributions import PRIORS, distance
+from ..nn.distributions import PRIORS
 from ..nn.networks import Shape, mlp
-from .base import Autoencoder, Player
+from .base import PlainCode, Player
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 from .gan import CRITIC, critic_loss, fooling_loss
 from .inference import slope_penalty
@@ -19,7 +18,7 @@ from .inference import slope_penalty
 ADAM = (0.5, 0.9)  # β of both players against each other
 
 
-class AAE(Autoencoder):
+class AAE(PlainCode):
     """Adversarial autoencoder: a critic on codes pulls q(z) to the prior.
 
     autoencoder: min Δ(x, B(A(x)));  critic: min −log D(z) − log(1 − D(A(x))) + γ ½‖∇ log(D / (1 − D))‖², z ~ p(z);
@@ -39,6 +38,8 @@ class AAE(Autoencoder):
     critic behind them: MMD² 2.1 after 5 epochs, 0.02 with it.
     """
 
+    abilities = PlainCode.abilities | {"sample"}
+
     def __init__(
         self,
         shape: Shape,
@@ -50,11 +51,9 @@ class AAE(Autoencoder):
         speed: float = 1.0,
         gamma: float = 1.0,
     ):
-        super().__init__(shape, code, PRIORS[prior](code))
-        self.encoder = networks.encoder(net, self.shape, code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
+        super().__init__(shape, code, distance, net=net, width=width, prior=PRIORS[prior](code))
         self.critic = mlp([code, width, width, 1])
-        self.distance, self.speed = distance, speed
+        self.speed = speed
         self.held = {"slope": gamma} if gamma else {}  # which costs a quarter of a step
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -73,7 +72,7 @@ class AAE(Autoencoder):
             slope = {"slope": slope_penalty(logits, (both,), learning).view(2, -1).mean(0)} if self.held else {}
         real, fake = logits.chunk(2)
         return {
-            "recon": distance(self.distance, x, self.decoder(h)),
+            "recon": self.reconstruction_error(x, h),
             "critic": critic_loss(real, fake),
             "adv": fooling_loss(fake),
             **slope,
@@ -110,7 +109,6 @@ ENTRIES = (
             "speed": Param(1.0, 0.1, 10.0, 0.1, "log", help="of critic and generator, beside the autoencoder's"),
             "gamma": Param(1.0, 0.0, 100.0, 0.1, "log", r"\gamma", "how strongly the critic's slope is held down"),
         },
-        abilities=frozenset({"encode", "decode", "sample"}),
         departures="the paper's two phases play at the same time, on one forward pass in place of two; each player has "
         "its own Adam, which forgets fast: codes follow the prior more closely; the critic's slope is held down, "
         "without which codes of coloured digits circle through the prior together",

@@ -16,7 +16,7 @@ from ..nn import networks
 from ..nn.distributions import Normal, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Conditioned, Player, Stochastic
+from .base import ConditionedGaussian, Player
 from .entry import ATTRIBUTES, CLASSES, CODE, Entry, Param, Term
 from .gan import ADAM, CRITIC
 from .inference import WIDEST
@@ -171,7 +171,7 @@ def averaged(net: nn.Module) -> nn.Module:
 # --- models ---------------------------------------------------------------------------------------------
 
 
-class AttributeALI(Conditioned, Stochastic):
+class AttributeALI(ConditionedGaussian):
     """Conditional ALI for edits: a cycle, a reader of attributes, and shuffled attributes among the fakes.
 
     critic: min −log D(x, ẑ, y) − ½ log(1 − D(x̃, z, y)) − ½ log(1 − D(x′, ẑ, y′));  reader: min H(y, R(x));
@@ -194,7 +194,7 @@ class AttributeALI(Conditioned, Stochastic):
     error of 153 in place of 172); what is looked at are averages of its weights over about the last 500 steps.
     """
 
-    withheld = 0.05
+    condition_dropout_rate = 0.05
     decay = 0.998
     training_only = ("encoder.", "decoder.")
 
@@ -248,23 +248,11 @@ class AttributeALI(Conditioned, Stochastic):
                     means[name].copy_(new)
 
     def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
-        """q(z|x, c) for a condition c (B, C) that the networks understand, withheld or not."""
         mu, logvar = (self.encoder if self.training else self.encoder_mean)(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp(-WIDEST, WIDEST))
 
-    def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
-        """q(z|x, y), each (B, D).  y: attributes (B, A), or None where unknown."""
-        return self.posterior_given(x, self.condition_vector(y, len(x)))
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.posterior(x, y).mu
-
     def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
         return (self.decoder if self.training else self.decoder_mean)(z, c).float().sigmoid()
-
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """B(z, y), (B, *shape) in [0, 1].  y: attributes (B, A), from 0 to 1 and beyond; None where unknown."""
-        return self.decode_given(z, self.condition_vector(y, len(z)))
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         x, n = batch.x, len(batch.x)
@@ -305,7 +293,7 @@ class AttributeALI(Conditioned, Stochastic):
         return terms
 
 
-class ConditionalVAE(Conditioned, Stochastic):
+class ConditionalVAE(ConditionedGaussian):
     """Conditional VAE: −L(x|y) = E[−log p(x|z, y)] + β KL(q(z|x, y) ‖ N(0, I)), p(x|z, y) = N(B(z, y), I/(2c)).
 
     The constant of p(x|z, y) is left out: recon = c‖x − B(z, y)‖².
@@ -317,7 +305,7 @@ class ConditionalVAE(Conditioned, Stochastic):
     `AttributeALI`.
     """
 
-    withheld = 0.05
+    condition_dropout_rate = 0.05
 
     def __init__(
         self,
@@ -342,21 +330,13 @@ class ConditionalVAE(Conditioned, Stochastic):
         mu, logvar = self.encoder(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp(-WIDEST, WIDEST))
 
-    def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
-        """q(z|x, y), each (B, D).  y: attributes (B, A), labels (B,), or None where unknown."""
-        return self.posterior_given(x, self.condition_vector(y, len(x)))
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.posterior(x, y).mu
-
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """B(z, y), (B, *shape) in [0, 1].  y: attributes (B, A), labels (B,), or None where unknown."""
-        return self.decoder(z, self.condition_vector(y, len(z))).float().sigmoid()
+    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+        return self.decoder(z, c).float().sigmoid()
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         c = self.condition_dropout(self.condition_vector(self.given(batch), len(batch.x)))
         qz_x = self.posterior_given(batch.x, c)
-        x_hat = self.decoder(qz_x.rsample(), c).float().sigmoid()
+        x_hat = self.decode_given(qz_x.rsample(), c)
         return {"recon": self.c * sum_dims((batch.x - x_hat) ** 2), "kl": kl_standard(qz_x)}
 
 
@@ -402,7 +382,6 @@ ENTRIES: tuple[Entry, ...] = (
             "attributes": ATTRIBUTES,
         },
         kinds=("image",),
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="three additions to conditional ALI: a cycle, a network that reads attributes, shuffled "
         "attributes among the fakes; spectral normalisation, conditional batch normalisation, a projection and maps in "
         "place of one embedding a network; noise on what the critic sees, fading; averaged weights; non-saturating "
@@ -432,7 +411,6 @@ ENTRIES: tuple[Entry, ...] = (
             "attributes": ATTRIBUTES,
         },
         kinds=("image",),
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="the prior does not depend on what it is told, so that a code can be decoded with other attributes; "
         "a twentieth of that is withheld, so that it works without, too",
         plan={"epochs": 20, "batch": 128},

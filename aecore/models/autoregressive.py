@@ -39,9 +39,11 @@ class PixelByPixel(Model):
     anew at each step, or at the "threshold" ½.
     order: of the pixels, one of ORDERS; the network itself always goes by rows from the top left, of an image that is
     transposed or turned before.
+    convolutional: whether only convolutions tell a pixel of those before it, and no state that is handed down.
     """
 
     sequential = True
+    convolutional = True
     network: GatedStacks | RowLSTM
     head: nn.Sequential
 
@@ -177,6 +179,8 @@ class ImageDensity(PixelByPixel):
     classes: C, how many labels y condition the network, one-hot; 0 for none.
     """
 
+    abilities = frozenset({"sample", "density", "pixelwise"})
+
     def __init__(
         self, shape: Shape, binary: str = "drawn", classes: int = 0, order: str = "rows", values: str = "binary"
     ):
@@ -257,6 +261,8 @@ class PixelRNN(ImageDensity):
     Departures: pixels and channels as in `PixelCNN`; the label is that of the later paper.
     """
 
+    convolutional = False
+
     def __init__(
         self,
         shape: Shape,
@@ -284,6 +290,8 @@ class PixelCNNDecoder(PixelByPixel):
     Departures: pixels and channels as in `PixelCNN`; the encoder sees the grey image, of which the decoder draws
     rounded ones. `decode` uses the same noise for every code: it gives one image a code, and near codes near ones.
     """
+
+    abilities = frozenset({"encode", "decode", "pixelwise", "variations"})
 
     def __init__(
         self,
@@ -360,7 +368,6 @@ ENTRIES = (
         build=PixelCNN,
         params={"width": MAPS, "layers": LAYERS, "binary": BINARY, "classes": CLASSES, "order": ORDER, "values": KINDS},
         kinds=("image",),
-        abilities=frozenset({"sample", "density"}),
         plan={"batch": 64, "lr": 5e-3},
         departures=DEPARTURES,
     ),
@@ -383,7 +390,6 @@ ENTRIES = (
             "values": KINDS,
         },
         kinds=("image",),
-        abilities=frozenset({"sample", "density"}),
         plan={"batch": 64, "lr": 5e-3},
         departures=DEPARTURES,
     ),
@@ -409,7 +415,6 @@ ENTRIES = (
             "values": KINDS,
         },
         kinds=("image",),
-        abilities=frozenset({"encode", "decode"}),
         plan={"batch": 64, "lr": 5e-3},
         departures=f"{DEPARTURES}; every code is decoded with the same noise",
     ),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Generator, Tensor, nn
@@ -12,8 +13,52 @@ from torch.nn import functional as F
 
 from ..data.base import Batch, Data, Split
 from ..errors import FieldError
-from ..nn.distributions import Normal, Prior, StandardNormal
+from ..nn import networks
+from ..nn.distributions import Normal, Prior, StandardNormal, distance
 from ..nn.networks import Shape
+
+ABILITIES: dict[str, tuple[str, ...]] = {
+    "encode": ("encode", "code"),
+    "decode": ("decode", "code"),
+    "sample": ("sample",),
+    "posterior": ("posterior",),
+    "likelihood": ("posterior", "p_x", "prior"),
+    "cloud": ("cloud",),
+    "corrupt": ("corrupt",),
+    "density": ("log_prob", "given"),
+    "pixelwise": ("draw", "laws", "log_probs", "noise", "rounded", "sequence", "turned", "restored", "values", "order"),
+    "variations": ("variations", "sketch"),
+    "assign": ("assign", "responsibilities", "centres"),
+    "layers": ("through", "layers"),
+    "features": ("features", "blocks"),
+}
+"""Ability → the methods and attributes that a model with this ability has.
+
+encode: x → code.  decode: code → x.  sample: draws from the model; with "decode" by codes drawn from its `prior`.
+posterior: a Gaussian q(z|x).  likelihood: p(x|z) beside q(z|x), hence a bound on log p(x).  cloud: a Gaussian around
+each code that is no posterior.  corrupt: damages its input.  density: an exact log p(x).  pixelwise: draws pixel by
+pixel, and has a distribution of each pixel given those before it.  variations: draws one code several times.
+assign: sorts examples into clusters.  layers: is a stack, and reconstructs through its first layers.  features: has a
+network that compares images by its features.
+"""
+
+
+@dataclass(frozen=True)
+class Recommends:
+    """What a model of ratings reads and predicts.
+
+    examples: whose ratings make one example, "users" or "items".
+    predicts: "stars", on the scale of the ratings, or a "ranking" by scores that only their order compares.
+    unit: of one prediction, for people.
+    side: whether `encode` and `decode` also read side information (B, side), whose size is the parameter `side`.
+    hides: the parameter that is the share of known ratings hidden in training; "" where there is none to choose.
+    """
+
+    examples: Literal["users", "items"] = "users"
+    predicts: Literal["stars", "ranking"] = "stars"
+    unit: str = "predicted stars"
+    side: bool = False
+    hides: str = ""
 
 
 @dataclass(frozen=True)
@@ -34,14 +79,18 @@ class Player:
 class Model(nn.Module):
     """What the loop and the pages know of a model. Subclasses define `terms`, and `players` if not alone.
 
+    abilities: what a model of this class can do: keys of ABILITIES.
+    recommends: what it reads and predicts, if it is a model of ratings.
     shape: of one example, (C, H, W) or (D,).
     classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
     attributes: how many attributes condition it (`batch.attributes`); 0 where none do.
-    training_only: beginnings of names of weights that only training needs; published examples come without them.
-    sequential: whether it draws pixel after pixel, which takes milliseconds an image, and which no graph of fixed operations
-    (ONNX) can hold.
+    training_only: prefixes of parameter names that are needed only for training; published examples come without them.
+    sequential: whether it draws pixel after pixel. That takes milliseconds an image, and no graph of fixed operations
+    (ONNX) can hold it.
     """
 
+    abilities: ClassVar[frozenset[str]] = frozenset()
+    recommends: ClassVar[Recommends | None] = None
     classes: int = 0
     attributes: int = 0
     training_only: tuple[str, ...] = ()
@@ -122,12 +171,18 @@ class Decoding(Model):
     code: D, the number of units.  prior: what `sample` draws codes from.
     """
 
+    abilities = frozenset({"decode", "sample"})
     decoder: nn.Module
 
     def __init__(self, shape: Shape, code: int, prior: Prior | None = None):
         super().__init__(shape)
         self.code = code
         self.prior = prior or StandardNormal(code)
+
+    @property
+    def has_standard_prior(self) -> bool:
+        """Whether codes are drawn from N(0, I)."""
+        return isinstance(self.prior, StandardNormal)
 
     def decode(self, z: Tensor) -> Tensor:
         """z (B, D) → mean of p(x|z), (B, *shape) in [0, 1]."""
@@ -147,6 +202,7 @@ class Decoding(Model):
 class Autoencoder(Decoding):
     """A decoder with its encoder: (B, *shape) → (B, D)."""
 
+    abilities = frozenset({"encode", "decode"})
     encoder: nn.Module
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -155,6 +211,46 @@ class Autoencoder(Decoding):
     def encode(self, x: Tensor) -> Tensor:
         """x (B, *shape) → code (B, D); the posterior's mean where there is one."""
         return self.encoder(x)
+
+
+class Mirrored(Autoencoder):
+    """An autoencoder with the usual networks: the decoder mirrors the encoder.
+
+    net: "dense" or "conv".  width: units of a hidden layer; convolutions start with width / 16 channels.
+
+    For subclasses only: outputs, how many numbers the encoder gives, by default the code's D; prior, by default
+    N(0, I); first, which makes a dense decoder's first layer (see `networks.decoder`).
+    """
+
+    def __init__(
+        self,
+        shape: Shape,
+        code: int = 16,
+        net: str = "dense",
+        width: int = 512,
+        *,
+        outputs: int | None = None,
+        prior: Prior | None = None,
+        first: Callable[[int, int], nn.Linear] = networks.of_codes,
+    ):
+        super().__init__(shape, code, prior)
+        self.encoder = networks.encoder(net, self.shape, code if outputs is None else outputs, width)
+        self.decoder = networks.decoder(net, code, self.shape, width, first)
+
+
+class PlainCode(Mirrored):
+    """An autoencoder with the usual networks whose code is a point, and whose images are compared pixel by pixel.
+
+    distance: Δ, "squared" or "bernoulli".  keywords: those of `Mirrored`.
+    """
+
+    def __init__(self, shape: Shape, code: int = 16, distance: str = "squared", **keywords: Any):
+        super().__init__(shape, code, **keywords)
+        self.distance = distance
+
+    def reconstruction_error(self, x: Tensor, h: Tensor) -> Tensor:
+        """Δ(x, B(h)) of x (B, *shape) and codes h (B, D): (B,)."""
+        return distance(self.distance, x, self.decoder(h))
 
 
 def freeze_encoder_from(model: Model, other: Model) -> None:
@@ -191,6 +287,8 @@ def freeze_encoder_from(model: Model, other: Model) -> None:
 class Stochastic(Autoencoder):
     """An autoencoder that encodes to a Gaussian q(z|x): encoder (B, *shape) → (B, 2D), μ and log σ²."""
 
+    abilities = Autoencoder.abilities | {"sample", "posterior"}
+
     def posterior(self, x: Tensor) -> Normal:
         """q(z|x) = N(μ(x), diag σ²(x)), each (B, D)."""
         mu, logvar = self.encoder(x).float().chunk(2, -1)
@@ -198,6 +296,30 @@ class Stochastic(Autoencoder):
 
     def encode(self, x: Tensor) -> Tensor:
         return self.posterior(x).mu
+
+
+class GaussianCode(Mirrored, Stochastic):
+    """An autoencoder with the usual networks whose encoder gives a Gaussian q(z|x).  keywords: those of `Mirrored`."""
+
+    def __init__(self, shape: Shape, code: int = 16, **keywords: Any):
+        super().__init__(shape, code, outputs=2 * code, **keywords)
+
+
+class Clustering(Model):
+    """A model that sorts examples into K clusters.
+
+    centres: (K, D), one code for each cluster.
+    """
+
+    centres: Tensor
+
+    def responsibilities(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → (B, K), the share of each cluster in each example; rows sum to 1."""
+        raise NotImplementedError
+
+    def assign(self, x: Tensor) -> Tensor:
+        """x (B, *shape) → number of its likeliest cluster, (B,)."""
+        return self.responsibilities(x).argmax(1)
 
 
 class Conditioned(Model):
@@ -248,6 +370,30 @@ class Conditioned(Model):
             return c
         unknown = torch.rand(len(c), 1, device=c.device) < self.condition_dropout_rate
         return torch.where(unknown, self.condition_vector(None, len(c)), c)
+
+
+class ConditionedGaussian(Conditioned, Stochastic):
+    """An autoencoder with a Gaussian code whose encoder and decoder are both given the condition."""
+
+    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+        """q(z|x, c), each (B, D), for a condition vector c (B, C), parts of which may be unknown."""
+        raise NotImplementedError
+
+    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+        """B(z, c), (B, *shape) in [0, 1], for a condition vector c (B, C)."""
+        raise NotImplementedError
+
+    def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
+        """q(z|x, y), each (B, D).  y: labels (B,) or attributes (B, A), None where unknown."""
+        return self.posterior_given(x, self.condition_vector(y, len(x)))
+
+    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+        """The mean of q(z|x, y), (B, D).  y: as in `posterior`."""
+        return self.posterior(x, y).mu
+
+    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
+        """B(z, y), (B, *shape) in [0, 1].  y: labels (B,) or attributes (B, A), from 0 to 1 and beyond, or None."""
+        return self.decode_given(z, self.condition_vector(y, len(z)))
 
 
 def total(terms: Mapping[str, Tensor], weights: Mapping[str, float]) -> Tensor:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..data.base import Batch, Split
-from ..nn import networks
-from ..nn.distributions import Bernoulli, Gaussian, Normal, distance, likelihood, noise
+from ..nn.distributions import Bernoulli, Gaussian, Normal, likelihood, noise
 from ..nn.divergences import kl_standard, squared_distances
 from ..nn.networks import Shape, linear
-from .base import Autoencoder, Player
+from .base import Autoencoder, Clustering, Mirrored, PlainCode, Player
 from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 from .variational import PARAMS, RECON
 
@@ -50,7 +50,7 @@ def means_of(h: Tensor, assigned: Tensor, centres: Tensor) -> Tensor:
     return torch.where(counts > 0, member.T @ h / counts.clamp_min(1), centres)
 
 
-class Centroid(Autoencoder):
+class Centroid(Clustering, PlainCode):
     """Autoencoder-based clustering: codes are drawn to the centre of their cluster, centres follow the codes.
 
     loss = Δ(x, B(h)) + λ ‖h − c*‖²,  h = A(x), c* the centre nearest to h (Eq. 2).
@@ -58,14 +58,15 @@ class Centroid(Autoencoder):
     After a pretraining without the second term, k-means gives the first centres. From then on each round, an epoch,
     lowers the loss with the centres held, then makes each centre the mean of the codes nearest to it (Algorithm 1).
 
-    clusters: K.  lam: λ.  pretraining: share of the training before the clusters.
+    clusters: K.  lam: λ.  pretraining: share of the training before the clusters.  keywords: those of `PlainCode`.
 
     Source: Song et al. (2013), doi:10.1007/978-3-642-41822-8_15.
     Departures: pretrained as a whole by gradients, in place of layer by layer as restricted Boltzmann machines; k-means
     in place of random examples as the first centres.
     """
 
-    centres: Tensor
+    abilities = Autoencoder.abilities | {"assign"}
+
     begun: Tensor
 
     def __init__(
@@ -75,14 +76,10 @@ class Centroid(Autoencoder):
         clusters: int = 10,
         lam: float = 0.3,
         pretraining: float = 0.5,
-        net: str = "dense",
-        width: int = 512,
-        distance: str = "squared",
+        **keywords: Any,
     ):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
-        self.lam, self.pretraining, self.distance = lam, pretraining, distance
+        super().__init__(shape, code, **keywords)
+        self.lam, self.pretraining = lam, pretraining
         self.register_buffer("centres", torch.zeros(clusters, code))
         self.register_buffer("begun", torch.tensor(False))
 
@@ -102,7 +99,7 @@ class Centroid(Autoencoder):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         h = self.encoder(batch.x)
-        terms = {"recon": distance(self.distance, batch.x, self.decoder(h))}
+        terms = {"recon": self.reconstruction_error(batch.x, h)}
         if "clustering" in players:
             terms["centre"] = squared_distances(h.float(), self.centres).min(1).values
         return terms
@@ -149,7 +146,7 @@ class SoftClusters(nn.Module):
         return student_t(h, self.centres)
 
 
-class DCEC(Autoencoder):
+class DCEC(Clustering, PlainCode):
     """Deep convolutional embedded clustering: soft assignments are drawn to a sharper version of themselves.
 
     loss = Δ(x, B(h)) + γ KL(P ‖ Q),  KL(P ‖ Q) = Σ_j p_j log(p_j / q_j) of each example,
@@ -157,12 +154,14 @@ class DCEC(Autoencoder):
 
     After a pretraining without the second term, k-means gives the centres μ, which then move by gradients too.
 
-    clusters: K.  gamma: γ.  pretraining: share of the training before the clusters.
+    clusters: K.  gamma: γ.  pretraining: share of the training before the clusters.  keywords: those of `PlainCode`.
 
     Source: Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39; Q and P are of Xie et al. (2016), arXiv:1511.06335.
     Departures: Δ is a sum over pixels where the authors' loss has a mean, so their γ = 0.1 is 0.1 · 784 ≈ 80 here. They
     hold P for 140 steps; here f is renewed at every epoch and p follows the current q, with no gradient through p.
     """
+
+    abilities = Autoencoder.abilities | {"assign"}
 
     frequencies: Tensor
     begun: Tensor
@@ -175,14 +174,11 @@ class DCEC(Autoencoder):
         gamma: float = 80.0,
         pretraining: float = 0.5,
         net: str = "conv",
-        width: int = 512,
-        distance: str = "squared",
+        **keywords: Any,
     ):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
+        super().__init__(shape, code, net=net, **keywords)
         self.clusters = SoftClusters(clusters, code)
-        self.gamma, self.pretraining, self.distance = gamma, pretraining, distance
+        self.gamma, self.pretraining = gamma, pretraining
         self.register_buffer("frequencies", torch.full((clusters,), 1 / clusters))
         self.register_buffer("begun", torch.tensor(False))
 
@@ -203,7 +199,7 @@ class DCEC(Autoencoder):
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
         h = self.encoder(batch.x)
-        terms = {"recon": distance(self.distance, batch.x, self.decoder(h))}
+        terms = {"recon": self.reconstruction_error(batch.x, h)}
         if "clustering" in players:
             q = self.clusters(h)
             p = sharpened(q, self.frequencies).detach()
@@ -214,9 +210,10 @@ class DCEC(Autoencoder):
         """x (B, *shape) → soft assignments q, (B, K)."""
         return self.clusters(self.encode(x))
 
-    def assign(self, x: Tensor) -> Tensor:
-        """x (B, *shape) → number of its likeliest cluster, (B,)."""
-        return self.responsibilities(x).argmax(1)
+    @property
+    def centres(self) -> Tensor:
+        """μ, (K, D)."""
+        return self.clusters.centres
 
 
 def kl_normals(q: Normal, p: Normal) -> Tensor:
@@ -263,7 +260,7 @@ class MixturePrior(nn.Module):
         return mu + temperature * (0.5 * logvar).exp() * noise(mu, generator)
 
 
-class GMVAE(Autoencoder):
+class GMVAE(Clustering, Mirrored):
     """Gaussian-mixture VAE: a VAE whose prior has clusters, each a Gaussian that a second code w places and shapes.
 
     p(w) = N(0, I), p(c) = 1/K, p(z|w, c) = N(μ_c(w), diag σ_c²(w)), p(x|z);  q(z|x), q(w|x) Gaussian, and the exact
@@ -280,6 +277,8 @@ class GMVAE(Autoencoder):
     Departures: no batch normalisation in the encoder; the components' means start apart (`MixturePrior`).
     """
 
+    abilities = Autoencoder.abilities | {"sample", "assign"}
+
     prior: MixturePrior
 
     def __init__(
@@ -294,9 +293,8 @@ class GMVAE(Autoencoder):
         net: str = "dense",
         width: int = 512,
     ):
-        super().__init__(shape, code, MixturePrior(code, clusters, style, width))
-        self.encoder = networks.encoder(net, self.shape, 2 * (code + style), width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
+        prior = MixturePrior(code, clusters, style, width)
+        super().__init__(shape, code, net, width, outputs=2 * (code + style), prior=prior)
         self.style, self.lam, self.likelihood, self.c = style, lam, likelihood, c
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -340,9 +338,10 @@ class GMVAE(Autoencoder):
         qz_x, qw_x = self.posteriors(x)
         return self.log_responsibilities(qz_x.mu, self.prior(qw_x.mu)).exp()
 
-    def assign(self, x: Tensor) -> Tensor:
-        """x (B, *shape) → number of its likeliest component, (B,)."""
-        return self.responsibilities(x).argmax(1)
+    @property
+    def centres(self) -> Tensor:
+        """The components' means at w = 0, the likeliest w: (K, D)."""
+        return self.prior(next(self.parameters()).new_zeros(1, self.style)).mu[0]
 
     def sample_component(
         self, component: int, n: int, temperature: float = 1.0, generator: Generator | None = None
@@ -384,6 +383,7 @@ ENTRIES = (
         departures="pretrained as a whole, which Adam can (the paper: layer by layer); the first centres by k-means, "
         "with which the outcome is compared",
         plan={"epochs": 30},
+        cluster_weight="lam",
     ),
     Entry(
         key="dcec",
@@ -412,6 +412,7 @@ ENTRIES = (
         departures="γ is 80 beside a sum over pixels (0.1 beside a mean); P follows Q and f is renewed every epoch, so "
         "that no number of steps has to be chosen for each data set",
         plan={"epochs": 30},
+        cluster_weight="gamma",
     ),
     Entry(
         key="gmvae",
@@ -441,7 +442,6 @@ ENTRIES = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"encode", "decode", "sample"}),
         departures="no batch normalisation, with which an image would depend on its neighbours; the components' means "
         "start apart, since from one place they part late and by chance",
         plan={"epochs": 40, "batch": 64},

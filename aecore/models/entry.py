@@ -6,11 +6,12 @@ Controls, command-line options, tables, checkpoints and tests are all derived fr
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import FieldError
+from .base import Model, Recommends
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Param:
     default: also fixes the type (int, float, bool, or str with `choices`).
     low, high: inclusive range of a number.  step, scale: for a slider ("linear" or "log").
     symbol: the letter in the equation, LaTeX.  help: a sentence for people.
+    label: what stands above its control, where that is not its name.
+    usual: the range of its slider, where more is allowed than people usually want.
     """
 
     default: int | float | bool | str
@@ -30,6 +33,8 @@ class Param:
     symbol: str = ""
     help: str = ""
     choices: tuple[str, ...] = ()
+    label: str = ""
+    usual: tuple[float, float] | None = None
 
     @property
     def type(self) -> type:
@@ -84,9 +89,10 @@ class Entry:
     key: its name in code, links and files.  section: of the chapter.  year, source: of the method.
     equation: LaTeX of the objective in which `\\term{name}{…}` marks each named term.
     terms: what `model.terms` returns.  kinds: "image", "vector" or "ratings".
-    abilities: of "encode", "decode", "sample", "posterior", "corrupt", "density".
     departures: what differs from the source and why ("none" if nothing).
-    build: class or function called as build(shape, **params).
+    build: the class, called as build(shape, **params). What it can do it says itself: see `abilities`, `recommends`
+    and `sequential`.
+    cluster_weight: the parameter that weighs the clusters in the loss, where clusters are trained round by round.
     """
 
     key: str
@@ -97,12 +103,27 @@ class Entry:
     equation: str
     terms: Mapping[str, Term]
     source: str
-    build: Callable[..., Any]
+    build: type[Model]
     params: Mapping[str, Param]
     kinds: tuple[str, ...] = ("image", "vector")
-    abilities: frozenset[str] = frozenset({"encode", "decode"})
     departures: str = "none"
     plan: Mapping[str, Any] = field(default_factory=dict)  # training settings that suit it better than the common ones
+    cluster_weight: str = ""
+
+    @property
+    def abilities(self) -> frozenset[str]:
+        """What the model can do: keys of `base.ABILITIES`."""
+        return self.build.abilities
+
+    @property
+    def recommends(self) -> Recommends | None:
+        """What a model of ratings reads and predicts; None for all others."""
+        return self.build.recommends
+
+    @property
+    def sequential(self) -> bool:
+        """Whether it draws pixel after pixel (`Model.sequential`)."""
+        return self.build.sequential
 
     def check(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """All parameters, given or default, checked; FieldError for an unknown name or a bad value."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -10,7 +11,7 @@ from torch.nn import functional as F
 
 from ..data.base import Batch
 from ..nn import networks
-from ..nn.distributions import sum_dims
+from ..nn.distributions import Prior, StandardNormal, sum_dims
 from ..nn.networks import Shape
 from .base import Decoding, Player
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
@@ -62,13 +63,37 @@ def slope_at(judge: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tup
     return (logits, features), sum_dims(slope**2)
 
 
-class GAN(Decoding):
+class TwoPlayers(Decoding):
+    """A decoder and a critic of images that move in turns, each on a minibatch of its own.
+
+    Fakes are x̃ = G(z), z ~ N(0, I), whatever `prior` images are drawn from later.
+    """
+
+    def __init__(
+        self, shape: Shape, code: int = 32, net: str = "dense", width: int = 512, *, prior: Prior | None = None
+    ):
+        super().__init__(shape, code, prior)
+        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
+        self.critic = Critic(self.shape, net, width)
+        self.noise = StandardNormal(code)
+
+    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
+        return (("critic",), ("generator",))
+
+    def fakes(self, n: int, players: Collection[str]) -> tuple[Tensor, Tensor]:
+        """z (n, D) and x̃ (n, *shape); no gradient leads back to G when the generator does not move."""
+        z = self.noise.sample(n, next(self.parameters()))
+        with torch.set_grad_enabled(torch.is_grad_enabled() and "generator" in players):
+            return z, self.decode(z)
+
+
+class GAN(TwoPlayers):
     """Generative adversarial network: no encoder, only a decoder and a critic that keep each other busy.
 
     critic: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖²;  generator: min −log D(x̃),  x̃ = G(z), z ~ p(z).
     ∇D is the slope of the critic's logit. The critic moves on one minibatch, the generator on the next.
 
-    gamma: γ, weight of the slope at real examples; 0 is the game of 2014.
+    gamma: γ, weight of the slope at real examples; 0 is the game of 2014.  keywords: those of `TwoPlayers`.
 
     Source: Goodfellow et al. (2014), arXiv:1406.2661, Algorithm 1 with k = 1 and the generator's loss that its
     §3 recommends; Mescheder et al. (2018), arXiv:1801.04406, Eq. 9, for the slope.
@@ -77,10 +102,8 @@ class GAN(Decoding):
     normalisation, with which an image would depend on its neighbours.
     """
 
-    def __init__(self, shape: Shape, code: int = 32, gamma: float = 10.0, net: str = "dense", width: int = 512):
-        super().__init__(shape, code)
-        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
-        self.critic = Critic(self.shape, net, width)
+    def __init__(self, shape: Shape, gamma: float = 10.0, **keywords: Any):
+        super().__init__(shape, **keywords)
         self.gamma = gamma
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -89,17 +112,9 @@ class GAN(Decoding):
             "generator": Player((self.decoder,), {"adv": 1.0}, betas=ADAM),
         }
 
-    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
-        return (("critic",), ("generator",))
-
-    def fakes(self, n: int, players: Collection[str]) -> Tensor:
-        """x̃ = G(z), (n, *shape); without a way back to G when the generator does not move."""
-        z = self.prior.sample(n, next(self.parameters()))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and "generator" in players):
-            return self.decode(z)
-
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        fake = self.critic(self.fakes(len(batch.x), players))
+        _, x_tilde = self.fakes(len(batch.x), players)
+        fake = self.critic(x_tilde)
         terms = {"adv": fooling_loss(fake)} if "generator" in players else {}
         if "critic" in players:
             (real, _), terms["slope"] = slope_at(self.critic.judge, batch.x)
@@ -121,14 +136,14 @@ def gradient_penalty(critic: nn.Module, x: Tensor, x_tilde: Tensor) -> Tensor:
     return (sum_dims(slope**2).clamp_min(1e-12).sqrt() - 1) ** 2
 
 
-class WGAN(GAN):
+class WGAN(TwoPlayers):
     """Wasserstein GAN: the critic f estimates W₁(P_X, P_G) by its dual (Eq. 20), the generator lowers it.
 
     critic: max E f(x) − E f(x̃) − λ (‖∇f(x̂)‖ − 1)², or with its weights clipped to [−c, c];
     generator: min −E f(x̃). Five critic steps to one of the generator.
 
     lipschitz: how f is kept Lipschitz, "penalty" with weight `lam`, or "clip" at `c`; the penalty is logged
-    in both cases.  critic_steps: the critic's steps to one.
+    in both cases.  critic_steps: the critic's steps to one.  keywords: those of `TwoPlayers`.
 
     Source: Arjovsky et al. (2017), arXiv:1701.07875, Algorithm 1; Gulrajani et al. (2017), arXiv:1704.00028.
     Departures: Adam with β = (0, 0.9) for both; the paper of 2017a clips under RMSProp.
@@ -137,15 +152,13 @@ class WGAN(GAN):
     def __init__(
         self,
         shape: Shape,
-        code: int = 32,
         lipschitz: str = "penalty",
         lam: float = 10.0,
         c: float = 0.01,
         critic_steps: int = 5,
-        net: str = "dense",
-        width: int = 512,
+        **keywords: Any,
     ):
-        super().__init__(shape, code, net=net, width=width)
+        super().__init__(shape, **keywords)
         self.lipschitz, self.lam, self.c, self.critic_steps = lipschitz, lam, c, critic_steps
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -165,7 +178,8 @@ class WGAN(GAN):
                     weight.clamp_(-self.c, self.c)
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        x, x_tilde = batch.x, self.fakes(len(batch.x), players)
+        x = batch.x
+        _, x_tilde = self.fakes(len(x), players)
         fake = self.critic(x_tilde).float()
         terms = {"adv": -fake} if "generator" in players else {}
         if "critic" in players:
@@ -199,7 +213,6 @@ ENTRIES = (
         " chapter §5.1",
         build=GAN,
         params={"code": SMALL_CODE, "gamma": GAMMA, "net": NET, "width": WIDTH},
-        abilities=frozenset({"decode", "sample"}),
         departures="Adam in place of momentum; a penalty on the critic's slope, without which digits collapse",
         plan=PLAN,
     ),
@@ -228,7 +241,6 @@ ENTRIES = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"decode", "sample"}),
         departures="Adam with β = (0, 0.9) for both kinds, so that they differ in nothing else; clipping was published "
         "with RMSProp",
         plan=PLAN | {"lr": 2e-4},

@@ -12,19 +12,19 @@ from torch.nn import functional as F
 
 from ..data.base import Batch, Split
 from ..nn import networks
-from ..nn.distributions import LOG_2PI, StandardNormal, noise, sum_dims
+from ..nn.distributions import LOG_2PI, noise, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Decoding, Player, Stochastic
+from .base import Clustering, GaussianCode, Player
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
-from .gan import ADAM, ADV, CRITIC, GAMMA, PLAN, SLOPE, Critic, critic_loss, fooling_loss, slope_at
+from .gan import ADAM, ADV, CRITIC, GAMMA, PLAN, SLOPE, Critic, TwoPlayers, critic_loss, fooling_loss, slope_at
 
 DIGIT = 784  # values of a digit, at which the weight of the slope is given
 FITTED = 4000  # examples whose codes a mixture is fitted to
 LEAST = 0.1  # variance added to every direction of a fitted component: codes of few examples would make needles of it
 
 
-class VAEGAN(Stochastic):
+class VAEGAN(GaussianCode):
     """VAE/GAN: reconstruction is measured in the critic's features, and the critic judges what is decoded.
 
     encoder: min KL(q(z|x) ‖ N(0, I)) + c L_f;  decoder: min γ c L_f − log D(x̂) − log D(x̃);
@@ -55,9 +55,7 @@ class VAEGAN(Stochastic):
         net: str = "dense",
         width: int = 512,
     ):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, 2 * code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
+        super().__init__(shape, code, net=net, width=width, first=networks.linear)
         self.critic = Critic(self.shape, net, width)
         self.c, self.gamma, self.lam = c, gamma, lam
 
@@ -131,7 +129,7 @@ class FittedMixture(nn.Module):
         return self.log_joint(z).logsumexp(-1)
 
 
-class GMMGAN(Decoding):
+class GMMGAN(Clustering, TwoPlayers):
     """A GAN whose critic is an encoder too; the codes of the data are modelled by a Gaussian mixture.
 
     critic and encoder, on one trunk: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖² + λ ½‖z − A(x̃)‖²;
@@ -147,6 +145,8 @@ class GMMGAN(Decoding):
     Here it is fitted outside the game, with 0.1 added to all variances. The slope's penalty as in `GAN`.
     """
 
+    abilities = TwoPlayers.abilities | {"encode", "assign"}
+
     def __init__(
         self,
         shape: Shape,
@@ -157,13 +157,10 @@ class GMMGAN(Decoding):
         net: str = "dense",
         width: int = 512,
     ):
-        super().__init__(shape, code, FittedMixture(code, components))
-        self.decoder = networks.decoder(net, code, self.shape, width, networks.linear)
-        self.critic = Critic(self.shape, net, width)
+        super().__init__(shape, code, net, width, prior=FittedMixture(code, components))
         self.encoder = nn.Sequential(
             nn.Linear(self.critic.head.in_features, width), nn.LeakyReLU(0.2), nn.Linear(width, code)
         )
-        self.noise = StandardNormal(code)
         self.lam, self.gamma = lam, gamma
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -172,9 +169,6 @@ class GMMGAN(Decoding):
             "critic": Player((self.critic, self.encoder), own, betas=ADAM),
             "generator": Player((self.decoder,), {"adv": 1.0, "code": self.lam}, betas=ADAM),
         }
-
-    def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
-        return (("critic",), ("generator",))
 
     def encode(self, x: Tensor) -> Tensor:
         """A(x), (B, D)."""
@@ -189,14 +183,13 @@ class GMMGAN(Decoding):
         """p(k|A(x)) of each component k: (B, K)."""
         return self.prior.log_joint(self.encode(x)).softmax(-1)
 
-    def assign(self, x: Tensor) -> Tensor:
-        """The likeliest component of each example: (B,)."""
-        return self.responsibilities(x).argmax(-1)
+    @property
+    def centres(self) -> Tensor:
+        """μ_k of the fitted mixture, (K, D)."""
+        return self.prior.means
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        z = self.noise.sample(len(batch.x), next(self.parameters()))
-        with torch.set_grad_enabled(torch.is_grad_enabled() and "generator" in players):
-            x_tilde = self.decode(z)
+        z, x_tilde = self.fakes(len(batch.x), players)
         fake, f = self.critic.judge(x_tilde)
         terms = {"code": 0.5 * sum_dims((z - self.encoder(f)) ** 2)}
         if "generator" in players:
@@ -237,7 +230,6 @@ ENTRIES = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="the critic's slope is penalised, or its features grow without bound, and they weigh c, or the code "
         "says nothing; the decoder minimises −log D, whose gradient does not vanish while the critic wins; Adam; no "
         "batch normalisation, with which an image would depend on its neighbours",
@@ -270,7 +262,6 @@ ENTRIES = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"encode", "decode", "sample"}),
         departures="only the paper's abstract and code of its first author were read: the mixture is fitted to codes"
         " before each epoch, outside the game; a penalty on the critic's slope",
         plan=PLAN,

@@ -7,6 +7,7 @@ cannot tell pairs that began with an image from pairs that began with a code.
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Generator, Tensor, nn
@@ -15,7 +16,7 @@ from ..data.base import Batch
 from ..nn import networks
 from ..nn.distributions import Normal, StandardNormal, noise, sum_dims
 from ..nn.networks import Shape
-from .base import Conditioned, Player, Stochastic
+from .base import ConditionedGaussian, Player
 from .entry import ATTRIBUTES, CLASSES, CODE, NET, WIDTH, Entry, Param, Term
 from .gan import ADAM, CRITIC, critic_loss
 
@@ -97,7 +98,7 @@ WIDEST = 10.0
 digits it grew to 16 in six steps, the level above was fed codes of thousands, and its variance was no number."""
 
 
-class ALI(Conditioned, Stochastic):
+class ALI(ConditionedGaussian):
     """Adversarially learned inference: encoder and decoder are matched by a critic on pairs, no pixel is compared.
 
     critic: min −log D(x, ẑ) − log(1 − D(x̃, z)) + γ ½‖∇ log(D / (1 − D))‖²;
@@ -145,21 +146,9 @@ class ALI(Conditioned, Stochastic):
             "generator": Player((self.encoder, self.decoder), {"adv": 1.0}, betas=ADAM),
         }
 
-    def posterior(self, x: Tensor, y: Tensor | None = None) -> Normal:
-        """q(z|x, c), each (B, D).  y: labels (B,), or None where unknown."""
-        return self.posterior_given(x, self.condition_vector(y, len(x)))
-
     def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
-        """q(z|x, c) for a condition c (B, C) that the networks understand, withheld or not."""
         mu, logvar = self.encoder(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp_max(WIDEST))
-
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
-        return self.posterior(x, y).mu
-
-    def decode(self, z: Tensor, y: Tensor | None = None) -> Tensor:
-        """B(z, c), (B, *shape) in [0, 1].  y: labels (B,), or None where unknown."""
-        return self.decode_given(z, self.condition_vector(y, len(z)))
 
     def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
         return self.decoder(append_condition(z, c)).float().sigmoid()
@@ -201,7 +190,7 @@ class ALICE(ALI):
     and of the prior are decoded in one pass of batch norm.
     """
 
-    def __init__(self, shape: Shape, code: int = 16, lam: float = 0.02, **keywords):
+    def __init__(self, shape: Shape, code: int = 16, lam: float = 0.02, **keywords: Any):
         super().__init__(shape, code, **keywords)
         self.lam = lam
 
@@ -260,6 +249,8 @@ class HALI(ALI):
     Source: Belghazi et al. (2018), arXiv:1802.01071: two levels.
     Departures: those of `ALI`; z₁ is a vector, not a stack of feature maps. No labels.
     """
+
+    abilities = ALI.abilities - {"posterior"}
 
     def __init__(
         self,
@@ -337,7 +328,6 @@ ENTRIES: tuple[Entry, ...] = (
         source="Dumoulin et al. (2016), arXiv:1606.00704, Algorithm 1; chapter §5.2",
         build=ALI,
         params={"code": CODE, "gamma": GAMMA, "net": NET, "width": WIDTH, "classes": CLASSES, "attributes": ATTRIBUTES},
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures=DEPARTURES + LABELS,
         plan=PLAN,
     ),
@@ -359,7 +349,6 @@ ENTRIES: tuple[Entry, ...] = (
             "net": NET,
             "width": WIDTH,
         },
-        abilities=frozenset({"encode", "decode", "sample"}),
         departures=DEPARTURES + "; the lower code is a vector, so that it can be looked at too, not maps; no labels",
         plan=PLAN,
     ),
@@ -382,7 +371,6 @@ ENTRIES: tuple[Entry, ...] = (
             "classes": CLASSES,
             "attributes": ATTRIBUTES,
         },
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures=DEPARTURES + LABELS + "; codes of images and of the prior are decoded in one pass of batch norm",
         plan=PLAN,
     ),

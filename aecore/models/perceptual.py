@@ -11,10 +11,9 @@ from torch.nn import functional as F
 
 from ..data.base import Batch, Split
 from ..errors import FieldError
-from ..nn import networks
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Player, Stochastic
+from .base import GaussianCode, Player
 from .entry import CODE, WIDTH, Entry, Param, Term
 
 BLOCKS = 5
@@ -142,7 +141,7 @@ class Frozen(nn.Module):
         return seen[first - 1 :]
 
 
-class DFCVAE(Stochastic):
+class DFCVAE(GaussianCode):
     """Deep-feature-consistent VAE: a trained network Φ compares input and reconstruction, no pixel does.
 
     loss = α KL(q(z|x) ‖ N(0, I)) + β Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l s_l),  l = first … last,
@@ -167,6 +166,9 @@ class DFCVAE(Stochastic):
     units: so β = 100 for the paper's 0.5 (on 16×16 digits the rate of a VAE with a Gaussian decoder and c = 10).
     """
 
+    abilities = GaussianCode.abilities | {"features"}
+    blocks = BLOCKS
+
     scale: Tensor
 
     def __init__(
@@ -182,15 +184,14 @@ class DFCVAE(Stochastic):
         net: str = "conv",
         width: int = 512,
     ):
-        super().__init__(shape, code)
-        if len(self.shape) != 3:
+        if len(shape) != 3:
             raise FieldError("model", "a DFC-VAE needs images; these data are vectors: choose another model")
-        self.first, self.last = sorted((first, last))
-        if features.startswith("vgg") and min(self.shape[1:]) < 2 ** (self.last - 1):
-            remedy = f"give images of {2 ** (self.last - 1)}×{2 ** (self.last - 1)} pixels or more, or fewer blocks"
-            raise FieldError("last", f"block {self.last} of {features} sees nothing in images this small: {remedy}")
-        self.encoder = networks.encoder(net, self.shape, 2 * code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
+        first, last = sorted((first, last))
+        if features.startswith("vgg") and min(shape[1:]) < 2 ** (last - 1):
+            remedy = f"give images of {2 ** (last - 1)}×{2 ** (last - 1)} pixels or more, or fewer blocks"
+            raise FieldError("last", f"block {last} of {features} sees nothing in images this small: {remedy}")
+        super().__init__(shape, code, net=net, width=width)
+        self.first, self.last = first, last
         self.learns = features == "classifier"
         self.eye = Classifier(self.shape) if self.learns else Frozen(features, self.last)
         self.register_buffer("scale", torch.ones(self.last - self.first + 1))
@@ -215,6 +216,10 @@ class DFCVAE(Stochastic):
         qz_x = self.posterior(batch.x)
         x_hat = self.decode(qz_x.rsample())
         return {"features": self.distance(batch.x, x_hat), "kl": kl_standard(qz_x)}
+
+    def features(self, x: Tensor, block: int) -> Tensor:
+        """Φ_l(x) of block l = `block`, from 1 to `blocks`: (B, C_l, H_l, W_l)."""
+        return self.eye.features(x, block, block)[0]
 
     def distance(self, x: Tensor, x_hat: Tensor) -> Tensor:
         """Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l s_l): (B,). Gradients reach x̂ only."""
@@ -262,7 +267,6 @@ ENTRIES = (
             "width": WIDTH,
         },
         kinds=("image",),
-        abilities=frozenset({"encode", "decode", "sample", "posterior"}),
         departures="by default Φ is a classifier of the same data (there VGG-19); blocks are scaled; β = 100 (0.5)",
     ),
 )

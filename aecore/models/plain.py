@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from ..data.base import Batch
 from ..nn import networks
-from ..nn.distributions import distance, sum_dims
+from ..nn.distributions import sum_dims
 from ..nn.networks import Shape
-from .base import Autoencoder, Player
+from .base import Autoencoder, PlainCode, Player
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Term
 
 
@@ -52,24 +52,17 @@ class Linear(Autoencoder):
         return self.decoder(z).float()
 
 
-class Deep(Autoencoder):
+class Deep(PlainCode):
     """Undercomplete non-linear autoencoder: loss = Δ(x, B(A(x))) (Eq. 1).
 
-    distance: Δ, "squared" or "bernoulli".
+    Parameters are those of `PlainCode`; distance: Δ, "squared" or "bernoulli".
 
     Source: Hinton & Salakhutdinov (2006), doi:10.1126/science.1127647.
     Departures: trained from scratch with Adam, without layer-wise pretraining.
     """
 
-    def __init__(self, shape: Shape, code: int = 16, net: str = "dense", width: int = 512, distance: str = "squared"):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
-        self.distance = distance
-
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        x = batch.x
-        return {"recon": distance(self.distance, x, self.decoder(self.encoder(x)))}
+        return {"recon": self.reconstruction_error(batch.x, self.encoder(batch.x))}
 
 
 RECON = Term("squared error", "how far the reconstruction is from the input, summed over the pixels")

@@ -8,15 +8,14 @@ import torch
 from torch import Tensor, nn
 
 from ..data.base import Batch, Split
-from ..nn import networks
-from ..nn.distributions import distance, sum_dims
+from ..nn.distributions import sum_dims
 from ..nn.divergences import squared_distances
 from ..nn.networks import Shape
-from .base import Autoencoder, Player
+from .base import PlainCode, Player
 from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 
 
-class VQVAE(Autoencoder):
+class VQVAE(PlainCode):
     """Vector quantised autoencoder: the code is a row of symbols, each one of the K vectors of a codebook.
 
     loss = Δ(x, B(z)) + ‖sg[h] − z‖² + β ‖h − sg[z]‖²,  h = A(x) in `symbols` parts of `size` numbers,
@@ -42,12 +41,10 @@ class VQVAE(Autoencoder):
         width: int = 512,
         distance: str = "bernoulli",
     ):
-        super().__init__(shape, symbols * size)
-        self.encoder = networks.encoder(net, self.shape, self.code, width)
-        self.decoder = networks.decoder(net, self.code, self.shape, width)
+        super().__init__(shape, symbols * size, distance, net=net, width=width)
         self.codebook = nn.Embedding(K, size)
         self.register_buffer("usage", torch.zeros(K))  # the share of all symbols that is k, over the last 100 steps
-        self.beta, self.distance = beta, distance
+        self.beta = beta
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         weights = {"recon": 1.0, "codebook": 1.0, "commitment": self.beta}
@@ -73,7 +70,7 @@ class VQVAE(Autoencoder):
             self.usage.lerp_(k.flatten().bincount(minlength=len(self.usage)) / k.numel(), 0.01)
         straight = h + (z - h).detach()
         return {
-            "recon": distance(self.distance, batch.x, self.decoder(straight.flatten(1))),
+            "recon": self.reconstruction_error(batch.x, straight.flatten(1)),
             "codebook": sum_dims((z - h.detach()) ** 2),
             "commitment": sum_dims((h - z.detach()) ** 2),
         }

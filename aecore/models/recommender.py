@@ -10,12 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ..data.base import Batch, Data, Split
+from ..data.ratings import RatingsData
 from ..errors import FieldError
 from ..nn import networks
 from ..nn.distributions import Normal, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Autoencoder, Player, Stochastic
+from .base import Autoencoder, Player, Recommends, Stochastic
 from .entry import Entry, Param, Term
 
 
@@ -45,7 +46,7 @@ class AutoRec(Autoencoder):
     paper sums, so that λ is the paper's divided by the number of examples. Adam in place of RProp.
     """
 
-    rows = "users"
+    recommends = Recommends()
 
     def __init__(self, shape: Shape, code: int = 200, lam: float = 0.01, f: str = "identity", g: str = "sigmoid"):
         super().__init__(shape, code)
@@ -56,10 +57,11 @@ class AutoRec(Autoencoder):
         self.register_buffer("range", torch.tensor([0.0, 1.0]))
 
     def check(self, data: Data) -> None:
-        rows = getattr(data, "rows", self.rows)
-        if rows != self.rows:
-            named = {"users": "ratings", "items": "ratings-items"}[self.rows]
-            raise FieldError("data", f"this model reads {self.rows}, the rows of {data.title} are {rows}: take {named}")
+        wanted = self.recommends.examples
+        rows = data.rows if isinstance(data, RatingsData) else wanted
+        if rows != wanted:
+            named = {"users": "ratings", "items": "ratings-items"}[wanted]
+            raise FieldError("data", f"this model reads {wanted}, the rows of {data.title} are {rows}: take {named}")
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
         """The lowest and the highest rating there is, for a sigmoid output; once, at the start."""
@@ -95,7 +97,7 @@ class ItemAutoRec(AutoRec):
     Source: Sedhain et al. (2015), doi:10.1145/2740908.2742726. Departures: as AutoRec.
     """
 
-    rows = "items"
+    recommends = Recommends(examples="items")
 
 
 class CFN(Autoencoder):
@@ -112,6 +114,8 @@ class CFN(Autoencoder):
     Departures: one hidden layer; columns are centred by their mean, where the paper removes the mean of the rows and
     scales to [−1, 1]; Adam in place of gradient descent; the mean over examples.
     """
+
+    recommends = Recommends(side=True, hides="noise")
 
     def __init__(
         self,
@@ -200,6 +204,8 @@ class CDAE(Autoencoder):
     size is right on average; the mean over users; Adam in place of AdaGrad.
     """
 
+    recommends = Recommends(predicts="ranking", unit="chance of a like")
+
     def __init__(
         self,
         shape: Shape,
@@ -220,11 +226,8 @@ class CDAE(Autoencoder):
             nn.init.normal_(self.own.weight, std=0.01)
 
     def check(self, data: Data) -> None:
-        if (
-            self.own is not None
-            and getattr(data, "rows", "users") == "users"
-            and len(data.train) > len(self.own.weight)
-        ):
+        of_users = not isinstance(data, RatingsData) or data.rows == "users"
+        if self.own is not None and of_users and len(data.train) > len(self.own.weight):
             raise FieldError("users", f"{data.title} has {len(data.train)} users to train on: give that, or 0")
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -271,6 +274,8 @@ class MultVAE(Stochastic):
 
     Source: Liang et al. (2018), arXiv:1802.05814. Departures: none in the objective; sizes of layers for small data.
     """
+
+    recommends = Recommends(predicts="ranking", unit="share of the next like")
 
     def __init__(
         self,
@@ -431,7 +436,6 @@ ENTRIES = (
             "like": LIKE,
         },
         kinds=("ratings",),
-        abilities=frozenset({"encode", "decode", "posterior", "sample"}),
         departures="sizes of layers for small data",
         plan={"epochs": 100, "batch": 64, "lr": 2e-3},
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,7 +13,7 @@ from ..data.base import Batch
 from ..nn import networks
 from ..nn.distributions import distance, noise, sum_dims
 from ..nn.networks import Shape
-from .base import Autoencoder, Player
+from .base import Autoencoder, PlainCode, Player
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 
 
@@ -76,12 +77,12 @@ class SparseL1(Autoencoder):
         columns /= columns.norm(dim=0).clamp_min(1e-12)
 
 
-class SparseKL(Autoencoder):
+class SparseKL(PlainCode):
     """Sparse autoencoder: each unit is active with a small mean probability p over the batch.
 
     loss = Δ(x, B(A(x))) + λ Σ_j KL(p ‖ p̂_j),  p̂_j = (1/m) Σ_i a_j(x_i),  a = sigmoid(A(x)) (Eq. 3).
 
-    p: the target activation.  lam: λ.
+    p: the target activation.  lam: λ.  keywords: those of `PlainCode`.
 
     Source: Ng (2011), CS294A lecture notes, Sparse autoencoder; chapter Eq. 3.
     Departures: Eq. 3 has no λ (it is 1); with a reconstruction summed over pixels p̂ needs a heavier weight. No decay of
@@ -90,20 +91,10 @@ class SparseKL(Autoencoder):
     after 5 epochs was 0.91 of their variance in place of 0.4.
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        code: int = 64,
-        p: float = 0.05,
-        lam: float = 10.0,
-        net: str = "dense",
-        width: int = 512,
-        distance: str = "squared",
-    ):
-        super().__init__(shape, code)
-        self.encoder = nn.Sequential(networks.encoder(net, self.shape, code, width), nn.Sigmoid())
-        self.decoder = networks.decoder(net, code, self.shape, width)
-        self.p, self.lam, self.distance = p, lam, distance
+    def __init__(self, shape: Shape, code: int = 64, p: float = 0.05, lam: float = 10.0, **keywords: Any):
+        super().__init__(shape, code, **keywords)
+        self.encoder = nn.Sequential(self.encoder, nn.Sigmoid())
+        self.p, self.lam = p, lam
         last = [layer for layer in self.encoder.modules() if isinstance(layer, nn.Linear)][-1]
         first = next(layer for layer in self.decoder.modules() if isinstance(layer, nn.Linear))
         with torch.no_grad():
@@ -114,24 +105,23 @@ class SparseKL(Autoencoder):
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "sparsity": self.lam})}
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        x = batch.x
-        a = self.encoder(x)
+        a = self.encoder(batch.x)
         p_hat = a.float().mean(0)  # (D,): a term of the whole batch
-        return {
-            "recon": distance(self.distance, x, self.decoder(a)),
-            "sparsity": kl_bernoulli(self.p, p_hat).sum(),
-        }
+        return {"recon": self.reconstruction_error(batch.x, a), "sparsity": kl_bernoulli(self.p, p_hat).sum()}
 
 
-class Denoising(Autoencoder):
+class Denoising(PlainCode):
     """Reconstructs the clean input from a corrupted one: loss = Δ(x, B(A(x̃))), x̃ ~ C(x̃|x).
 
     noise: "gaussian" with `sigma` (Eq. 4), or "erasures" with `p`, the probability of keeping a value (Eq. 5).
+    keywords: those of `PlainCode`.
 
     Source: Vincent et al. (2008), doi:10.1145/1390156.1390294; Gaussian noise: Vincent et al. (2010), JMLR 11.
     Departures: each value is erased by its own lot, where the paper erases a fixed number of them; Adam, and the
     squared error by default, where it has plain gradient descent and cross-entropy.
     """
+
+    abilities = Autoencoder.abilities | {"corrupt"}
 
     def __init__(
         self,
@@ -140,23 +130,17 @@ class Denoising(Autoencoder):
         noise: str = "gaussian",
         sigma: float = 0.5,
         p: float = 0.5,
-        net: str = "dense",
-        width: int = 512,
-        distance: str = "squared",
+        **keywords: Any,
     ):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
-        self.noise, self.sigma, self.p, self.distance = noise, sigma, p, distance
+        super().__init__(shape, code, **keywords)
+        self.noise, self.sigma, self.p = noise, sigma, p
 
     def corrupt(self, x: Tensor) -> Tensor:
         """x̃ ~ C(x̃|x), shape of x; Gaussian noise may leave [0, 1]."""
         return gaussian_noise(x, self.sigma) if self.noise == "gaussian" else erasures(x, self.p)
 
     def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        x = batch.x
-        x_tilde = self.corrupt(x)
-        return {"recon": distance(self.distance, x, self.decoder(self.encoder(x_tilde)))}
+        return {"recon": self.reconstruction_error(batch.x, self.encoder(self.corrupt(batch.x)))}
 
 
 class Transposed(nn.Module):
@@ -326,7 +310,6 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        abilities=frozenset({"encode", "decode", "corrupt"}),
         departures="each value is erased by its own lot, not a fixed number of them; Gaussian noise is of the later "
         "paper, Vincent et al. (2010), JMLR 11; Adam and, by default, the squared error, not gradient descent on the "
         "cross-entropy",

@@ -80,6 +80,8 @@ class Stacked(Autoencoder):
     in the window its value was.
     """
 
+    abilities = Autoencoder.abilities | {"layers"}
+
     def __init__(
         self,
         shape: Shape,
@@ -101,6 +103,12 @@ class Stacked(Autoencoder):
     def layer(self, k: int) -> Layer:
         """A_k and B_k, k from 1 to n; A_k without its sigmoid."""
         return self.encoder[2 * k - 2], self.decoder[2 * (self.layers - k)]
+
+    def through(self, x: Tensor, layers: int) -> Tensor:
+        """x̂ = B_1(…B_k(A_k(…A_1(x)))), through the first k = `layers` layers: (B, *shape) in [0, 1]."""
+        up = self.encoder[: 2 * layers]  # A_1, sigmoid, …, A_k and its sigmoid, which the code has not
+        down = self.decoder[2 * (self.layers - layers) :]
+        return down(up(x)).float().sigmoid()
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         if progress < self.stages:

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..data.base import Batch, Split
-from ..nn import networks
 from ..nn.distributions import Bernoulli, Gaussian, Normal, likelihood
 from ..nn.divergences import kl_standard, log_aggregate, mmd2
 from ..nn.networks import Shape
-from .base import Player, Stochastic
+from .base import GaussianCode, Player
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
 
 
-class Variational(Stochastic):
+class Variational(GaussianCode):
     """What the family shares: a Gaussian posterior, reparameterised, and the terms of the bound.
 
     recon = (1/L) Σ_l −log p(x|z_l),  kl = KL(q(z|x) ‖ N(0, I)),  z_l = μ + σ ⊙ ξ_l  (Eq. 9, 14, 15).
 
     likelihood: p(x|z), "bernoulli", or "gaussian" with weight c, i.e. variance 1/2c (Eq. 15).
     samples: L.  warmup: share of the training in which the weights of all but `recon` rise from 0.
+    keywords: those of `Mirrored`.
     """
+
+    abilities = GaussianCode.abilities | {"likelihood"}
 
     def __init__(
         self,
@@ -34,12 +37,9 @@ class Variational(Stochastic):
         c: float = 10.0,
         samples: int = 1,
         warmup: float = 0.0,
-        net: str = "dense",
-        width: int = 512,
+        **keywords: Any,
     ):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, 2 * code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
+        super().__init__(shape, code, **keywords)
         self.likelihood, self.c, self.samples, self.warmup = likelihood, c, samples, warmup
 
     def weights(self) -> dict[str, float]:
@@ -74,7 +74,7 @@ class VAE(Variational):
     Source: Kingma & Welling (2013), arXiv:1312.6114. Departures: the weight β, which is 1 in the paper and by default.
     """
 
-    def __init__(self, shape: Shape, beta: float = 1.0, **family):
+    def __init__(self, shape: Shape, beta: float = 1.0, **family: Any):
         super().__init__(shape, **family)
         self.beta = beta
 
@@ -90,7 +90,7 @@ class BetaVAE(VAE):
     Source: Higgins et al. (2017), openreview Sy2fzU9gl. Departures: none.
     """
 
-    def __init__(self, shape: Shape, beta: float = 4.0, **family):
+    def __init__(self, shape: Shape, beta: float = 4.0, **family: Any):
         super().__init__(shape, beta, **family)
 
 
@@ -120,7 +120,7 @@ class IWAE(Variational):
         net: str = "dense",
         width: int = 512,
     ):
-        super().__init__(shape, code, likelihood, c, K, 0.0, net, width)
+        super().__init__(shape, code, likelihood, c, samples=K, net=net, width=width)
         self.K = K
 
     def weights(self) -> dict[str, float]:
@@ -148,7 +148,7 @@ class InfoVAE(Variational):
     weighs more; from about 100 the codes of a minibatch are held to the prior at the price of what they say.
     """
 
-    def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **family):
+    def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **family: Any):
         super().__init__(shape, **family)
         self.alpha, self.lam = alpha, lam
 
@@ -172,7 +172,7 @@ class BetaTCVAE(Variational):
     Departures: q(z) is estimated as `log_aggregate` says. N is the number of training examples for held-out ones too.
     """
 
-    def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **family):
+    def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **family: Any):
         super().__init__(shape, **family)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
         self.register_buffer("examples", torch.zeros((), dtype=torch.long))  # N
@@ -192,7 +192,6 @@ class BetaTCVAE(Variational):
 
 RECON = Term("nats", "−log p(x|z): how unlikely the input is under its decoded distribution (the distortion)")
 KL = Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)")
-VARIATIONAL = frozenset({"encode", "decode", "sample", "posterior"})
 PARAMS = {
     "code": CODE,
     "likelihood": Param("bernoulli", choices=("bernoulli", "gaussian"), symbol="p(x|z)", help="what is decoded"),
@@ -221,7 +220,6 @@ ENTRIES = (
             "beta": Param(1.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the KL; 1 is the bound"),
             **PARAMS,
         },
-        abilities=VARIATIONAL,
         departures="the weight β, which is 1 in the paper and by default",
     ),
     Entry(
@@ -235,7 +233,6 @@ ENTRIES = (
         source="Higgins et al. (2017), openreview Sy2fzU9gl; chapter Eq. 16",
         build=BetaVAE,
         params={"beta": Param(4.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the KL"), **PARAMS},
-        abilities=VARIATIONAL,
     ),
     Entry(
         key="iwae",
@@ -256,7 +253,6 @@ ENTRIES = (
             "K": Param(5, 1, 64, 1, "log", "K", "draws of z per image and step; with 1 it is the VAE"),
             **{name: PARAMS[name] for name in ("likelihood", "c", "net", "width")},
         },
-        abilities=VARIATIONAL,
         departures="one layer of latent variables, so that the code can be looked at; the KL is taken from the draws: "
         "the terms add up to the bound",
     ),
@@ -276,7 +272,6 @@ ENTRIES = (
             "lam": Param(30.0, 1.0, 1000.0, 1.0, "log", r"\lambda", "weight of the prior on all codes together"),
             **PARAMS,
         },
-        abilities=VARIATIONAL,
         departures="another kernel: inverse multiquadratic, summed over scales, so that no scale has to be chosen",
     ),
     Entry(
@@ -302,7 +297,6 @@ ENTRIES = (
             "gamma": Param(1.0, 0.0, 10.0, 0.1, symbol=r"\gamma", help="weight of the units' own KL"),
             **PARAMS,
         },
-        abilities=VARIATIONAL,
         departures="in a minibatch all other examples share the weight of those that are not in it",
     ),
 )

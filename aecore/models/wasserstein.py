@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ..data.base import Batch
-from ..nn import networks
-from ..nn.distributions import Normal, distance
+from ..nn.distributions import Normal
 from ..nn.divergences import KERNELS, mmd2
 from ..nn.networks import Shape, mlp
-from .base import Autoencoder, Player
+from .base import PlainCode, Player
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 from .gan import CRITIC, critic_loss, fooling_loss
 
@@ -20,17 +20,18 @@ ENCODING = ("gaussian", "deterministic")
 ADAM = (0.5, 0.999)  # as in the paper, §4, for all players
 
 
-class WAE(Autoencoder):
+class WAE(PlainCode):
     """What both Wasserstein autoencoders share: an encoder Q(z|x), a decoder G, the prior N(0, I) and a cost c.
 
     encoding: Q(z|x) is N(μ(x), diag σ²(x)) with a variance that is learned ("gaussian"), or the point μ(x).
+    keywords: those of `PlainCode`; its distance is c.
     """
 
-    def __init__(self, shape: Shape, code: int, lam: float, encoding: str, net: str, width: int, distance: str):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, code * (2 if encoding == "gaussian" else 1), width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
-        self.lam, self.encoding, self.distance = lam, encoding, distance
+    abilities = PlainCode.abilities | {"sample", "cloud"}
+
+    def __init__(self, shape: Shape, code: int = 8, encoding: str = "deterministic", **keywords: Any):
+        super().__init__(shape, code, outputs=code * (2 if encoding == "gaussian" else 1), **keywords)
+        self.encoding = encoding
 
     def cloud(self, x: Tensor) -> Normal:
         """Q(z|x), each of μ and log σ² (B, D); σ = 0 for a deterministic encoder."""
@@ -62,19 +63,9 @@ class WAEMMD(WAE):
     Adam, since no critic plays.
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        code: int = 8,
-        lam: float = 10.0,
-        encoding: str = "deterministic",
-        net: str = "dense",
-        width: int = 512,
-        distance: str = "squared",
-        kernel: str = "inverse multiquadratic",
-    ):
-        super().__init__(shape, code, lam, encoding, net, width, distance)
-        self.kernel = kernel
+    def __init__(self, shape: Shape, lam: float = 10.0, kernel: str = "inverse multiquadratic", **keywords: Any):
+        super().__init__(shape, **keywords)
+        self.lam, self.kernel = lam, kernel
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "mmd": self.lam})}
@@ -83,7 +74,7 @@ class WAEMMD(WAE):
         z_tilde = self.draw(batch.x)
         z = self.prior.sample(len(z_tilde), z_tilde)
         mmd = mmd2(z_tilde, z, kernel=self.kernel)
-        return {"recon": distance(self.distance, batch.x, self.decoder(z_tilde)), "mmd": mmd}
+        return {"recon": self.reconstruction_error(batch.x, z_tilde), "mmd": mmd}
 
 
 class WAEGAN(WAE):
@@ -101,17 +92,9 @@ class WAEGAN(WAE):
     circle each other (16×16 digits, Gaussian encoder: MMD² of held-out codes 0.34 in place of 0.04).
     """
 
-    def __init__(
-        self,
-        shape: Shape,
-        code: int = 8,
-        lam: float = 1.0,
-        encoding: str = "deterministic",
-        net: str = "dense",
-        width: int = 512,
-        distance: str = "squared",
-    ):
-        super().__init__(shape, code, lam, encoding, net, width, distance)
+    def __init__(self, shape: Shape, code: int = 8, lam: float = 1.0, width: int = 512, **keywords: Any):
+        super().__init__(shape, code, width=width, **keywords)
+        self.lam = lam
         self.critic = mlp([code, width, width, 1])
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -125,7 +108,7 @@ class WAEGAN(WAE):
         z = self.prior.sample(len(z_tilde), z_tilde)
         real, fake = self.critic(torch.cat([z, z_tilde])).squeeze(-1).chunk(2)
         return {
-            "recon": distance(self.distance, batch.x, self.decoder(z_tilde)),
+            "recon": self.reconstruction_error(batch.x, z_tilde),
             "adv": fooling_loss(fake),
             "critic": critic_loss(real, fake),
         }
@@ -139,7 +122,6 @@ PARAMS = {
     "width": WIDTH,
     "distance": Param("squared", choices=DISTANCE.choices, symbol="c", help=DISTANCE.help),
 }
-ABILITIES = frozenset({"encode", "decode", "sample"})
 
 ENTRIES = (
     Entry(
@@ -161,7 +143,6 @@ ENTRIES = (
             "kernel": Param("inverse multiquadratic", choices=tuple(KERNELS), symbol="k", help="of the discrepancy"),
             **PARAMS,
         },
-        abilities=ABILITIES,
         departures="kernels of seven scales are summed, so that no scale has to be chosen; the cost is not scaled down "
         "as in the authors' experiments: it is the squared error that the other models have",
         plan={"batch": 128, "epochs": 30},
@@ -183,7 +164,6 @@ ENTRIES = (
         source="Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 1; chapter Eq. 21",
         build=WAEGAN,
         params={"lam": Param(1.0, 0.0, 1000.0, 0.1, "log", r"\lambda", "weight of the critic's verdict"), **PARAMS},
-        abilities=ABILITIES,
         departures="critic and autoencoder move at once, on one forward pass in place of two; λ is 1: at 10 they "
         "circle each other",
         plan={"batch": 128, "epochs": 30},

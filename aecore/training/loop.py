@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -79,11 +79,21 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 class Training:
     """One training in progress: iterate it for rows; `state` and `restore` stop and resume it at any row.
 
+    observe: called with the progress after each `model.on_epoch_start`, that is at the start of each epoch and stage
+    and once at the end, to look at the model; it must not change it.
+
     A row has "step", "epoch" (fractions count), "seconds" of training so far, and the mean of every term with
     the loss: "train" over the steps since the last row, and now and then "test" over held-out examples.
     """
 
-    def __init__(self, model: Model, data: Data, plan: Plan, device: torch.device | str | None = None):
+    def __init__(
+        self,
+        model: Model,
+        data: Data,
+        plan: Plan,
+        device: torch.device | str | None = None,
+        observe: Callable[[float], None] | None = None,
+    ):
         if len(data.train) < 2:
             raise DataError(f"{data.title} has {len(data.train)} training example; at least 2 are needed")
         model.check(data)
@@ -92,6 +102,7 @@ class Training:
         # Convolutions are up to four times faster with channels last on a CPU, and no slower elsewhere.
         convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
         self.layout = torch.channels_last if convolves and len(data.shape) == 3 else torch.contiguous_format
+        self.observe = observe
         self.model, self.plan = model.to(self.device, memory_format=self.layout), plan
         self.data = data.to(self.device)
         self.batch = min(plan.batch, len(data.train))
@@ -126,10 +137,7 @@ class Training:
             self._round(players)
             self.step += 1
             if self.draws >= self.draws_total:
-                with torch.no_grad():
-                    self.model.on_epoch_start(
-                        self.data.train, 1.0
-                    )  # what is estimated is that of the weights as they ended
+                self._start_epoch(1.0)  # so that estimates are those of the final weights
             evaluate_now = any(before < mark <= self.draws for mark in self.marks)
             if self.step % self.every == 0 or evaluate_now:
                 row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
@@ -201,12 +209,17 @@ class Training:
             order = torch.randperm(len(self.data.train), generator=generator)
             self._epoch, self._order = epoch, order.to(self.device)
         if position == 0 or self._stage_begins():
-            with torch.no_grad():
-                self.model.on_epoch_start(self.data.train, self.progress)
+            self._start_epoch(self.progress)
         self.draws += 1
         index = self._order[position * self.batch : (position + 1) * self.batch]
         batch = _to(self.data.train.batch(index), self.device)
         return batch._replace(x=batch.x.contiguous(memory_format=self.layout))
+
+    def _start_epoch(self, progress: float) -> None:
+        with torch.no_grad():
+            self.model.on_epoch_start(self.data.train, progress)
+            if self.observe is not None:
+                self.observe(progress)
 
     def _stage_begins(self) -> bool:
         """Whether with this minibatch others play than with the one before, or for other terms."""

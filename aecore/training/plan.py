@@ -3,32 +3,92 @@
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from annotated_types import Ge, Gt, Le
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..models.entry import Param
+
 Row = dict[str, Any]
+"""One line of a training's record; see `loop.Training`."""
 
-
-EVAL_STEPS = 24  # held-out evaluations spread over a run, denser at its start, beside those at the ends of epochs
-
-
-EPOCH_EVAL_STEPS = 60
+EVAL_STEPS = 24  # held-out evaluations spread over a run, denser at its start
+EPOCH_EVAL_STEPS = 60  # at most so many more, at the ends of epochs
 
 
 class Plan(BaseModel):
-    """How to train: everything but the model and the data."""
+    """How to train: everything but the model and the data.
+
+    Controls and command-line options are made from these fields by `plan_params`.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    epochs: int = Field(10, ge=1, le=10_000, description="passes over the training images")
-    batch: int = Field(128, ge=2, le=8192, description="examples in a minibatch")
-    lr: float = Field(1e-3, gt=0, le=1, allow_inf_nan=False, description="Adam's learning rate at the start")
-    decay: bool = Field(True, description="let the learning rate fall to 0 along a half cosine")
-    clip: float = Field(0.0, ge=0, allow_inf_nan=False, description="largest norm of a player's gradient; 0: any")
-    seed: int = Field(0, ge=0, le=2**31 - 1, description="of weights, order and noise")
+    epochs: int = Field(
+        10, ge=1, le=10_000, description="passes over the training images", json_schema_extra={"usual": [1, 1000]}
+    )
+    batch: int = Field(
+        128, ge=2, le=8192, description="examples in a minibatch", json_schema_extra={"usual": [2, 4096]}
+    )
+    lr: float = Field(
+        1e-3,
+        gt=0,
+        le=1,
+        allow_inf_nan=False,
+        title="learning rate",
+        description="Adam's learning rate at the start",
+        json_schema_extra={"usual": [1e-5, 0.1]},
+    )
+    decay: bool = Field(
+        True, title="let the rate fall", description="let the learning rate fall to 0 along a half cosine"
+    )
+    clip: float = Field(
+        0.0,
+        ge=0,
+        allow_inf_nan=False,
+        title="gradient clip",
+        description="largest norm of a player's gradient; 0: any",
+        json_schema_extra={"usual": [0.0, 10_000.0]},
+    )
+    seed: int = Field(
+        0, ge=0, le=2**31 - 1, description="of weights, order and noise", json_schema_extra={"scale": "linear"}
+    )
     precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the device is fast in it")
-    held_out: int = Field(1000, ge=1, le=100_000, description="held-out examples evaluated for the curves")
+    held_out: int = Field(
+        1000,
+        ge=1,
+        le=100_000,
+        title="held-out images",
+        description="held-out examples evaluated for the curves",
+        json_schema_extra={"usual": [1, 10_000]},
+    )
+
+
+def plan_params(suited: Plan | None = None) -> dict[str, Param]:
+    """The fields of `Plan` as parameters like those of a model, in order: {name: Param}.
+
+    suited: a plan whose values become the defaults.
+    """
+    suited = suited or Plan()
+    found: dict[str, Param] = {}
+    for name, field in Plan.model_fields.items():
+        default, extra = getattr(suited, name), field.json_schema_extra
+        assert extra is None or isinstance(extra, dict)
+        words = {"help": field.description or "", "label": field.title or ""}
+        if isinstance(default, bool):
+            found[name] = Param(default, **words)
+        elif isinstance(default, str):
+            found[name] = Param(default, choices=get_args(field.annotation), **words)
+        else:
+            bounds = {type(bound): bound for bound in field.metadata}
+            low = bounds[Ge].ge if Ge in bounds else 1e-9 if Gt in bounds else 0
+            high = bounds[Le].le if Le in bounds else 1e9
+            more: dict[str, Any] = {"scale": "log", **(extra or {})}
+            if "usual" in more:
+                more["usual"] = tuple(more["usual"])
+            found[name] = Param(default, float(low), float(high), **words, **more)
+    return found
 
 
 def fold_in(seed: int, *numbers: int) -> int:
