@@ -35,8 +35,8 @@ def page() -> None:
     with head:
         st.title("The chapter", anchor=False)
         st.markdown(
-            "D. Bank, N. Koenigstein, R. Giryes, *Autoencoders* (arXiv:2003.05991): its sections, equations and figures "
-            "in order, each with the pages on which it is alive. Terms have the same colours on all pages."
+            "D. Bank, N. Koenigstein, R. Giryes, *Autoencoders* (arXiv:2003.05991): its sections, equations and "
+            "figures in order, each with the pages on which it is alive. Terms have the same colours on all pages."
         )
     with side:
         copy_button("Copy the link")

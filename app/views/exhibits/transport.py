@@ -328,8 +328,8 @@ def show_explanations() -> None:
     with st.expander("Why"):
         st.markdown(
             "Eq. 19 asks for the cheapest coupling. For W₁ its dual (Kantorovich–Rubinstein, Eq. 20) asks for "
-            "the 1-Lipschitz function that separates the two distributions best. The chapter does not say that the supremum "
-            "runs over 1-Lipschitz f only; without this it is infinite. The critic of a GAN estimates Jensen–Shannon, "
-            "that of a WGAN estimates W₁. Section 5.3; Arjovsky et al. (2017), arXiv:1701.07875; exact plans by the "
-            "library POT."
+            "the 1-Lipschitz function that separates the two distributions best. The chapter does not say that the "
+            "supremum runs over 1-Lipschitz f only; without this it is infinite. The critic of a GAN estimates "
+            "Jensen–Shannon, that of a WGAN estimates W₁. Section 5.3; Arjovsky et al. (2017), arXiv:1701.07875; exact "
+            "plans by the library POT."
         )

@@ -43,7 +43,7 @@ class State:
 
 
 class View(NamedTuple):
-    """What the visitor chose: runs by name, the numbers and labels of the chosen images, and whether to show all codes."""
+    """What the visitor chose: runs by name, numbers and labels of the chosen images, whether all codes show."""
 
     runs: dict[str, Run]
     ids: tuple[int, ...]
@@ -144,9 +144,9 @@ def show_clouds(view: View) -> None:
     )
     State.at.put(pointer)
     st.caption(
-        f"An ellipse shows two standard deviations of Q(z|x) of one of {len(view.ids)} held-out images, in the colour of "
-        "its class; a ring is a code without spread. Thin circles: the prior N(0, I) at one and two standard deviations. "
-        "Below each plane is the image that the decoder paints under the pointer."
+        f"An ellipse shows two standard deviations of Q(z|x) of one of {len(view.ids)} held-out images, in the colour "
+        "of its class; a ring is a code without spread. Thin circles: the prior N(0, I) at one and two standard "
+        "deviations. Below each plane is the image that the decoder paints under the pointer."
     )
 
 
@@ -174,9 +174,10 @@ def distances(sweep: Sweep, view: View) -> dict[str, list[str]]:
     seeds = int(min(errors[name][2] for name in names))
     several = f", mean and standard deviation over {seeds} seeds; all other columns: the first seed."
     st.caption(
-        "Overlap: mean Bhattacharyya coefficient of two different images, 1 for equal clouds. MMD² and KL: one sample of "
-        "Q(z|x) for each of 500 held-out images against 500 samples of the prior. “By chance”: 95 % of sets of samples "
-        "of the prior are this near to each other, so a smaller MMD² shows no difference. KL is estimated by nearest "
+        "Overlap: mean Bhattacharyya coefficient of two different images, 1 for equal clouds. MMD² and KL: one sample "
+        "of Q(z|x) for each of 500 held-out images against 500 samples of the prior. “By chance”: 95 % of sets of "
+        "samples of the prior are this near to each other, so a smaller MMD² shows no difference. KL is estimated by "
+        "nearest "
         "neighbours. Error: of held-out MNIST" + (several if seeds > 1 else "; one seed.")
     )
     return table
@@ -193,8 +194,8 @@ def show_samples(view: View) -> None:
         alt = "Samples of each model, and what it paints where no code is near"
         contact(rows, key="wasserstein.holes", tile=48, alt=alt)
         st.caption(
-            "Holes are places in the inner half of the prior's mass that are farthest from all codes, the emptiest first. "
-            "The decoder was never trained on codes from there."
+            "Holes are places in the inner half of the prior's mass that are farthest from all codes, the emptiest "
+            "first. The decoder was never trained on codes from there."
         )
 
 
@@ -283,8 +284,8 @@ def show_larger(view: View) -> None:
     )
     State.at_larger.put(pointer)
     st.caption(
-        "The projection is PCA of the codes of 1,500 held-out images. Clouds that overlap in the plane may lie apart in "
-        "the other directions. Below each plane is what the decoder paints on it."
+        "The projection is PCA of the codes of 1,500 held-out images. Clouds that overlap in the plane may lie apart "
+        "in the other directions. Below each plane is what the decoder paints on it."
     )
 
 
@@ -307,20 +308,21 @@ def show_explanations() -> None:
     """What to look for, and why."""
     with st.expander("What to look for"):
         st.markdown(
-            "- **Size of the clouds**: those of the VAE are wide and overlap, so one place must serve several images, and "
-            "the decoder paints their average there. Those of the WAE may shrink.\n"
+            "- **Size of the clouds**: those of the VAE are wide and overlap, so one place must serve several images, "
+            "and the decoder paints their average there. Those of the WAE may shrink.\n"
             "- **All codes**: every model but the plain autoencoder draws them to the prior’s circles; the plain "
             "autoencoder’s lie anywhere. With two latent dimensions no model fills the circles as samples would: MMD² "
             "stays several times above chance.\n"
-            "- **Errors** are nearly equal with two latent dimensions. With eight, a WAE’s is smaller than a VAE’s, by 7 % "
-            "or more on digits of 16 × 16 pixels (three seeds).\n"
+            "- **Errors** are nearly equal with two latent dimensions. With eight, a WAE’s is smaller than a VAE’s, by "
+            "7 % or more on digits of 16 × 16 pixels (three seeds).\n"
             "- **Holes**: codes without spread leave gaps between them, on which the decoder was never trained."
         )
     with st.expander("Why"):
         st.markdown(
-            "Eq. 21 relaxes the optimal transport between data and generated images: the coupling goes through the code, "
-            "and its only constraint is that the mixture of all codes, $Q_Z = \\mathbb{E}_x Q(z|x)$, equals $P_Z$. The "
-            "term $\\mathbb{E}_x D_{KL}(q(z|x)\\Vert P_Z)$ of the ELBO is the divergence of that mixture **plus** the "
-            "mutual information of image and code, so a VAE also pays for what the code says about the image. Fig. 7 of "
-            "the chapter draws the same by hand. Section 5.3; Tolstikhin et al. (2017), arXiv:1711.01558."
+            "Eq. 21 relaxes the optimal transport between data and generated images: the coupling goes through the "
+            "code, and its only constraint is that the mixture of all codes, $Q_Z = \\mathbb{E}_x Q(z|x)$, equals "
+            "$P_Z$. The term $\\mathbb{E}_x D_{KL}(q(z|x)\\Vert P_Z)$ of the ELBO is the divergence of that mixture "
+            "**plus** the mutual information of image and code, so a VAE also pays for what the code says about the "
+            "image. Fig. 7 of the chapter draws the same by hand. Section 5.3; Tolstikhin et al. (2017), "
+            "arXiv:1711.01558."
         )
