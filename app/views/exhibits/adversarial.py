@@ -76,7 +76,9 @@ def page() -> None:
     train_sweep.train(PRIORS)
 
     st.header("A critic of images: VAE/GAN", anchor=False)
-    st.markdown("Beside a VAE. Here **what a critic sees** in two images is compared, in place of their pixels.")
+    st.markdown(
+        "Here the loss compares **what a critic sees** in two images, in place of their pixels. A VAE stands beside it."
+    )
     show_critic_of_images()
     st.header("A critic of pairs: ALI, HALI, ALICE", anchor=False)
     st.markdown(
