@@ -30,7 +30,7 @@ browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: i
 
 
 def masked(channels: int, layers: int, width: int = 4) -> torch.nn.Sequential:
-    """The network of `autoregressive.blind_spot`, untrained: x (B, C, H, W) → (B, C, H, W), for checking it by gradients."""
+    """The network of `autoregressive.blind_spot`, untrained: x (B, C, H, W) → (B, C, H, W), checked by gradients."""
     stack: list[torch.nn.Module] = []
     for layer in range(layers):
         kernel = 7 if layer == 0 else 3
