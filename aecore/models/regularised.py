@@ -191,8 +191,8 @@ class MAE(Autoencoder):
     Source: He et al. (2021), arXiv:2111.06377.
     Departures: the code is one vector, from which the decoder paints all patches. In the paper it is a transformer's
     token for every patch that is seen, and the decoder is given all of them. Convolutions, or fully connected layers,
-    in place of the transformers: after 15 epochs on 4,000 digits of 16 × 16 pixels the error of erased patches was 6.1
-    with convolutions, and 6.7 with three layers of a transformer, which took three times as long.
+    stand in place of the transformers, which took about twice as long for the same error of erased patches (4,000
+    digits of 16 × 16 pixels, 15 epochs: 6.1 with convolutions, 6.0 with three layers of a transformer).
     """
 
     def __init__(
@@ -331,7 +331,8 @@ class RAE(Autoencoder):
 
     Source: Ghosh et al. (2020), "From variational to deterministic autoencoders", Eq. 4–8, arXiv:1903.12436.
     Departures: the norm of the gradient is estimated by one random projection, without bias. Spectral normalisation,
-    the paper's third way to keep a decoder smooth, is left out.
+    the paper's third way to keep a decoder smooth, is left out. Convolutions are normalised, so that most of their
+    weights may shrink without making the decoder smoother: for them the penalty on the gradient is the better one.
     """
 
     def __init__(
@@ -466,7 +467,7 @@ ENTRIES = (
         kinds=("image",),
         abilities=frozenset({"encode", "decode", "corrupt"}),
         departures="one code, from which all patches are painted; the paper keeps a token for every patch that is "
-        "seen; convolutions in place of transformers, which learn more slowly from so few images",
+        "seen; convolutions in place of transformers, which take longer to reach the same error",
     ),
     Entry(
         key="contractive",
