@@ -214,14 +214,12 @@ class FactorVAE(Variational):
     autoencoder, where the paper has 1,000, and one logit in place of two.
     """
 
-    spare = ("critic.",)
-
     def __init__(self, shape: Shape, gamma: float = 10.0, **family):
         super().__init__(shape, **family)
         self.gamma = gamma
-        width = family.get("width", 512)
-        layers = [(nets.linear(a, width), nn.LeakyReLU(0.2)) for a in (self.code, *[width] * 5)]
-        self.critic = nn.Sequential(*(part for layer in layers for part in layer), nets.linear(width, 1))
+        width = family.get("width", WIDTH.default)
+        hidden = [(nets.linear(inputs, width), nn.LeakyReLU(0.2)) for inputs in (self.code, *[width] * 5)]
+        self.critic = nn.Sequential(*(part for layer in hidden for part in layer), nets.linear(width, 1))
 
     def weights(self) -> dict[str, float]:
         return {"kl": 1.0, "tc": self.gamma}
