@@ -13,7 +13,7 @@ from aecore.explore.autoregressive import Drawing
 from aecore.explore.images import to_uint8
 from aecore.nn.pixel_distributions import bits
 from app import cached, library
-from app.browser import Stage, drawer
+from app.browser.drawer import Stage, drawer
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import contact_sheet, enlarge, rgb

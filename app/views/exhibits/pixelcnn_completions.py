@@ -12,8 +12,8 @@ from aecore.explore.autoregressive import Drawing
 from aecore.explore.completions import Certainty, certainty
 from aecore.explore.images import to_uint8
 from app import cached, library
-from app.browser import pad
 from app.browser.contact import contact
+from app.browser.pad import pad
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import contact_sheet, rgb

@@ -11,8 +11,8 @@ import streamlit as st
 from aecore import Run
 from aecore.runs.sweeps import Sweep
 from app import cached, link, pages
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.cached import against_prior, clouds, example, in_holes, projected, square
 from app.figures import plots
 from app.figures.html import mean_and_deviation
