@@ -181,6 +181,9 @@ class Training:
         optimiser = self.optimisers[name]
         group = optimiser.param_groups[0]
         for parameter, gradient in zip(group["params"], self._waiting.pop(name), strict=True):
+            if gradient is not None and gradient.stride() != parameter.stride():
+                # Fused Adam reads both in the order of memory, in which the gradient of a gradient may lie otherwise.
+                gradient = torch.empty_like(parameter).copy_(gradient)
             parameter.grad = gradient
         if self.plan.clip:
             clip_grad_norm_(group["params"], self.plan.clip)
