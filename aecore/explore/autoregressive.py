@@ -43,7 +43,9 @@ def require_pixelwise(model: Model) -> Any:
     return model
 
 
-def conditions(model: Any, n: int, label: int | Sequence[int] | None, code: np.ndarray | None) -> Tensor | None:
+def conditions(
+    model: Any, n: int, label: int | Sequence[int] | np.ndarray | None, code: np.ndarray | None
+) -> Tensor | None:
     """What conditions the network, for n images: a label for all or one for each, the labels in turn, or a code (D,).
 
     Raises DataError for a label or a code that the model does not know.
@@ -77,7 +79,7 @@ def draw(
     n: int,
     seed: int = 0,
     temperature: float = 1.0,
-    label: int | Sequence[int] | None = None,
+    label: int | Sequence[int] | np.ndarray | None = None,
     code: np.ndarray | None = None,
     image: np.ndarray | None = None,
     known: np.ndarray | None = None,
@@ -129,7 +131,7 @@ def draw(
 
 
 def surprise(
-    model: Model, x: np.ndarray, label: int | Sequence[int] | None = None, code: np.ndarray | None = None
+    model: Model, x: np.ndarray, label: int | Sequence[int] | np.ndarray | None = None, code: np.ndarray | None = None
 ) -> np.ndarray:
     """−log p of each value of images (n, C, H, W), rounded to what is modelled, given those before it, in nats: as x.
 

@@ -238,8 +238,8 @@ class MixturePrior(nn.Module):
     def __init__(self, size: int, components: int, style: int, width: int):
         super().__init__()
         self.size, self.components, self.style = size, components, style
-        last = nn.Linear(width, 2 * components * size)
-        self.net = nn.Sequential(linear(style, width), nn.Tanh(), last)
+        first, last = linear(style, width), nn.Linear(width, 2 * components * size)
+        self.net = nn.Sequential(first, nn.Tanh(), last)
         with torch.no_grad():
             last.bias.view(components, 2, size)[:, 0].normal_(0, SPREAD)
 
