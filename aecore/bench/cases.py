@@ -70,7 +70,8 @@ def bare(model: Model, data: Data, precision: str) -> Stepper:
     device = devices.best()
     convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
     layout = torch.channels_last if convolves else torch.contiguous_format
-    model = model.to(device, memory_format=layout).train()
+    module: Any = model  # the type of `to` in torch knows no memory_format
+    model = module.to(device, memory_format=layout).train()
     data = data.to(device)
     players, schedule = model.players(PROGRESS), model.update_schedule(PROGRESS)
     optimisers = {}
@@ -128,7 +129,8 @@ def race(a: Stepper, b: Stepper, block: int = 60, rounds: int = 7) -> tuple[floa
 
     if block % ROW:
         raise ValueError(f"a block of {block} steps does not end with a row: give a multiple of {ROW}")
-    a(ROW), b(ROW)
+    a(ROW)
+    b(ROW)
     pairs = [(clock(a), clock(b)) if turn % 2 else (clock(b), clock(a))[::-1] for turn in range(rounds)]
     return (
         1 / statistics.median(first for first, _ in pairs),

@@ -96,38 +96,36 @@ def draw(
     all known pixels come first in the model's order.
     Raises DataError for a model that cannot, an image of another size or range, and a temperature below 0.
     """
-    model = require_pixelwise(model)
+    able = require_pixelwise(model)
     if not 0 <= temperature < math.inf:
         raise DataError(f"The temperature is {temperature}: it must be a number from 0 up.")
     if n < 1:
         raise DataError(f"{n} images cannot be drawn: ask for 1 or more.")
     if known is not None and image is None:
         raise DataError("Known pixels need an image that they are of.")
-    keep = np.zeros(model.shape[1:], bool) if known is None else np.asarray(known, bool)
-    if keep.shape != tuple(model.shape[1:]) or (image is not None and np.shape(image) != tuple(model.shape)):
+    keep = np.zeros(able.shape[1:], bool) if known is None else np.asarray(known, bool)
+    if keep.shape != tuple(able.shape[1:]) or (image is not None and np.shape(image) != tuple(able.shape)):
         raise DataError(
-            f"The image must be {' × '.join(map(str, model.shape))} and known as large as one channel of it."
+            f"The image must be {' × '.join(map(str, able.shape))} and known as large as one channel of it."
         )
     with evaluating(model, seed) as device:
-        condition = conditions(model, n, label, code)
+        condition = conditions(able, n, label, code)
         forced = (
             None
             if image is None
             else torch.as_tensor(quantize(model, fitting(model, np.asarray(image)[None])[0]), device=device)
         )
-        noise = model.noise(n, generator(device, seed))
-        x = model.draw(noise, condition, temperature, forced, torch.as_tensor(keep, device=device))
+        noise = able.noise(n, generator(device, seed))
+        x = able.draw(noise, condition, temperature, forced, torch.as_tensor(keep, device=device))
         nats, chances = [], []
-        at_once = max(1, min(16, NUMBERS // (model.values.levels * x[0].numel())))  # chances of 256 levels need room
+        at_once = max(1, min(16, NUMBERS // (able.values.levels * x[0].numel())))  # chances of 256 levels need room
         for start in range(0, n, at_once):
             these = slice(start, start + at_once)
-            laws = model.laws(x[these], _part(condition, these))
-            nats.append(
-                -torch.stack([model.values.log_prob(law, x[these, c]) for c, law in enumerate(laws)], 1).float()
-            )
-            log_p = torch.stack([model.values.log_chances(law, max(temperature, 1e-6)) for law in laws], 1).float()
+            laws = able.laws(x[these], _part(condition, these))
+            nats.append(-torch.stack([able.values.log_prob(law, x[these, c]) for c, law in enumerate(laws)], 1).float())
+            log_p = torch.stack([able.values.log_chances(law, max(temperature, 1e-6)) for law in laws], 1).float()
             chances.append(log_p.exp().unflatten(2, (min(BARS, log_p.shape[2]), -1)).sum(3))
-    order = model.sequence().numpy()
+    order = able.sequence().numpy()
     return Drawing(x.cpu().numpy(), torch.cat(nats).cpu().numpy(), torch.cat(chances).cpu().numpy(), order, keep)
 
 
@@ -141,17 +139,17 @@ def surprise(
     label: of all images or of each.
     Raises DataError for images of another size, and without a label where labels condition the model.
     """
-    model = require_pixelwise(model)
+    able = require_pixelwise(model)
     x = fitting(model, x)
-    if "density" in model.abilities and model.classes and label is None:
+    if "density" in able.abilities and able.classes and label is None:
         raise DataError("This model's likelihoods are given a label: say which. `unlikely` has log p(x) over all.")
-    at_once = max(1, 8 * NUMBERS // model.output_size)
+    at_once = max(1, 8 * NUMBERS // able.output_size)
     with evaluating(model) as device:
         condition, nats = conditions(model, len(x), label, code), []
         for start in range(0, len(x), at_once):
             these = slice(start, start + at_once)
-            values = model.rounded(torch.as_tensor(x[these], dtype=torch.float32, device=device))
-            nats.append(-model.log_probs(values, _part(condition, these)).cpu().numpy())
+            values = able.rounded(torch.as_tensor(x[these], dtype=torch.float32, device=device))
+            nats.append(-able.log_probs(values, _part(condition, these)).cpu().numpy())
     return np.concatenate(nats)
 
 
@@ -166,8 +164,8 @@ def unlikely(model: Model, x: Num[np.ndarray, "..."]) -> Float[np.ndarray, " n"]
     Where one of C labels conditions the model it is −log (1/C) Σ_y p(x|y), as if all labels were equally likely.
     Raises DataError for images of another size, and for a decoder, which needs a code.
     """
-    model = require_pixelwise(model)
-    labels = range(model.classes) if "density" in model.abilities else ()
+    able = require_pixelwise(model)
+    labels = range(able.classes) if "density" in able.abilities else ()
     costs = np.stack([surprise(model, x, label).sum((1, 2, 3)) for label in labels or (None,)])
     return math.log(len(costs)) - np.logaddexp.reduce(-costs.astype(np.float64), 0)
 
@@ -181,8 +179,8 @@ def class_posterior(
     first in the model's order. image: (C, H, W) in [0, 1].  known: (H, W) bool.
     Raises DataError for a model without labels, and an image of another size.
     """
-    model = require_pixelwise(model)
-    classes = model.classes if "density" in model.abilities else 0
+    able = require_pixelwise(model)
+    classes = able.classes if "density" in able.abilities else 0
     if not classes:
         raise DataError("This model was told no labels, so it has no probabilities of labels.")
     costs = [surprise(model, np.asarray(image)[None], c)[0][:, np.asarray(known, bool)].sum() for c in range(classes)]
@@ -192,9 +190,9 @@ def class_posterior(
 
 def first_pixels(model: Model, n: int) -> Bool[np.ndarray, "H W"]:
     """Which pixels are drawn among the first n, in the model's order: (H, W)."""
-    model = require_pixelwise(model)
-    first = np.zeros(model.shape[1:], bool)
-    rows, columns = model.sequence().numpy()[:n].T
+    able = require_pixelwise(model)
+    first = np.zeros(able.shape[1:], bool)
+    rows, columns = able.sequence().numpy()[:n].T
     first[rows, columns] = True
     return first
 
@@ -244,26 +242,26 @@ def saliency(
     Exactly zero for the pixel itself and for all pixels after it.
     Raises DataError for a pixel outside the image.
     """
-    model = require_pixelwise(model)
+    able = require_pixelwise(model)
     x = fitting(model, x)
-    height, width = model.shape[1:]
+    height, width = able.shape[1:]
     if not (0 <= row < height and 0 <= column < width):
         raise DataError(f"There is no pixel {row}, {column} in {height} × {width}, counted from 0.")
-    was_training = model.training
-    model.eval()
+    was_training = able.training
+    able.eval()
     device = device_of(model)
     try:
         with torch.enable_grad():
             values = torch.as_tensor(x, dtype=torch.float32, device=device).requires_grad_()
-            laws = model.laws(values, conditions(model, len(values), label, code))
-            total = torch.stack([model.values.centre(law)[:, row, column].sum() for law in laws]).sum()
+            laws = able.laws(values, conditions(model, len(values), label, code))
+            total = torch.stack([able.values.centre(law)[:, row, column].sum() for law in laws]).sum()
             (slope,) = torch.autograd.grad(total, values)
         influence = slope.abs().mean(0).sum(0)
-        if model.channels > 1:  # later channels depend on earlier ones of the same pixel, which is left out here
+        if able.channels > 1:  # later channels depend on earlier ones of the same pixel, which is left out here
             influence[row, column] = 0
         return influence.cpu().numpy()
     finally:
-        model.train(was_training)
+        able.train(was_training)
 
 
 def receptive_field(model: Model, x: Num[np.ndarray, "..."], label: Labels = None) -> Float[np.ndarray, "height width"]:
@@ -288,13 +286,13 @@ def beside_masks(
     The second is what they miss of the lines that they reach, before the pixel and after it.
     Source: as `blind_spot`.
     """
-    model = require_pixelwise(model)
-    places = torch.arange(math.prod(model.shape[1:])).view(model.shape[1:])
-    turned = model.turned(places)
+    able = require_pixelwise(model)
+    places = torch.arange(math.prod(able.shape[1:])).view(able.shape[1:])
+    turned = able.turned(places)
     turned_row, turned_column = (turned == places[row, column]).nonzero()[0].tolist()
     seen = torch.from_numpy(blind_spot((1, *turned.shape), layers, turned_row, turned_column))
     missed = ~seen & seen.any(1, keepdim=True)  # in lines further away no masked filter sees anything
-    return model.restored(seen).numpy(), model.restored(missed).numpy()
+    return able.restored(seen).numpy(), able.restored(missed).numpy()
 
 
 def blind_spot(shape: tuple[int, ...], layers: int, row: int, column: int) -> Bool[np.ndarray, "H W"]:

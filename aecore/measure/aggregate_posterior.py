@@ -120,7 +120,7 @@ def kl_of_neighbours(a: Float[np.ndarray, "n D"], b: Float[np.ndarray, "m D"], k
     if len(a) <= k or len(b) < k:
         raise ValueError(f"{len(a)} and {len(b)} points are too few for their {k}th neighbours")
     rho = KDTree(a).query(a, k + 1)[0][:, -1]
-    nu = KDTree(b).query(a, [k])[0][:, -1]
+    nu = KDTree(b).query(a, k)[0].reshape(len(a), k)[:, -1]
     tiny = np.finfo(np.float64).tiny
     return float(
         a.shape[1] * np.mean(np.log(np.maximum(nu, tiny) / np.maximum(rho, tiny))) + np.log(len(b) / (len(a) - 1))

@@ -153,7 +153,8 @@ def _separable(unit: Float[np.ndarray, " N"], factor: Int[np.ndarray, " N"]) -> 
     half = len(unit) // 2
     if values < 2 or unit.std() == 0 or len(np.unique(factor[:half])) < values:
         return 0.0
-    svm = LinearSVC(C=0.01, class_weight="balanced", dual=False).fit(unit[:half, None], factor[:half])
+    svm = LinearSVC(C=0.01, class_weight="balanced", dual=False)  # pyright: ignore[reportArgumentType]  # a bool is allowed
+    svm.fit(unit[:half, None], factor[:half])
     accuracy = balanced_accuracy_score(factor[half:], svm.predict(unit[half:, None]))
     return float(max(0.0, (accuracy - 1 / values) / (1 - 1 / values)))
 
@@ -174,9 +175,12 @@ def importances(z: Codes, v: Factors, seed: int = 0) -> tuple[Float[np.ndarray, 
     for k, factor in enumerate(v.T):
         if len(np.unique(factor[:half])) < 2:
             continue
-        forest = RandomForestClassifier(TREES, min_samples_leaf=3, max_features=None, random_state=seed).fit(
-            z[:half], factor[:half]
-        )
+        forest = RandomForestClassifier(
+            TREES,
+            min_samples_leaf=3,
+            max_features=None,  # pyright: ignore[reportArgumentType]  # None is allowed: all of them
+            random_state=seed,
+        ).fit(z[:half], factor[:half])
         table[:, k] = forest.feature_importances_
         chance = np.bincount(factor[half:]).max() / (len(z) - half)
         accuracy.append(max(0.0, (forest.score(z[half:], factor[half:]) - chance) / max(1 - chance, 1e-12)))

@@ -22,7 +22,8 @@ def wasserstein(a: Float[Tensor, "..."], b: Float[Tensor, "..."]) -> float:
     """
     if a.shape != b.shape:
         raise ValueError(f"both samples must have one shape, not {tuple(a.shape)} and {tuple(b.shape)}")
-    cost = cdist(*(points.detach().double().flatten(1).cpu().numpy() for points in (a, b)))
+    points_a, points_b = (points.detach().double().flatten(1).cpu().numpy() for points in (a, b))
+    cost = cdist(points_a, points_b)
     return float(cost[linear_sum_assignment(cost)].mean())
 
 

@@ -56,7 +56,7 @@ class Info(BaseModel):
     model: str
     params: dict[str, Any]
     data: DataSpec
-    shown: DataSpec | None = Field(None, description="the data that pages show it on, if not `data`")
+    shown: DataSpec | None = Field(default=None, description="the data that pages show it on, if not `data`")
     plan: Plan
     shape: tuple[int, ...] = ()
     classes: tuple[str, ...] | None = None
