@@ -384,7 +384,7 @@ def test_a_published_model_without_its_raw_weights_looks_the_same(tmp_path, data
     lean = run.model()
     x, y = data.test.batch(torch.arange(4)).x, data.test.batch(torch.arange(4)).attributes
     assert torch.equal(full.decode(full.encode(x, y), y), lean.decode(lean.encode(x, y), y))
-    codes = inference.encode(lean, data.test, np.arange(2), told=True)
+    codes = inference.encode(lean, data.test, np.arange(2), conditioned=True)
     assert not np.array_equal(codes, inference.encode(lean, data.test, np.arange(2)))
     held = inference.autoencode(lean, data.test, np.arange(3))
     assert held.shape == (3, *data.shape)
