@@ -110,7 +110,8 @@ def test_equal_contents_have_equal_names_and_memory_stays_bounded():
     memo, made = Memo(limit=100), []
     for k in range(20):
         memo.get(str(k), lambda k=k: made.append(k) or bytes(30))
-    assert memo.held <= 100 and len(memo.store) == 3
+    assert memo.store.currsize <= 100 and len(memo.store) == 3
+    assert memo.get("large", lambda: bytes(101)) == bytes(101) and len(memo.store) == 3  # more than there is room for
     memo.get("19", lambda: made.append("again") or b"")
     assert "again" not in made
 

@@ -7,8 +7,9 @@ import math
 import numpy as np
 from torch import nn
 
+from ..data.base import Split
 from ..errors import DataError
-from ..inference import require_images
+from ..inference import examples, first, require_images
 from ..models.base import Model
 
 
@@ -25,6 +26,11 @@ def first_layer(model: Model, spread: np.ndarray | None = None) -> np.ndarray:
             weights = layer.weight.detach().cpu().numpy().reshape(-1, *model.shape)
             return _scaled(weights if spread is None else weights * spread)
     raise DataError("Its encoder does not begin with a layer that sees all pixels: choose a dense one.")
+
+
+def pixel_spread(split: Split, limit: int) -> np.ndarray:
+    """(C, H, W) standard deviation of each pixel over the first `limit` examples."""
+    return examples(split, first(split, limit)).std(0).numpy()
 
 
 def dictionary(model: Model) -> np.ndarray | None:

@@ -65,6 +65,11 @@ def scores(z: np.ndarray, v: np.ndarray, categorical: tuple[int, ...] = (), seed
     )
 
 
+def categorical(v: np.ndarray, labels: np.ndarray) -> tuple[int, ...]:
+    """Which factors (N, K) have no order: those that are the labels (N,)."""
+    return tuple(k for k, factor in enumerate(v.T) if np.array_equal(factor, labels))
+
+
 def _checked(z: np.ndarray, v: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     z, v = np.asarray(z, np.float64), np.asarray(v, np.int64)
     if z.ndim != 2 or v.ndim != 2 or len(z) != len(v):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from ..data.base import Data
-from ..inference import first, inputs
+from ..inference import examples, first, inputs
 
 FIT_VALUES = 8_000_000  # numbers that PCA is fitted to: 10,000 digits, fewer images where they are larger
 EXACT = 2000  # values of an example up to which their whole covariance is taken apart
@@ -72,6 +73,20 @@ def pca_mse(data: Data, code: int, limit: int = 2000) -> float:
         _keep(key, known)
     assert isinstance(known, float)
     return known
+
+
+def errors(data: Data, sizes: Sequence[int], limit: int = 2000) -> np.ndarray:
+    """(S,) mean squared error per value of the first `limit` held-out examples, for each number of components."""
+    components = principal(data, max(sizes))
+    x = examples(data.test, first(data.test, limit)).numpy()
+    return np.array([float(np.square(x - components.reconstruct(x, size)).mean()) for size in sizes])
+
+
+def reconstructions(data: Data, ids: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
+    """(S, n, *shape) held-out examples, reconstructed from each number of components."""
+    components = principal(data, max(sizes))
+    x = examples(data.test, ids).numpy()
+    return np.stack([components.reconstruct(x, size) for size in sizes])
 
 
 def _named(data: Data, ids: np.ndarray) -> tuple:
