@@ -323,13 +323,14 @@ def why_scores_are_low(beta: float, known: np.ndarray, factors: Sequence[str]) -
     best = known.max(0)
     weakest, strongest = factors[int(best.argmin())], factors[int(best.argmax())]
     mixed = int((np.sort(known, 1)[:, -2] > 0.1).sum())
-    follow = "latent dimension follows" if mixed == 1 else "latent dimensions follow"
+    some = {0: "No latent dimension follows", 1: "One latent dimension follows"}
     return (
         f"**Why are scores low where strips look good?** At β = {beta:g} no latent dimension tells more than "
         f"{100 * best.min():.0f} % of *{weakest}*, while one tells {100 * best.max():.0f} % of *{strongest}*. Every "
-        f"score is a mean over all {len(factors)} factors, including those that the code does not hold. {mixed} "
-        f"{follow} two factors or more; MIG and DCI count that as a fault, but the eye hardly sees it. And a factor "
-        "that two latent dimensions share (position along a diagonal) has no gap, however smooth its strip is."
+        f"score is a mean over all {len(factors)} factors, including those that the code does not hold. "
+        f"{some.get(mixed, f'{mixed} latent dimensions follow')} two factors or more; MIG and DCI lower the score for "
+        "each that does, though the eye hardly sees it. A factor that two latent dimensions share, such as position "
+        "along a diagonal, has no gap between the two, however smooth its strip is."
     )
 
 

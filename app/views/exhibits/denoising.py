@@ -73,8 +73,8 @@ PICTURES = {
     "damaged": r"$\tilde{x}$",
     "code": "",
     "denoising": r"$B(A(\tilde{x}))$",
-    "deep": "by a plain network",
-    "filter": "by a filter",
+    "deep": "plain network",
+    "filter": "filter",
 }
 """From left to right: fields of a comparison, and the words below their pictures."""
 
@@ -197,7 +197,7 @@ def show_pictures(one: denoise.Comparison, levels: Mapping[str, float], example:
             if name == "code":
                 with st.container(width=226):
                     code_bars(one.code[0], None, "The code of the damaged image", 230, labels=4)
-                    st.caption(f"code $A(\\tilde{{x}})$ with {one.code.shape[1]} latent dimensions")
+                    st.caption(f"code $A(\\tilde{{x}})$, $d = {one.code.shape[1]}$")
                 continue
             level = f", {levels[name]:.1f} dB" if np.isfinite(levels[name]) else ""
             with st.container(width=164):
@@ -230,7 +230,7 @@ def show_numbers(many: denoise.Comparison, levels: Mapping[str, float]) -> None:
             (
                 "wrong bits, damaged",
                 f"{100 * before:.1f} %",
-                "of twelve images; a bit says whether a pixel is brighter than ½",
+                "of twelve images; 1 means brighter than ½",
                 "",
             ),
             ("wrong bits, restored", f"{100 * after:.1f} %", "as a code corrects errors", LINES[0]),

@@ -69,8 +69,8 @@ def bounds_of(run: Run, ids: tuple[int, ...], ks: tuple[int, ...], seed: int) ->
 def page() -> None:
     run = layout.opening(
         "Importance weights",
-        "The ELBO judges one sample of the code as if it were the only one. **Several samples, weighted by how "
-        "likely they are**, come closer to how likely the image really is.",
+        "The ELBO judges one sample of the code as if it were the only one. **Several samples, each with its "
+        "weight**, come closer to how likely the image really is.",
         "posterior",
     )
     if "likelihood" not in run.entry.abilities:
@@ -151,7 +151,7 @@ def show_numbers(view: View, bounds: np.ndarray) -> None:
             (
                 "effective samples",
                 f"{view.samples.effective:.1f}",
-                f"of {k}: so many equal ones would weigh as much",
+                f"so many of equal weight are worth these {k}",
                 "",
             ),
             ("ELBO of this image", nats(bounds[0]), "k = 1, the mean of 500 samples", ""),
