@@ -1,25 +1,39 @@
-"""The command line: python -m aecore --help. Bad input: one line that names the field and what is allowed, status 2."""
+"""The command line: `python -m aecore --help`.
+
+Bad input is answered by one line that names the field and what is allowed, and by exit status 2.
+"""
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 import math
 import os
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 import typer
 
+from . import data as datasets
+from .catalog import CATALOG, entry
+from .data.base import DEFAULT, DataSpec
+from .errors import DataError, Diverged, FieldError, RunError
+from .models.entry import Entry
+from .paths import root
+from .runs.files import remedy
+from .runs.folder import Run
+from .runs.library import create, find
+from .settings import parse
 from .tasks import TASKS
+from .training.loop import Training
+from .training.plan import Plan
 
-if TYPE_CHECKING:
-    from .runs.folder import Run
-
-# What is imported inside the commands is slow to import, and not needed for --help.
+# What is imported inside the commands is not needed for --help, and takes time.
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Train autoencoders and look into them.")
 RunName = Annotated[str, typer.Argument(metavar="RUN", help="a run's folder, or its id")]
@@ -28,8 +42,6 @@ INTERRUPTED = 130  # the usual exit status after Ctrl-C
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status."""
-    from . import DataError, Diverged, FieldError, RunError
-
     try:
         return app(arguments, standalone_mode=False, prog_name="python -m aecore") or 0
     except DataError as error:
@@ -50,18 +62,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 @app.command()
 def models(as_json: Annotated[bool, typer.Option("--json", help="as a list of objects")] = False) -> None:
     """List the autoencoders and their parameters."""
-    from .catalog import CATALOG
-
     if as_json:
-        print(json.dumps([_described(entry) for entry in CATALOG.values()], indent=1))
+        print(json.dumps([_described(listed) for listed in CATALOG.values()], indent=1))
         return
-    for entry in CATALOG.values():
-        print(f"{entry.key:14} {entry.name} ({entry.year}), {entry.section}")
-        for name, param in entry.params.items():
+    for listed in CATALOG.values():
+        print(f"{listed.key:14} {listed.name} ({listed.year}), {listed.section}")
+        for name, param in listed.params.items():
             print(f"    {name:14} {param.default!s:>10}  {param.allowed}: {param.help}")
 
 
-def _described(entry) -> dict[str, Any]:
+def _described(entry: Entry) -> dict[str, Any]:
+    """An entry of the catalog as plain values for JSON."""
     fields = ("default", "low", "high", "scale", "choices", "symbol", "help")
     return {
         "key": entry.key,
@@ -78,25 +89,49 @@ def _described(entry) -> dict[str, Any]:
     }
 
 
+def _with_plan_options(command: Callable[..., int]) -> Callable[..., int]:
+    """The command with an option for each field of `Plan`, in the place of its parameter `plan`.
+
+    The command gets as `plan` a dictionary of the options that were given.
+    """
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        parameters += _plan_parameters() if parameter.name == "plan" else [parameter]
+
+    @functools.wraps(command)
+    def with_options(**arguments: Any) -> int:
+        options = {name: arguments.pop(name) for name in Plan.model_fields}
+        return command(plan={name: value for name, value in options.items() if value is not None}, **arguments)
+
+    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    return with_options
+
+
+def _plan_parameters() -> list[inspect.Parameter]:
+    """A parameter for each field of `Plan`, as typer reads them. `Plan` itself checks what is allowed."""
+    parameters = []
+    for name, field in Plan.model_fields.items():
+        choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
+        option = typer.Option(help=field.description, metavar="|".join(choices) or None)
+        annotation = Annotated[(str if choices else field.annotation) | None, option]  # type: ignore[operator]
+        parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
+    return parameters
+
+
 @app.command()
+@_with_plan_options
 def train(
     model: Annotated[str, typer.Argument(help="a key of `models`")],
     params: Annotated[
         list[str] | None, typer.Argument(metavar="[PARAM=VALUE]...", help="the model's parameters")
     ] = None,
-    data: Annotated[str, typer.Option(metavar="NAME", help="a data set; images for your own, with --path")] = "digits",
+    data: Annotated[str, typer.Option(metavar="NAME", help="a data set; images for your own, with --path")] = DEFAULT,
     size: Annotated[int | None, typer.Option(help="side in pixels, 8 to 128")] = None,
     grey: Annotated[bool, typer.Option("--grey", help="turn colour to grey")] = False,
     limit: Annotated[int | None, typer.Option(help="at most this many training images")] = None,
     path: Annotated[str | None, typer.Option(help="for --data images: a folder, a zip or an image")] = None,
-    epochs: Annotated[int | None, typer.Option(help="passes over the training images")] = None,
-    batch: Annotated[int | None, typer.Option(help="examples in a minibatch")] = None,
-    lr: Annotated[float | None, typer.Option(help="learning rate at the start")] = None,
-    clip: Annotated[float | None, typer.Option(help="largest norm of a gradient")] = None,
-    decay: Annotated[bool | None, typer.Option(help="let the learning rate fall to 0")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, bf16 or fp32")] = None,
-    held_out: Annotated[int | None, typer.Option(help="held-out examples for the curves")] = None,
-    seed: Annotated[int | None, typer.Option(help="of weights, order and noise")] = None,
+    *,
+    plan: dict[str, Any],
     device: Annotated[str | None, typer.Option(help="cpu, cuda, mps; by default the best there is")] = None,
     encoder: Annotated[
         str, typer.Option(metavar="RUN", help="hold the encoder of this run, and train only what follows it")
@@ -107,35 +142,19 @@ def train(
     ] = None,
 ) -> int:
     """Train an autoencoder; prints the folder of the run. Ctrl-C pauses it."""
-    from .catalog import entry
-    from .data.base import DataSpec
-    from .runs.library import create
-    from .settings import parse
-    from .training.plan import Plan
-
-    which = entry(model)
-    settings = {
-        "epochs": epochs,
-        "batch": batch,
-        "lr": lr,
-        "clip": clip,
-        "decay": decay,
-        "precision": precision,
-        "held_out": held_out,
-        "seed": seed,
-    }
-    plan = parse(Plan, {**which.plan, **{name: value for name, value in settings.items() if value is not None}})
+    chosen = entry(model)
+    full_plan = parse(Plan, {**chosen.plan, **plan})
     spec = parse(DataSpec, {"name": data, "size": size, "grey": grey, "limit": limit, "path": path})
-    checked = which.check(dict(_pair(item, which) for item in params or ()))
-    _device(device)
-    _loaded(spec)  # a wrong name or a broken picture is told before there is a folder
+    checked = chosen.check(dict(_pair(item, chosen) for item in params or ()))
+    _check_device(device)
+    datasets.load(spec)  # a wrong name or a broken picture is reported before there is a folder
     # Not queued: an app that watches the same folder must not take it up as well.
-    run = create(model, spec, checked, plan, path=out, title=title, encoder=encoder, status="paused")
+    run = create(model, spec, checked, full_plan, path=out, title=title, encoder=encoder, status="paused")
     return _train(run, device)
 
 
-def _task(name: str, words: str):
-    """A command for one task of the chapter's section 4."""
+def _task(name: str, help: str) -> None:
+    """Add the command for one task of the chapter's section 4."""
 
     def command(
         settings: Annotated[
@@ -148,23 +167,22 @@ def _task(name: str, words: str):
 
         from . import tasks
 
-        said = dict(_setting(item) for item in settings or ())
-        found = tasks.stored(name, said)
-        if found is None:
+        given = dict(_setting(item) for item in settings or ())
+        study = tasks.stored(name, given)
+        if study is None:
             with tqdm(total=100, bar_format="{desc} {percentage:3.0f}% {bar} {remaining} left", disable=as_json) as bar:
 
-                def tell(part: float, doing: str) -> None:
+                def progress(fraction: float, doing: str) -> None:
                     bar.set_description(doing, refresh=False)
-                    bar.update(int(100 * part) - bar.n)
+                    bar.update(int(100 * fraction) - bar.n)
 
-                found = tasks.compute(name, said, tell)
+                study = tasks.compute(name, given, progress)
         if as_json:
-            print(json.dumps(tasks.short(found), ensure_ascii=False))
+            print(json.dumps(tasks.short(study), ensure_ascii=False))
         else:
-            _print_rows(tasks.rows(name, found))
+            _print_rows(tasks.rows(name, study))
 
-    command.__doc__ = words
-    app.command(name)(command)
+    app.command(name, help=help)(command)
 
 
 def _setting(item: str) -> tuple[str, Any]:
@@ -176,15 +194,15 @@ def _setting(item: str) -> tuple[str, Any]:
 
 
 def _print_rows(rows: Sequence[dict[str, str]]) -> None:
-    """A table in columns."""
+    """Print a table in aligned columns."""
     header = list(rows[0]) if rows else []
-    wide = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) for name in header]
+    widths = [max(len(name), *(len(str(row.get(name, ""))) for row in rows)) for name in header]
     for cells in (header, *([str(row.get(name, "")) for name in header] for row in rows)):
-        print("  ".join(cell.ljust(width) for cell, width in zip(cells, wide, strict=True)).rstrip())
+        print("  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip())
 
 
-for _name, _words in TASKS.items():
-    _task(_name, _words)
+for _name, _help in TASKS.items():
+    _task(_name, _help)
 
 
 @app.command()
@@ -196,58 +214,58 @@ def resume(
     opened = _open(run)
     if opened.info.status == "done":
         raise _problem("RUN", f"{run} is done; only a paused, stopped or failed run can be resumed")
-    _device(device)
+    _check_device(device)
     return _train(opened, device)
 
 
 def _train(run: Run, device: str | None) -> int:
+    """Train a run with a progress bar, print its folder, and return the exit status."""
     from tqdm import tqdm
 
     from .runs.session import Session
 
     form = "{desc} {percentage:3.0f}% {bar} {n:.1f}/{total} epochs, {remaining} left{postfix}"
     with (
-        _pausing() as wish,
+        _pausing() as command,
         tqdm(total=run.info.plan.epochs, desc=run.info.title, bar_format=form, mininterval=0.3) as bar,
     ):
 
-        def show(row: dict[str, Any], training) -> None:
+        def show(row: dict[str, Any], training: Training) -> None:
             terms = row.get("test", row["train"])
             bar.set_postfix({name: f"{value:.4g}" for name, value in terms.items()}, refresh=False)
             bar.update(training.epoch - bar.n)
 
-        status = Session(run).train(device, show, lambda: wish() or run.command())
+        status = Session(run).train(device, show, lambda: command() or run.command())
     print(run.path)
     if status == "failed":
         print(run.info.reason, file=sys.stderr)
     if status in ("paused", "stopped", "failed"):
         print(f"It is {status}. Go on with: python -m aecore resume {run.path}", file=sys.stderr)
-    return {"done": 0, "paused": INTERRUPTED if wish() else 0, "stopped": 0}.get(status, 1)
+    return {"done": 0, "paused": INTERRUPTED if command() else 0, "stopped": 0}.get(status, 1)
 
 
 @contextmanager
-def _pausing() -> Iterator[Any]:
-    """Gives a function that answers "pause" after Ctrl-C (or a polite kill), else "". A second Ctrl-C ends at once."""
-    asked: list[int] = []
+def _pausing() -> Iterator[Callable[[], str]]:
+    """Gives a function that returns "pause" after Ctrl-C or SIGTERM, else "". A second signal interrupts at once."""
+    received: list[int] = []
 
-    def ask(number: int, _: Any) -> None:
-        if asked:
+    def handle(number: int, _: Any) -> None:
+        if received:
             raise KeyboardInterrupt
-        asked.append(number)
+        received.append(number)
         print("\nSaving …", file=sys.stderr)
 
-    before = {number: signal.signal(number, ask) for number in (signal.SIGINT, signal.SIGTERM)}
+    handlers = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield lambda: "pause" if asked else ""
+        yield lambda: "pause" if received else ""
     finally:
-        for number, handler in before.items():
+        for number, handler in handlers.items():
             signal.signal(number, handler)
 
 
 @app.command()
 def evaluate(run: RunName, as_json: Annotated[bool, typer.Option("--json", help="as one object")] = False) -> None:
     """Measure a run on held-out data of what it was trained on, beside what its card says."""
-    from . import data as datasets
     from .measure import report
 
     opened = _open(run)
@@ -257,8 +275,8 @@ def evaluate(run: RunName, as_json: Annotated[bool, typer.Option("--json", help=
     else:
         card = opened.info.metrics
         for name, value in figures.items():
-            said = f"   card {card[name]:.6g}" if name in card else ""
-            print(f"{name:36} {value:<12.6g}{said}".rstrip())
+            on_card = f"   card {card[name]:.6g}" if name in card else ""
+            print(f"{name:36} {value:<12.6g}{on_card}".rstrip())
 
 
 @app.command()
@@ -290,10 +308,7 @@ def encode(
     limit: Annotated[int | None, typer.Option(min=1, help="only the first so many")] = None,
 ) -> None:
     """Write the codes of a data set."""
-    from .data.base import DataSpec
     from .runs import export as exports
-    from .runs.folder import Run
-    from .settings import parse
 
     kind = _suffix(out, ".npz", ".csv")
     if split not in ("test", "train"):
@@ -303,9 +318,9 @@ def encode(
         shape = opened.info.shape
         fit = {"size": shape[1], "grey": shape[0] == 1} if len(shape) == 3 else {}
         spec = parse(DataSpec, {"name": data or "images", "path": path, **fit})
-        found = _loaded(spec).shape
-        if tuple(found) != tuple(shape):
-            raise _problem("--data", f"{spec.name} has examples of {found}; this run takes {shape}")
+        data_shape = datasets.load(spec).shape
+        if tuple(data_shape) != tuple(shape):
+            raise _problem("--data", f"{spec.name} has examples of {data_shape}; this run takes {shape}")
         opened = Run(opened.path, opened.info.model_copy(update={"data": spec}))
     write = exports.codes_npz if kind == ".npz" else exports.codes_csv
     _write(out, write(opened, split, limit))
@@ -327,15 +342,15 @@ def traverse(
     kind = _suffix(out, ".png", ".gif")
     opened = _able(run, "encode", "decode")
     model = opened.model()
-    known = statistics(model, opened.data().test)
-    low, high = spans(model, known)
-    tiles, _ = sheet(model, prior_mean(model, known), known.order[:units], low, high, steps)  # (U, S, H, W[, 3])
+    latents = statistics(model, opened.data().test)
+    low, high = spans(model, latents)
+    tiles, _ = sheet(model, prior_mean(model, latents), latents.order[:units], low, high, steps)  # (U, S, H, W[, 3])
     if kind == ".png":
         _write(out, png(grid(tiles.reshape(-1, *tiles.shape[2:]), tiles.shape[1])))
     else:
         columns = math.ceil(math.sqrt(len(tiles)))
-        there = [grid(tiles[:, step], columns) for step in range(tiles.shape[1])]
-        _write(out, exports.gif(there + there[-2:0:-1]))
+        frames = [grid(tiles[:, step], columns) for step in range(tiles.shape[1])]
+        _write(out, exports.gif(frames + frames[-2:0:-1]))  # there and back
 
 
 @app.command()
@@ -370,18 +385,12 @@ def bench() -> None:
 # --- what the commands share --------------------------------------------------------------------------------
 
 
-def _problem(field: str, message: str) -> ValueError:
-    from .errors import FieldError
-
+def _problem(field: str, message: str) -> FieldError:
     return FieldError(field, message)
 
 
 def _open(name: str) -> Run:
-    from .errors import RunError
-    from .paths import root
-    from .runs.folder import Run
-    from .runs.library import find
-
+    """The run in this folder or with this id."""
     path = Path(name)
     try:
         return Run.open(path) if path.is_dir() or {"/", os.sep} & set(name) else find(name)
@@ -398,14 +407,16 @@ def _able(name: str, *abilities: str) -> Run:
     return run
 
 
-def _pair(item: str, entry) -> tuple[str, str]:
+def _pair(item: str, chosen: Entry) -> tuple[str, str]:
+    """ "code=2" → ("code", "2")"""
     name, equals, value = item.partition("=")
     if not equals:
-        raise _problem(item, f"write parameters as name=value; {entry.key} has {', '.join(entry.params)}")
+        raise _problem(item, f"write parameters as name=value; {chosen.key} has {', '.join(chosen.params)}")
     return name, value
 
 
-def _device(name: str | None) -> None:
+def _check_device(name: str | None) -> None:
+    """FieldError for a device that cannot be used here."""
     import torch
 
     try:
@@ -414,21 +425,15 @@ def _device(name: str | None) -> None:
         raise _problem("--device", f"{name!r} cannot be used here; leave it out, or give cpu") from None
 
 
-def _loaded(spec):
-    from . import data
-
-    return data.load(spec)
-
-
 def _suffix(path: Path, *allowed: str) -> str:
+    """The end of a file's name, in small letters; FieldError where it is not among those allowed."""
     if path.suffix.lower() not in allowed:
         raise _problem("--out", f"{str(path)!r} is not allowed; give a file that ends in {' or '.join(allowed)}")
     return path.suffix.lower()
 
 
 def _write(path: Path, content: bytes) -> None:
-    from .runs.files import remedy
-
+    """Write a file and print its path; FieldError where it cannot be written."""
     try:
         path.write_bytes(content)
     except OSError as error:

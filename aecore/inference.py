@@ -118,8 +118,8 @@ def map_batches(
     ids, parts = checked(split, ids), []
     with evaluating(model, seed) as device:
         for batch in batches(split, ids, model.shape):
-            known = told and model.attributes and batch.attributes is not None
-            y = (batch.attributes.to(device),) if known else ()
+            attributes = batch.attributes if told and model.attributes else None
+            y = () if attributes is None else (attributes.to(device),)
             parts.append(function(batch.x.to(device), *y).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, *model.shape), np.float32)
 

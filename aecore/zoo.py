@@ -6,7 +6,6 @@ its resume state and snapshots, in 12 or 16 bits a weight where the pictures agr
 
 from __future__ import annotations
 
-import argparse
 import hashlib
 import json
 import math
@@ -14,14 +13,12 @@ import shutil
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import torch
+import typer
 from tqdm import tqdm
-
-from aecore.runs.library import create
-from aecore.runs.session import Session
 
 from . import data as datasets
 from . import paths, tasks
@@ -33,11 +30,13 @@ from .nn.pixel_distributions import bits
 from .runs import sweeps
 from .runs.files import write_text
 from .runs.folder import Run
+from .runs.library import create
+from .runs.session import Session
 from .training.loop import evaluate
 from .training.plan import Plan
 
 KEPT_PREVIEWS = 3
-KEPT_ROWS = 120  # of a run of a sweep a quarter
+KEPT_ROWS = 120  # in the record of a published run; a quarter of that in a sweep
 BINARISED = {
     "drawn": "0 or 1, drawn with the grey value as probability, anew at each step (dynamic binarisation)",
     "threshold": "0 or 1, split at one half",
@@ -63,7 +62,7 @@ def same(run: Run, recipe: dict[str, Any]) -> bool:
 
 
 def train(recipe: dict[str, Any], work: Path) -> Run:
-    """Train to the end in `work`, going on where an earlier attempt was cut off."""
+    """Train a recipe to the end in `work`, resuming an earlier attempt that was cut off."""
     path = work / recipe["id"]
     if (path / "run.json").exists() and not same(Run.open(path), recipe):
         shutil.rmtree(path)
@@ -90,33 +89,34 @@ def train(recipe: dict[str, Any], work: Path) -> Run:
 def shrink(run: Run, file: Path, step: int | None = None) -> int:
     """Write a run's weights in as few bits as give the same pictures: within two grey levels of 255 in 500 test images.
 
-    Of a model that draws pixel by pixel a chance that moves by a hair may turn one pixel, and all after it are drawn
-    anew: there −log p of 200 test images must be the same within 0.1 %.
+    A model that draws pixel by pixel is compared by −log p of 200 test images, which must agree within 0.1 %. Its
+    pictures cannot be compared: a probability that changes a little may flip one pixel, and all later ones depend on
+    that.
 
-    step: of a snapshot.  Gives the bits of a weight: 12, 16 or 32.
+    step: of a snapshot; by default the final weights.  Returns the bits of a weight: 12, 16 or 32.
     """
     model, test = run.model(step), run.data().test
     ids, allowed = first(test, 500), 1e-3 if model.sequential else 2 / 255
 
-    def look(model: Model) -> np.ndarray:
+    def outputs(model: Model) -> np.ndarray:
         if model.sequential:
             return np.log(evaluate(model, test, 200)["nll"])[None]
         if "encode" in run.entry.abilities:
             return autoencode(model, test, ids)
         return model.sample(100, generator=torch.Generator().manual_seed(0)).numpy()
 
-    full = look(model)
+    full = outputs(model)
     for size in (12, 16):
         run.save_model(model, size, file, lean=True)
-        apart = np.abs(look(Run(run.path, run.info).model(file=file)) - full)
-        if apart.max() < allowed:
+        difference = np.abs(outputs(Run(run.path, run.info).model(file=file)) - full)
+        if difference.max() < allowed:
             return size
     run.save_model(model, 32, file, lean=True)
     return 32
 
 
-def whole(run: Run) -> dict[str, float]:
-    """Figures of a density over all held-out examples, as published ones are, in place of the first 2,000."""
+def density_metrics(run: Run) -> dict[str, float]:
+    """Metrics of a density over all held-out examples, as published ones are, in place of the first 2,000."""
     data = datasets.load(run.info.data)
     nll = evaluate(run.model(), data.test)["nll"]
     return {"test/nll": nll, "test/loss": nll, "bits per dimension": bits(nll, math.prod(data.shape))}
@@ -131,8 +131,8 @@ def card(run: Run) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in {**info.params, **info.plan.model_dump()}.items())
     settings += f"; the encoder of {info.encoder}, held" if info.encoder else ""
     seconds = run.heartbeat().get("seconds", 0)
-    took = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
-    looked = "all" if "density" in run.entry.abilities else f"the first {looked_at(info.shape):,}"
+    duration = f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+    examples = "all" if "density" in run.entry.abilities else f"the first {looked_at(info.shape):,}"
     lines = [
         f"# {info.title}",
         "",
@@ -142,8 +142,8 @@ def card(run: Run) -> str:
         f"- Settings: {settings}",
         *([f"- Pixels: {pixels}"] if pixels else []),
         *([f"- Published for a PixelCNN: {published}"] if pixels and published else []),
-        f"- Trained in {took} on {info.device} ({info.versions.get('threads')} thread, beside others); one seed",
-        f"- Test figures: of {looked} held-out examples",
+        f"- Trained in {duration} on {info.device} ({info.versions.get('threads')} thread, beside others); one seed",
+        f"- Test figures: of {examples} held-out examples",
         "",
         "| test figure | value |",
         "|---|---|",
@@ -153,16 +153,16 @@ def card(run: Run) -> str:
 
 
 def spaced(steps: list[int], count: int) -> list[int]:
-    """`count` of these, the first and the last among them; the last alone for 1, none for 0."""
+    """`count` of these steps, evenly spaced from the first to the last; only the last for 1, none for 0."""
     if count < 2:
         return steps[-1:] * count
     return sorted({steps[round(k * (len(steps) - 1) / (count - 1))] for k in range(count)})
 
 
-def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews: int = KEPT_PREVIEWS) -> None:
-    """Copy what people look at into pretrained/: configuration, thinned rows, weights, some previews, the card.
+def publish(run: Run, recipe: dict[str, Any], order: int, target: Path, previews: int = KEPT_PREVIEWS) -> None:
+    """Copy what people look at to `target`: configuration, thinned rows, weights, some previews, the card.
 
-    recipe: with "snapshots", so many of these are kept, too.
+    recipe: its "snapshots" is how many snapshots are kept, too.  order: the run's place in lists.
     """
     if target.exists():
         shutil.rmtree(target)
@@ -171,10 +171,10 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
     sizes = f"{len(data.train):,} training and {len(data.test):,} test images"
     source = f"{data.title}: {sizes}. {data.attribution}".strip()
     shown = DataSpec(**recipe["shown"]) if "shown" in recipe else None
-    told = {"source": source, "shown": shown, "order": float(place)}
+    changes: dict[str, Any] = {"source": source, "shown": shown, "order": float(order)}
     if "density" in run.entry.abilities:
-        told["metrics"] = {**run.info.metrics, **whole(run)}
-    run = Run(run.path, run.info.model_copy(update=told))
+        changes["metrics"] = {**run.info.metrics, **density_metrics(run)}
+    run = Run(run.path, run.info.model_copy(update=changes))
     published = Run(target, run.info)
     published.save(owner="")
     shrink(run, target / "weights.safetensors")
@@ -193,82 +193,97 @@ def publish(run: Run, recipe: dict[str, Any], place: int, target: Path, previews
 
 
 def measured(run: Run) -> dict[str, float]:
-    """A trained run's held-out figures, with disentanglement scores or modes covered where the data know of them."""
-    found = dict(run.info.metrics)
+    """A trained run's held-out metrics, with disentanglement scores or modes covered where the data know the truth."""
+    metrics = dict(run.info.metrics)
     data = datasets.load(run.info.data)
     if data.factors and "encode" in run.entry.abilities:
         ids = first(data.test, FACTORED)
         factors = factors_of(data.test, ids)
         named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, data.test.labels[ids]))
-        found |= disentanglement.scores(encode(run.model(), data.test, ids), factors, named).numbers()
+        metrics |= disentanglement.scores(encode(run.model(), data.test, ids), factors, named).numbers()
     if data.modes is not None and "sample" in run.entry.abilities:
         draws = run.model().sample(10_000, generator=torch.Generator().manual_seed(0))
-        kept = coverage.modes(draws, *data.modes)
-        found |= {"modes covered": kept.covered, "draws near a mode": kept.near, "modes kept": kept.assigned}
-    return found
+        modes = coverage.modes(draws, *data.modes)
+        metrics |= {"modes covered": modes.covered, "draws near a mode": modes.near, "modes kept": modes.assigned}
+    return metrics
 
 
-def train_sweep(recipe: dict[str, Any], place: int, work: Path) -> None:
-    """Train what a sweep lacks: runs of the first `published` seeds are published, of others the figures are kept."""
+def train_sweep(recipe: dict[str, Any], order: int, work: Path) -> None:
+    """Train what a sweep lacks. Runs of its first `published` seeds are published; of others only metrics are kept."""
     known = {(row["value"], row["seed"]): row for row in sweeps.figures(recipe["id"])}
     for value, seed, single in sweeps.expand(recipe):
         target = sweeps.SWEEPS / recipe["id"] / single["id"]
-        there = (value, seed) in known and known[value, seed]["recipe"] == digest(single)
-        shown = seed < single.get("published", 1)
-        if there and (not shown or ((target / "run.json").exists() and same(Run.open(target), single))):
+        measured_before = (value, seed) in known and known[value, seed]["recipe"] == digest(single)
+        published = seed < single.get("published", 1)
+        up_to_date = not published or ((target / "run.json").exists() and same(Run.open(target), single))
+        if measured_before and up_to_date:
             continue
         run = train(single, work)
-        found = {"value": value, "seed": seed, "recipe": digest(single)}
-        known[value, seed] = found | {name: round(number, 5) for name, number in measured(run).items()}
-        if shown:
-            publish(run, single, place, target, previews=0)
+        row = {"value": value, "seed": seed, "recipe": digest(single)}
+        known[value, seed] = row | {name: round(number, 5) for name, number in measured(run).items()}
+        if published:
+            publish(run, single, order, target, previews=0)
         shutil.rmtree(run.path)
-        lines = (json.dumps(known[row], ensure_ascii=False) for row in sorted(known, key=lambda row: row[::-1]))
+        lines = (json.dumps(known[key], ensure_ascii=False) for key in sorted(known, key=lambda key: key[::-1]))
         write_text(sweeps.SWEEPS / recipe["id"] / "figures.jsonl", "".join(f"{line}\n" for line in lines))
         print(f"{recipe['id']}: {recipe['vary']} = {value}, seed {seed}")
 
 
 def digest(recipe: dict[str, Any]) -> str:
-    """Tells a recipe from every other: figures of an earlier one are measured anew."""
+    """Digest of a recipe. Where it differs from the one in the figures, they are measured anew."""
     parts = {key: recipe[key] for key in ("model", "data", "params", "plan")}
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:12]
 
 
 def studies(file: Path = paths.PRETRAINED / "recipe.toml") -> list[dict[str, Any]]:
-    """The [[study]]s: what the pages of tasks open with."""
+    """The [[study]]s: results that the pages of tasks open with."""
     return tomllib.loads(file.read_text(encoding="utf-8")).get("study", [])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("ids", nargs="*", help="only these runs, sweeps and tasks")
-    parser.add_argument("--work", type=Path, default=Path("build/pretrained"), help="where training happens")
-    options = parser.parse_args()
-    for place, recipe in enumerate(sweeps.recipes(), len(recipes())):
-        if not options.ids or recipe["id"] in options.ids:
-            train_sweep(recipe, place, options.work)
+def main(
+    ids: Annotated[list[str] | None, typer.Argument(metavar="ID", help="only these runs, sweeps and tasks")] = None,
+    work: Annotated[Path, typer.Option(help="where training happens")] = Path("build/pretrained"),
+) -> None:
+    """Train the runs, sweeps and studies that pretrained/recipe.toml lists and pretrained/ lacks."""
+    for order, recipe in enumerate(sweeps.recipes(), len(recipes())):
+        if not ids or recipe["id"] in ids:
+            train_sweep(recipe, order, work)
     for recipe in studies():
-        if (options.ids and recipe["task"] not in options.ids) or tasks.stored(recipe["task"], recipe["settings"]):
-            continue
-        with tqdm(total=100, desc=recipe["task"], unit="%") as bar:
-            found = tasks.compute(
-                recipe["task"], recipe["settings"], lambda part, doing, bar=bar: bar.update(int(100 * part) - bar.n)
-            )
-        tasks.store(recipe["task"], recipe["settings"], found)
+        if not ids or recipe["task"] in ids:
+            compute_study(recipe)
+    fit_attribute_classifiers()
+    for order, recipe in enumerate(recipes()):
+        if not ids or recipe["id"] in ids:
+            train_run(recipe, order, work)
+
+
+def compute_study(recipe: dict[str, Any]) -> None:
+    """Compute and store the study of a task, unless it is stored already."""
+    task, settings = recipe["task"], recipe["settings"]
+    if tasks.stored(task, settings):
+        return
+    with tqdm(total=100, desc=task, unit="%") as bar:
+        study = tasks.compute(task, settings, lambda fraction, doing: bar.update(int(100 * fraction) - bar.n))
+    tasks.store(task, settings, study)
+
+
+def fit_attribute_classifiers() -> None:
+    """Fit and save the classifier of each data set that a listed run is conditioned on, where there is none."""
     for spec in {DataSpec(**recipe["data"]) for recipe in recipes() if recipe["params"].get("attributes")}:
         data = datasets.load(spec)
         if not attribute_classifier.path_of(data).exists():
             attribute_classifier.save(attribute_classifier.fit(data), attribute_classifier.path_of(data))
-    for place, recipe in enumerate(recipes()):
-        target = paths.PRETRAINED / recipe["id"]
-        if options.ids and recipe["id"] not in options.ids:
-            continue
-        if (target / "run.json").exists() and same(Run.open(target), recipe):
-            print(f"{recipe['id']}: there already")
-            continue
-        publish(train(recipe, options.work), recipe, place, target)
-        print(f"{recipe['id']}: published")
+
+
+def train_run(recipe: dict[str, Any], order: int, work: Path) -> None:
+    """Train and publish one run, unless pretrained/ has it from this very recipe."""
+    target = paths.PRETRAINED / recipe["id"]
+    if (target / "run.json").exists() and same(Run.open(target), recipe):
+        print(f"{recipe['id']}: there already")
+        return
+    publish(train(recipe, work), recipe, order, target)
+    print(f"{recipe['id']}: published")
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -38,7 +38,7 @@ EXHIBITS = {  # page: a component or element that shows its picture, and a contr
     "wasserstein": (".planes", "Seed of the choice"),
     "transport": (".swarm", "Seed"),
     "features": (".contact", "Seed of the choice"),
-    "adversarial": (".contact", "Seed of the draws"),
+    "adversarial": (".contact", "Seed of the samples"),
     "compare": (".planes", "Image b"),
     "attributes": (".contact", "Which"),
 }

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import tests.typecheck  # noqa: F401  # before the core is imported
+
+# isort: split
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace

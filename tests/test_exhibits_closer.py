@@ -136,7 +136,7 @@ def test_the_rate_falls_and_the_distortion_rises_with_beta():
 def test_transport_agrees_with_itself():
     at = opened("transport", transport__from="two moons", transport__to="a digit", transport__n="40")
     by_hand = re.search(
-        r"the two curves, ([0-9.]+); the general solver says ([0-9.]+)\.",
+        r"the two curves, ([0-9.]+); the general solver gives ([0-9.]+)\.",
         " ".join(caption.value for caption in at.caption),
     )
     assert by_hand[1] == by_hand[2]

@@ -59,7 +59,7 @@ Stepper = Callable[[int], None]
 def ours(model: Model, data: Data, precision: str) -> Stepper:
     """n steps of our loop, a multiple of ROW; rows included, held-out evaluations left out."""
     training = Training(model, data, Plan(epochs=10_000, batch=BATCH, precision=precision, decay=False))
-    training.marks = []
+    training.eval_steps = []
     training.every = ROW
     training.draws = int(PROGRESS * training.plan.epochs) * training.per_epoch
     rows = iter(training)

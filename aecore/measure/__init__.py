@@ -83,7 +83,7 @@ def _reconstruction(model: Model, entry: Entry, data: Data, ids: np.ndarray) -> 
         found["denoised mse"] = reconstruction.mse(x, cleaned).mean()
     components = inference.require(model, "encode").code
     found["pca mse"] = pca.pca_mse(data, components, len(ids))
-    return found
+    return {name: float(value) for name, value in found.items()}
 
 
 def _code(model: Model, data: Data, count: int) -> dict[str, float]:
@@ -98,7 +98,7 @@ def _likelihood(model: Model, data: Data, ids: np.ndarray) -> dict[str, float]:
     x = data.test.batch(torch.from_numpy(few)).x
     estimate = likelihood.log_likelihood(model, x, LL_SAMPLES).mean()
     return {
-        "elbo": np.concatenate(bounds).mean(),
-        f"log p(x), K={LL_SAMPLES}": estimate,
+        "elbo": float(np.concatenate(bounds).mean()),
+        f"log p(x), K={LL_SAMPLES}": float(estimate),
         "log p(x) examples": len(few),
     }

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import torch
-from torch import Tensor
 
 from ..data.base import Batch
 from ..nn.distributions import PRIORS
 from ..nn.networks import Shape, mlp
-from .base import PlainCode, Player
+from .base import PlainCode, Player, Terms
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 from .gan import CRITIC, critic_loss, fooling_loss
 from .inference import slope_penalty
@@ -63,7 +62,7 @@ class AAE(PlainCode):
             "generator": Player((self.encoder,), {"adv": 1.0}, self.speed, ADAM),
         }
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x, learning = batch.x, torch.is_grad_enabled()
         h = self.encoder(x)
         with torch.enable_grad():

@@ -6,6 +6,7 @@ import copy
 from collections.abc import Collection
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -16,7 +17,7 @@ from ..nn import networks
 from ..nn.distributions import Normal, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import ConditionedGaussian, Player
+from .base import ConditionedGaussian, Player, Terms
 from .entry import ATTRIBUTES, CLASSES, CODE, Entry, Param, Term
 from .gan import ADAM, CRITIC
 from .inference import WIDEST
@@ -48,7 +49,7 @@ class Modulated(nn.Module):
             nn.init.normal_(self.by.weight, std=0.02)
             nn.init.zeros_(self.by.bias)
 
-    def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"], c: Float[Tensor, "B G"] | None) -> Float[Tensor, "B C H W"]:
         x = self.norm(x)
         if self.by is None:
             return x
@@ -70,9 +71,10 @@ class MapEncoder(nn.Module):
         self.trunk = nn.Sequential(*layers, nn.Flatten())
         self.head = networks.linear(counts[-1] * height * breadth + given, 2 * code)
 
-    def forward(self, x: Tensor, c: Tensor | None) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"], c: Float[Tensor, "B G"] | None) -> Float[Tensor, "B outputs"]:
         if self.maps is None:
             return self.head(self.trunk(x))
+        assert c is not None  # a condition of this size
         maps = self.maps(c)[..., None, None].expand(-1, -1, *x.shape[2:])
         return self.head(torch.cat([self.trunk(torch.cat([x, maps], 1)), c], -1))
 
@@ -97,7 +99,7 @@ class ModulatedDecoder(nn.Module):
         self.ups, self.norms = nn.ModuleList(ups), nn.ModuleList(norms)
         self.last = nn.Conv2d(outputs, shape[0], 3, padding=1)
 
-    def forward(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def forward(self, z: Float[Tensor, "B D"], c: Float[Tensor, "B G"] | None) -> Float[Tensor, "B C H W"]:
         h = self.norms[0](self.first(z if c is None else torch.cat([z, c], -1)), c).relu()
         for up, norm in zip(self.ups, self.norms[1:], strict=True):
             h = norm(up(h), c).relu()
@@ -131,7 +133,9 @@ class AttributeCritic(nn.Module):
         )
         self.projection = spectral_norm(nn.Linear(given, 2 * width, bias=False)) if given else None
 
-    def forward(self, x: Tensor, z: Tensor, c: Tensor | None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "B C H W"], z: Float[Tensor, "B D"], c: Float[Tensor, "B G"] | None
+    ) -> Float[Tensor, "B"]:
         seen = self.of_x(2 * x - 1)
         logits = self.joint(torch.cat([seen, self.of_z(z if c is None else torch.cat([z, c], -1))], -1)).squeeze(-1)
         return logits if self.projection is None else logits + (self.projection(c) * seen).sum(-1)
@@ -197,6 +201,7 @@ class AttributeALI(ConditionedGaussian):
     condition_dropout_rate = 0.05
     decay = 0.998
     training_only = ("encoder.", "decoder.")
+    moves: Int[Tensor, ""]
 
     def __init__(
         self,
@@ -247,36 +252,34 @@ class AttributeALI(ConditionedGaussian):
                 for name, new in net.named_buffers():
                     means[name].copy_(new)
 
-    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+    def posterior_given(self, x: Float[Tensor, "B *shape"], c: Float[Tensor, "B C"] | None) -> Normal:
         mu, logvar = (self.encoder if self.training else self.encoder_mean)(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp(-WIDEST, WIDEST))
 
-    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def decode_given(self, z: Float[Tensor, "B D"], c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B *shape"]:
         return (self.decoder if self.training else self.decoder_mean)(z, c).float().sigmoid()
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x, n = batch.x, len(batch.x)
-        y = self.given(batch)
+        y = self.condition_of(batch)
         c = self.condition_dropout(self.condition_vector(y, n))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(n, z_hat)
         # The first half of the fakes are draws, the second edits: of each image with its neighbour's attributes.
         half = n // 2 if self.additions["shuffle"] else n
         z_fake = torch.cat([z[:half], z_hat[half:]])
-        other, y_fake = None, y
-        if c is not None:
-            other = torch.cat([c[:half], c[half:].roll(1, 0)])
-        if y is not None:
-            y_fake = torch.cat([y[:half], y[half:].roll(1, 0)])
+        c_fake = None if c is None else torch.cat([c[:half], c[half:].roll(1, 0)])
+        y_fake = None if y is None else torch.cat([y[:half], y[half:].roll(1, 0)])
         if self.additions["cycle"]:
-            both = self.decode_given(torch.cat([z_fake, z_hat]), None if c is None else torch.cat([other, c]))
-            x_fake, x_hat = both.chunk(2)
+            c_both = None if c is None or c_fake is None else torch.cat([c_fake, c])
+            x_fake, x_hat = self.decode_given(torch.cat([z_fake, z_hat]), c_both).chunk(2)
         else:
-            x_fake, x_hat = self.decode_given(z_fake, other), None
+            x_fake, x_hat = self.decode_given(z_fake, c_fake), None
         seen = torch.cat([x, x_fake])
         if self.training:
             seen = seen + self.noise * torch.randn_like(seen)
-        logits = self.critic(seen, torch.cat([z_hat, z_fake]), None if c is None else torch.cat([c, other]))
+        c_seen = None if c is None or c_fake is None else torch.cat([c, c_fake])
+        logits = self.critic(seen, torch.cat([z_hat, z_fake]), c_seen)
         real, fake = logits.float().chunk(2)
         terms = {
             "critic": F.softplus(-real) + F.softplus(fake),
@@ -285,11 +288,11 @@ class AttributeALI(ConditionedGaussian):
         }
         if x_hat is not None:
             terms["cycle"] = sum_dims((x - x_hat).abs())
-        if self.reader is not None and y is not None:
+        if self.reader is not None and y is not None and y_fake is not None and c_fake is not None:
             of_real, of_fake = self.reader(2 * seen - 1).float().chunk(2)
             terms["reading"] = F.binary_cross_entropy_with_logits(of_real, y, reduction="none").sum(-1)
             told = F.binary_cross_entropy_with_logits(of_fake, y_fake, reduction="none").sum(-1)
-            terms["told"] = told * (other != 0).any(-1)  # a decoder cannot know what was withheld
+            terms["told"] = told * (c_fake != 0).any(-1)  # a decoder cannot know a condition that was dropped
         return terms
 
 
@@ -326,15 +329,15 @@ class ConditionalVAE(ConditionedGaussian):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "kl": self.beta})}
 
-    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+    def posterior_given(self, x: Float[Tensor, "B *shape"], c: Float[Tensor, "B C"] | None) -> Normal:
         mu, logvar = self.encoder(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp(-WIDEST, WIDEST))
 
-    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def decode_given(self, z: Float[Tensor, "B D"], c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B *shape"]:
         return self.decoder(z, c).float().sigmoid()
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
-        c = self.condition_dropout(self.condition_vector(self.given(batch), len(batch.x)))
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
+        c = self.condition_dropout(self.condition_vector(self.condition_of(batch), len(batch.x)))
         qz_x = self.posterior_given(batch.x, c)
         x_hat = self.decode_given(qz_x.rsample(), c)
         return {"recon": self.c * sum_dims((batch.x - x_hat) ** 2), "kl": kl_standard(qz_x)}

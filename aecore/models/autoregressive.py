@@ -12,6 +12,7 @@ from collections.abc import Collection
 from functools import partial
 
 import torch
+from jaxtyping import Bool, Float, Int, Shaped
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -23,7 +24,7 @@ from ..nn.causal import GatedStacks, RowLSTM, affine, bias, with_one
 from ..nn.distributions import sum_dims
 from ..nn.networks import Shape
 from ..nn.pixel_distributions import VALUES, Values
-from .base import Model, Player
+from .base import Model, Player, Terms
 from .entry import CLASSES, CODE, NET, WIDTH, Entry, Param, Term
 
 ORDERS = ("rows", "columns", "rows from the end", "columns from the end")
@@ -55,17 +56,17 @@ class PixelByPixel(Model):
         self.values: Values = VALUES[values](self.channels)
         self._replays = Replays()
 
-    def turned(self, x: Tensor) -> Tensor:
+    def turned(self, x: Shaped[Tensor, "*any h w"]) -> Shaped[Tensor, "*any h_turned w_turned"]:
         """x (…, H, W) so that this model's order goes by rows from the top left; (…, 1, 1) as it is."""
         x = x.flip(-1, -2) if self.order.endswith("end") else x
         return x.transpose(-1, -2) if self.order.startswith("columns") else x
 
-    def restored(self, x: Tensor) -> Tensor:
+    def restored(self, x: Shaped[Tensor, "*any h w"]) -> Shaped[Tensor, "*any h_restored w_restored"]:
         """The inverse of `turned`."""
         x = x.transpose(-1, -2) if self.order.startswith("columns") else x
         return x.flip(-1, -2) if self.order.endswith("end") else x
 
-    def sequence(self) -> Tensor:
+    def sequence(self) -> Int[Tensor, "pixels 2"]:
         """Row and column of each pixel in the order in which they are drawn: (H W, 2)."""
         height, width = self.shape[1:]
         places = torch.cartesian_prod(torch.arange(height), torch.arange(width)).T.view(2, height, width)
@@ -76,15 +77,17 @@ class PixelByPixel(Model):
         outputs = self.values.outputs
         return nn.Sequential(nn.ReLU(), nn.Conv2d(features, width, 1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
 
-    def modelled(self, x: Tensor) -> Tensor:
+    def modelled(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
         """x (B, *shape) in [0, 1] → the values that are modelled."""
         return torch.bernoulli(x) if self.values.levels == 2 and self.binary == "drawn" else self.rounded(x)
 
-    def rounded(self, x: Tensor) -> Tensor:
+    def rounded(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """x (B, *shape) in [0, 1] → the nearest values that are modelled; of two, 0 for ½."""
         return (x > 0.5).to(x.dtype) if self.values.levels == 2 else self.values.rounded(x)
 
-    def outputs(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+    def outputs(
+        self, x: Float[Tensor, "B C H W"], given: Float[Tensor, "_ K _ _"] | None = None
+    ) -> Float[Tensor, "B outputs _ _"]:
         """What the network says of each pixel, from those before it: (B, outputs, H, W), turned.
 
         given: the condition h as the network takes it, (B, K, 1, 1) or (B, K, H, W).
@@ -98,27 +101,31 @@ class PixelByPixel(Model):
     def output_size(self) -> int:
         return self.values.outputs * math.prod(self.shape[1:])
 
-    def laws(self, x: Tensor, given: Tensor | None = None) -> list[Tensor]:
+    def laws(
+        self, x: Float[Tensor, "B C H W"], given: Float[Tensor, "_ K _ _"] | None = None
+    ) -> list[Float[Tensor, "B P H W"]]:
         """Of each channel, what its values are drawn from, given those before: (B, P, H, W) (`pixels.Values.law`)."""
         return [self.restored(law) for law in self.values.laws(self.outputs(x, given), self.turned(x))]
 
-    def log_probs(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+    def log_probs(
+        self, x: Float[Tensor, "B C H W"], given: Float[Tensor, "_ K _ _"] | None = None
+    ) -> Float[Tensor, "B C H W"]:
         """log p(x_i | x_{<i}, h) of each value of x, which are levels: (B, *shape) nats."""
         return self.restored(self.values.log_probs(self.outputs(x, given), self.turned(x)))
 
-    def noise(self, n: int, generator: Generator | None = None) -> Tensor:
+    def noise(self, n: int, generator: Generator | None = None) -> Float[Tensor, "n C H W"]:
         """Uniform in [0, 1), (n, *shape): a value is drawn by the inverse of its distribution function."""
         device = None if generator is None else generator.device
         return torch.rand(n, *self.shape, generator=generator, device=device)
 
     def draw(
         self,
-        noise: Tensor,
-        given: Tensor | None = None,
+        noise: Float[Tensor, "n C H W"],
+        given: Float[Tensor, "_ K _ _"] | None = None,
         temperature: float = 1.0,
-        image: Tensor | None = None,
-        known: Tensor | None = None,
-    ) -> Tensor:
+        image: Float[Tensor, "C H W"] | None = None,
+        known: Bool[Tensor, "H W"] | None = None,
+    ) -> Float[Tensor, "n C H W"]:
         """Images (n, *shape), pixel by pixel, from noise (n, *shape) in [0, 1).
 
         temperature: log p of each value is divided by it.  image: (*shape).  known: (H, W) bool, which of its pixels
@@ -190,7 +197,7 @@ class ImageDensity(PixelByPixel):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"network": Player((self.network, self.head), {"nll": 1.0})}
 
-    def given(self, y: Tensor | None, n: int) -> Tensor | None:
+    def given(self, y: Int[Tensor, "n"] | None, n: int) -> Float[Tensor, "n K 1 1"] | None:
         """Labels (n,) one-hot, (n, C, 1, 1); the classes in turn where y is None. None without classes."""
         if not self.classes:
             return None
@@ -198,7 +205,7 @@ class ImageDensity(PixelByPixel):
         (y,) = self.condition(n, y)
         return F.one_hot(y.to(like.device), self.classes).to(like.dtype)[..., None, None]
 
-    def log_prob(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "B C H W"], y: Int[Tensor, "B"] | None = None) -> Float[Tensor, "B"]:
         """log p(x), exact, for x (B, *shape) of modelled values: (B,) nats.
 
         y: labels (B,), for log p(x|y). Without them, where there are classes, log (1/C) Σ_y p(x|y).
@@ -208,12 +215,16 @@ class ImageDensity(PixelByPixel):
             return torch.stack(each).logsumexp(0) - math.log(self.classes)
         return sum_dims(self.log_probs(x, self.given(y, len(x))))
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         return {"nll": -self.log_prob(self.modelled(batch.x), batch.y)}
 
     def sample(
-        self, n: int, temperature: float = 1.0, generator: Generator | None = None, y: Tensor | None = None
-    ) -> Tensor:
+        self,
+        n: int,
+        temperature: float = 1.0,
+        generator: Generator | None = None,
+        y: Int[Tensor, "n"] | None = None,
+    ) -> Float[Tensor, "n C H W"]:
         """n images (n, *shape).
 
         temperature: log p of each value is divided by it.  y: labels (n,); by default the classes in turn.
@@ -316,24 +327,26 @@ class PixelCNNDecoder(PixelByPixel):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.sketch, self.network, self.head), {"nll": 1.0})}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = self.modelled(batch.x)
         return {"nll": -self.log_prob_given(x, self.encode(batch.x))}
 
-    def log_prob_given(self, x: Tensor, h: Tensor) -> Tensor:
+    def log_prob_given(self, x: Float[Tensor, "B C H W"], h: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
         """log p(x|h), exact, for x (B, *shape) of modelled values and codes h (B, D): (B,) nats."""
         return sum_dims(self.log_probs(x, self.sketch(h)))
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
         """x (B, *shape) → code h (B, D)."""
         return self.encoder(x)
 
-    def decode(self, h: Tensor) -> Tensor:
+    def decode(self, h: Float[Tensor, "B D"]) -> Float[Tensor, "B C H W"]:
         """One image (B, *shape) for each code h (B, D), drawn with noise that is always the same."""
         noise = self.noise(1, Generator().manual_seed(DECODING_SEED))
         return self.draw(noise.expand(len(h), *self.shape), self.sketch(h))
 
-    def variations(self, h: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+    def variations(
+        self, h: Float[Tensor, "B D"], temperature: float = 1.0, generator: Generator | None = None
+    ) -> Float[Tensor, "B C H W"]:
         """As `decode`, but each image (B, *shape) is drawn with noise of its own.
 
         temperature: log p of each value is divided by it.

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -14,7 +15,7 @@ from ..data.base import Batch, Split
 from ..nn.distributions import Bernoulli, Gaussian, Normal, likelihood, noise
 from ..nn.divergences import kl_standard, squared_distances
 from ..nn.networks import Shape, linear
-from .base import Autoencoder, Clustering, Mirrored, PlainCode, Player
+from .base import Autoencoder, Clustering, Mirrored, PlainCode, Player, Terms
 from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 from .variational import PARAMS, RECON
 
@@ -23,24 +24,27 @@ SPREAD = 0.5  # standard deviation of the first means of a mixture's components
 RESTARTS = 10  # of k-means, from other starts; the tightest result is kept
 
 
-def codes(model: Autoencoder, split: Split) -> Tensor:
+def codes(model: Autoencoder, split: Split) -> Float[Tensor, "N D"]:
     """The codes of all examples, (N, D) float32."""
     device, size = next(model.parameters()).device, max(1, VALUES // math.prod(model.shape))
     parts = torch.arange(len(split)).split(size)
     return torch.cat([model.encode(split.batch(index).x.to(device)).float() for index in parts])
 
 
-def k_means(h: Tensor, clusters: int) -> Tensor:
+def k_means(h: Float[Tensor, "N D"], clusters: int) -> Float[Tensor, "K D"]:
     """Centres (K, D) of k-means on codes h (N, D), the best of some starts; the same ones for the same codes."""
     from sklearn.cluster import KMeans  # a second to load, and only a training needs it
 
     if len(h) < clusters:
         return h[torch.arange(clusters, device=h.device) % len(h)]
-    found = KMeans(clusters, n_init=RESTARTS, random_state=0).fit(h.cpu().double().numpy()).cluster_centers_
-    return torch.as_tensor(found, dtype=h.dtype, device=h.device)
+    clustering: Any = KMeans(clusters, n_init=RESTARTS, random_state=0)  # pyright: ignore[reportArgumentType]  # its default misleads
+    centres = clustering.fit(h.cpu().double().numpy()).cluster_centers_
+    return torch.as_tensor(centres, dtype=h.dtype, device=h.device)
 
 
-def means_of(h: Tensor, assigned: Tensor, centres: Tensor) -> Tensor:
+def means_of(
+    h: Float[Tensor, "N D"], assigned: Int[Tensor, "N"], centres: Float[Tensor, "K D"]
+) -> Float[Tensor, "K D"]:
     """The mean code of each cluster, (K, D); a cluster without a member keeps its centre.
 
     h: (N, D).  assigned: (N,) numbers of clusters.  centres: (K, D), the ones so far.
@@ -97,27 +101,27 @@ class Centroid(Clustering, PlainCode):
         self.centres.copy_(k_means(h, len(self.centres)) if first else means_of(h, self.nearest(h), self.centres))
         self.begun.fill_(True)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         h = self.encoder(batch.x)
         terms = {"recon": self.reconstruction_error(batch.x, h)}
         if "clustering" in players:
             terms["centre"] = squared_distances(h.float(), self.centres).min(1).values
         return terms
 
-    def nearest(self, h: Tensor) -> Tensor:
+    def nearest(self, h: Float[Tensor, "B D"]) -> Int[Tensor, "B"]:
         """h (B, D) → number of the nearest centre, (B,)."""
         return squared_distances(h.float(), self.centres).argmin(1)
 
-    def assign(self, x: Tensor) -> Tensor:
+    def assign(self, x: Float[Tensor, "B *shape"]) -> Int[Tensor, "B"]:
         """x (B, *shape) → number of its cluster, (B,)."""
         return self.nearest(self.encode(x))
 
-    def responsibilities(self, x: Tensor) -> Tensor:
+    def responsibilities(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B K"]:
         """x (B, *shape) → (B, K): 1 for its cluster, 0 for the others."""
         return F.one_hot(self.assign(x), len(self.centres)).float()
 
 
-def student_t(h: Tensor, centres: Tensor) -> Tensor:
+def student_t(h: Float[Tensor, "B D"], centres: Float[Tensor, "K D"]) -> Float[Tensor, "B K"]:
     """Soft assignments q_ij = (1 + ‖h_i − μ_j‖²)⁻¹ / Σ_j' (1 + ‖h_i − μ_j'‖²)⁻¹: (B, K), rows sum to 1.
 
     h: (B, D).  centres: μ, (K, D).  Source: Xie et al. (2016), Eq. 1 with α = 1, arXiv:1511.06335.
@@ -126,7 +130,7 @@ def student_t(h: Tensor, centres: Tensor) -> Tensor:
     return closeness / closeness.sum(1, keepdim=True)
 
 
-def sharpened(q: Tensor, frequencies: Tensor) -> Tensor:
+def sharpened(q: Float[Tensor, "B K"], frequencies: Float[Tensor, "K"]) -> Float[Tensor, "B K"]:
     """The target p_ij = (q_ij² / f_j) / Σ_j' (q_ij'² / f_j'): (B, K), surer than q, with large clusters damped.
 
     frequencies: f_j = Σ_i q_ij over all examples, (K,); only their ratios matter.  Source: Xie et al. (2016), Eq. 3.
@@ -142,7 +146,7 @@ class SoftClusters(nn.Module):
         super().__init__()
         self.centres = nn.Parameter(torch.randn(clusters, code))
 
-    def forward(self, h: Tensor) -> Tensor:
+    def forward(self, h: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
         return student_t(h, self.centres)
 
 
@@ -197,7 +201,7 @@ class DCEC(Clustering, PlainCode):
             self.begun.fill_(True)
         self.frequencies.copy_(self.clusters(h).mean(0))
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         h = self.encoder(batch.x)
         terms = {"recon": self.reconstruction_error(batch.x, h)}
         if "clustering" in players:
@@ -206,17 +210,17 @@ class DCEC(Clustering, PlainCode):
             terms["cluster"] = (p * (p.log() - q.log())).sum(1)
         return terms
 
-    def responsibilities(self, x: Tensor) -> Tensor:
+    def responsibilities(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B K"]:
         """x (B, *shape) → soft assignments q, (B, K)."""
         return self.clusters(self.encode(x))
 
     @property
-    def centres(self) -> Tensor:
+    def centres(self) -> Float[Tensor, "K D"]:
         """μ, (K, D)."""
         return self.clusters.centres
 
 
-def kl_normals(q: Normal, p: Normal) -> Tensor:
+def kl_normals(q: Normal, p: Normal) -> Float[Tensor, "..."]:
     """KL(q ‖ p) of two diagonal Gaussians, summed over the last dimension: nats, in the shape of the others."""
     ratio = (q.logvar - p.logvar).exp()
     return 0.5 * (ratio + (q.mu - p.mu) ** 2 / p.logvar.exp() - 1 + p.logvar - q.logvar).sum(-1)
@@ -234,11 +238,12 @@ class MixturePrior(nn.Module):
     def __init__(self, size: int, components: int, style: int, width: int):
         super().__init__()
         self.size, self.components, self.style = size, components, style
-        self.net = nn.Sequential(linear(style, width), nn.Tanh(), nn.Linear(width, 2 * components * size))
+        last = nn.Linear(width, 2 * components * size)
+        self.net = nn.Sequential(linear(style, width), nn.Tanh(), last)
         with torch.no_grad():
-            self.net[-1].bias.view(components, 2, size)[:, 0].normal_(0, SPREAD)
+            last.bias.view(components, 2, size)[:, 0].normal_(0, SPREAD)
 
-    def forward(self, w: Tensor) -> Normal:
+    def forward(self, w: Float[Tensor, "B W"]) -> Normal:
         """w (B, W) → p(z|w, c) for every c: μ and log σ², (B, K, D)."""
         mu, logvar = self.net(w).float().unflatten(-1, (self.components, 2 * self.size)).chunk(2, -1)
         return Normal(mu, logvar)
@@ -246,11 +251,11 @@ class MixturePrior(nn.Module):
     def sample(
         self,
         n: int,
-        like: Tensor,
+        like: Float[Tensor, "..."],
         temperature: float = 1.0,
         generator: Generator | None = None,
         component: int | None = None,
-    ) -> Tensor:
+    ) -> Float[Tensor, "n D"]:
         """(n, D) draws, all of one component if it is given; the noise in w and z is scaled by `temperature`."""
         which = torch.randint(self.components, (n,), device=like.device, generator=generator)
         which = which if component is None else torch.full_like(which, component)
@@ -301,20 +306,20 @@ class GMVAE(Clustering, Mirrored):
         networks = (self.encoder, self.decoder, self.prior)
         return {"autoencoder": Player(networks, {"recon": 1.0, "kl_z": 1.0, "kl_w": 1.0, "kl_c": 1.0})}
 
-    def posteriors(self, x: Tensor) -> tuple[Normal, Normal]:
+    def posteriors(self, x: Float[Tensor, "B *shape"]) -> tuple[Normal, Normal]:
         """q(z|x), (B, D), and q(w|x), (B, W)."""
         of_z, of_w = self.encoder(x).float().split([2 * self.code, 2 * self.style], -1)
         return Normal(*of_z.chunk(2, -1)), Normal(*of_w.chunk(2, -1))
 
-    def p_x(self, z: Tensor) -> Bernoulli | Gaussian:
+    def p_x(self, z: Float[Tensor, "B D"]) -> Bernoulli | Gaussian:
         """p(x|z) for z (B, D): logits (B, *shape)."""
         return likelihood(self.likelihood, self.decoder(z), self.c)
 
-    def log_responsibilities(self, z: Tensor, pz_wc: Normal) -> Tensor:
+    def log_responsibilities(self, z: Float[Tensor, "B D"], pz_wc: Normal) -> Float[Tensor, "B K"]:
         """log p(c|z, w): (B, K) nats, for z (B, D) and p(z|w, c) (B, K, D)."""
         return pz_wc.log_prob(z[:, None]).log_softmax(-1)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         qz_x, qw_x = self.posteriors(batch.x)
         z, w = qz_x.rsample(), qw_x.rsample()
         pz_wc = self.prior(w)
@@ -329,23 +334,23 @@ class GMVAE(Clustering, Mirrored):
             "kl_c": kl_c.mean().clamp_min(self.lam),
         }
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
         """x (B, *shape) → the mean of q(z|x), (B, D)."""
         return self.posteriors(x)[0].mu
 
-    def responsibilities(self, x: Tensor) -> Tensor:
+    def responsibilities(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B K"]:
         """x (B, *shape) → p(c|z, w) at the means of q(z|x) and q(w|x), (B, K)."""
         qz_x, qw_x = self.posteriors(x)
         return self.log_responsibilities(qz_x.mu, self.prior(qw_x.mu)).exp()
 
     @property
-    def centres(self) -> Tensor:
+    def centres(self) -> Float[Tensor, "K D"]:
         """The components' means at w = 0, the likeliest w: (K, D)."""
         return self.prior(next(self.parameters()).new_zeros(1, self.style)).mu[0]
 
     def sample_component(
         self, component: int, n: int, temperature: float = 1.0, generator: Generator | None = None
-    ) -> Tensor:
+    ) -> Float[Tensor, "n *shape"]:
         """n decoded draws of one component, (n, *shape) in [0, 1]."""
         like = next(self.parameters())
         return self.decode(self.prior.sample(n, like, temperature, generator, component))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,18 +14,18 @@ from ..data.base import Batch
 from ..nn import networks
 from ..nn.distributions import Prior, StandardNormal, sum_dims
 from ..nn.networks import Shape
-from .base import Decoding, Player
+from .base import Decoding, Player, Terms
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
 
 ADAM = (0.5, 0.999)  # β of players against a critic; Radford et al. (2015), arXiv:1511.06434
 
 
-def critic_loss(real: Tensor, fake: Tensor) -> Tensor:
+def critic_loss(real: Float[Tensor, "B"], fake: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
     """−log D(real) − log(1 − D(fake)) from logits: nats; 2 log 2 at chance."""
     return F.softplus(-real.float()) + F.softplus(fake.float())
 
 
-def fooling_loss(fake: Tensor) -> Tensor:
+def fooling_loss(fake: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
     """−log D(fake) from logits (non-saturating): nats; log 2 at chance."""
     return F.softplus(-fake.float())
 
@@ -37,16 +38,18 @@ class Critic(nn.Module):
         self.features, size = networks.critic_trunk(net, shape, width)
         self.head = nn.Linear(size, 1)
 
-    def judge(self, x: Tensor) -> tuple[Tensor, Tensor]:
+    def judge(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "B"], Float[Tensor, "B F"]]:
         """Logits (B,), and the last hidden layer that they were read from (B, F)."""
         f = self.features(x)
         return self.head(f).squeeze(-1), f
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
         return self.judge(x)[0]
 
 
-def slope_at(judge: Callable[[Tensor], tuple[Tensor, Tensor]], x: Tensor) -> tuple[tuple[Tensor, Tensor], Tensor]:
+def slope_at(
+    judge: Callable[[Tensor], tuple[Tensor, Tensor]], x: Float[Tensor, "B *shape"]
+) -> tuple[tuple[Float[Tensor, "B"], Float[Tensor, "B F"]], Float[Tensor, "B"]]:
     """A critic's logits D(x) (B,) and features (B, F), and ‖∇D(x)‖² (B,), from one pass.
 
     The slope is differentiable by the critic's weights wherever gradients are recorded, and only a number elsewhere.
@@ -80,7 +83,7 @@ class TwoPlayers(Decoding):
     def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
         return (("critic",), ("generator",))
 
-    def fakes(self, n: int, players: Collection[str]) -> tuple[Tensor, Tensor]:
+    def fakes(self, n: int, players: Collection[str]) -> tuple[Float[Tensor, "n D"], Float[Tensor, "n *shape"]]:
         """z (n, D) and x̃ (n, *shape); no gradient leads back to G when the generator does not move."""
         z = self.noise.sample(n, next(self.parameters()))
         with torch.set_grad_enabled(torch.is_grad_enabled() and "generator" in players):
@@ -112,7 +115,7 @@ class GAN(TwoPlayers):
             "generator": Player((self.decoder,), {"adv": 1.0}, betas=ADAM),
         }
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         _, x_tilde = self.fakes(len(batch.x), players)
         fake = self.critic(x_tilde)
         terms = {"adv": fooling_loss(fake)} if "generator" in players else {}
@@ -122,7 +125,9 @@ class GAN(TwoPlayers):
         return terms
 
 
-def gradient_penalty(critic: nn.Module, x: Tensor, x_tilde: Tensor) -> Tensor:
+def gradient_penalty(
+    critic: nn.Module, x: Float[Tensor, "B *shape"], x_tilde: Float[Tensor, "B *shape"]
+) -> Float[Tensor, "B"]:
     """(‖∇f(x̂)‖₂ − 1)² at a random point x̂ between each x and x̃: (B,).
 
     Differentiable by the critic's weights wherever gradients are recorded, and only a number elsewhere.
@@ -177,7 +182,7 @@ class WGAN(TwoPlayers):
                 for weight in self.critic.parameters():
                     weight.clamp_(-self.c, self.c)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
         _, x_tilde = self.fakes(len(x), players)
         fake = self.critic(x_tilde).float()

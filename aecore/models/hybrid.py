@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Collection
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
@@ -15,7 +16,7 @@ from ..nn import networks
 from ..nn.distributions import LOG_2PI, noise, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Clustering, GaussianCode, Player
+from .base import Clustering, GaussianCode, Player, Terms
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
 from .gan import ADAM, ADV, CRITIC, GAMMA, PLAN, SLOPE, Critic, TwoPlayers, critic_loss, fooling_loss, slope_at
 
@@ -67,7 +68,7 @@ class VAEGAN(GaussianCode):
             "critic": Player((self.critic,), {"critic": 1.0, "slope": slope}, betas=ADAM),
         }
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
         qz_x = self.posterior(x)
         z = qz_x.rsample()
@@ -89,6 +90,10 @@ class FittedMixture(nn.Module):
     N(0, I) until the first fit.
     """
 
+    pi: Float[Tensor, "K"]
+    means: Float[Tensor, "K D"]
+    factors: Float[Tensor, "K D D"]
+
     def __init__(self, size: int, components: int):
         super().__init__()
         self.size = size
@@ -96,7 +101,7 @@ class FittedMixture(nn.Module):
         self.register_buffer("means", torch.zeros(components, size))
         self.register_buffer("factors", torch.eye(size).repeat(components, 1, 1))  # L_k
 
-    def fit(self, z: Tensor) -> None:
+    def fit(self, z: Float[Tensor, "N D"]) -> None:
         """Maximum likelihood by expectation–maximisation, from k-means.
 
         z: (N, D); the mixture stays as it was where they are fewer than 2 K, or not all numbers.
@@ -112,20 +117,22 @@ class FittedMixture(nn.Module):
         self.means.copy_(torch.as_tensor(found.means_))
         self.factors.copy_(torch.linalg.cholesky(torch.as_tensor(found.covariances_)))
 
-    def sample(self, n: int, like: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+    def sample(
+        self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
+    ) -> Float[Tensor, "n D"]:
         """(n, D) draws with the device and dtype of `like`; `temperature` scales the spread around the means."""
         k = torch.multinomial(self.pi, n, replacement=True, generator=generator)
         eps = noise(like.new_empty(n, self.size, 1), generator)
         return self.means[k].to(like) + temperature * (self.factors[k].to(like) @ eps).squeeze(-1)
 
-    def log_joint(self, z: Tensor) -> Tensor:
+    def log_joint(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B K"]:
         """log π_k + log N(z; μ_k, L_k L_kᵀ): (B, K) nats."""
         away = (z.float()[:, None] - self.means).unsqueeze(-1)  # (B, K, D, 1)
         squares = torch.linalg.solve_triangular(self.factors, away, upper=False).square().sum((-2, -1))
         log_det = 2 * self.factors.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         return self.pi.log() - 0.5 * (self.size * LOG_2PI + log_det + squares)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
         return self.log_joint(z).logsumexp(-1)
 
 
@@ -146,6 +153,7 @@ class GMMGAN(Clustering, TwoPlayers):
     """
 
     abilities = TwoPlayers.abilities | {"encode", "assign"}
+    prior: FittedMixture
 
     def __init__(
         self,
@@ -170,7 +178,7 @@ class GMMGAN(Clustering, TwoPlayers):
             "generator": Player((self.decoder,), {"adv": 1.0, "code": self.lam}, betas=ADAM),
         }
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
         """A(x), (B, D)."""
         return self.encoder(self.critic.features(x)).float()
 
@@ -179,16 +187,16 @@ class GMMGAN(Clustering, TwoPlayers):
         index = torch.linspace(0, len(split) - 1, min(len(split), FITTED)).long()
         self.prior.fit(torch.cat([self.encode(split.batch(part).x.to(device)) for part in index.split(500)]))
 
-    def responsibilities(self, x: Tensor) -> Tensor:
+    def responsibilities(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B K"]:
         """p(k|A(x)) of each component k: (B, K)."""
         return self.prior.log_joint(self.encode(x)).softmax(-1)
 
     @property
-    def centres(self) -> Tensor:
+    def centres(self) -> Float[Tensor, "K D"]:
         """μ_k of the fitted mixture, (K, D)."""
         return self.prior.means
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         z, x_tilde = self.fakes(len(batch.x), players)
         fake, f = self.critic.judge(x_tilde)
         terms = {"code": 0.5 * sum_dims((z - self.encoder(f)) ** 2)}

@@ -10,20 +10,21 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Generator, Tensor, nn
 
 from ..data.base import Batch
 from ..nn import networks
 from ..nn.distributions import Normal, StandardNormal, noise, sum_dims
 from ..nn.networks import Shape
-from .base import ConditionedGaussian, Player
+from .base import ConditionedGaussian, Player, Terms
 from .entry import ATTRIBUTES, CLASSES, CODE, NET, WIDTH, Entry, Param, Term
 from .gan import ADAM, CRITIC, critic_loss
 
 # --- networks -------------------------------------------------------------------------------------------
 
 
-def append_condition(v: Tensor, c: Tensor | None) -> Tensor:
+def append_condition(v: Float[Tensor, "B F"], c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B inputs"]:
     """What a layer reads: v (B, F), beside it the condition c (B, C) where there is one, which it embeds linearly."""
     return v if c is None else torch.cat([v, c.to(v.dtype)], -1)
 
@@ -60,7 +61,9 @@ class Encoder(nn.Module):
         self.trunk = batch_normalised(trunk)
         self.head = networks.linear(size + given, 2 * code)
 
-    def forward(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "B *shape"], c: Float[Tensor, "B C"] | None = None
+    ) -> Float[Tensor, "B outputs"]:
         return self.head(append_condition(self.trunk(x), c))
 
 
@@ -76,11 +79,15 @@ class PairCritic(nn.Module):
         self.of_z, size_z = networks.critic_trunk("dense", (code + given,), width)
         self.head = nn.Sequential(nn.Linear(size + size_z, width), nn.LeakyReLU(0.2), nn.Linear(width, 1))
 
-    def forward(self, x: Tensor, z: Tensor, c: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "B *shape"], z: Float[Tensor, "B D"], c: Float[Tensor, "B C"] | None = None
+    ) -> Float[Tensor, "B"]:
         return self.head(torch.cat([self.of_x(2 * x - 1), self.of_z(append_condition(z, c))], -1)).squeeze(-1)
 
 
-def slope_penalty(logits: Tensor, seen: tuple[Tensor, ...], learning: bool = True) -> Tensor:
+def slope_penalty(
+    logits: Float[Tensor, "B"], seen: tuple[Float[Tensor, "B ..."], ...], learning: bool = True
+) -> Float[Tensor, "B"]:
     """½‖∇f‖² of each example's logit f by all that the critic saw of it: (B,), squared logits per unit of x and z.
 
     learning: differentiable by the critic's weights.
@@ -146,14 +153,19 @@ class ALI(ConditionedGaussian):
             "generator": Player((self.encoder, self.decoder), {"adv": 1.0}, betas=ADAM),
         }
 
-    def posterior_given(self, x: Tensor, c: Tensor | None) -> Normal:
+    def posterior_given(self, x: Float[Tensor, "B *shape"], c: Float[Tensor, "B C"] | None) -> Normal:
         mu, logvar = self.encoder(x, c).float().chunk(2, -1)
         return Normal(mu, logvar.clamp_max(WIDEST))
 
-    def decode_given(self, z: Tensor, c: Tensor | None) -> Tensor:
+    def decode_given(self, z: Float[Tensor, "B D"], c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B *shape"]:
         return self.decoder(append_condition(z, c)).float().sigmoid()
 
-    def contest(self, encoded: tuple[Tensor, Tensor], decoded: tuple[Tensor, Tensor], c: Tensor | None) -> dict:
+    def contest(
+        self,
+        encoded: tuple[Float[Tensor, "B *shape"], Float[Tensor, "B D"]],
+        decoded: tuple[Float[Tensor, "B *shape"], Float[Tensor, "B D"]],
+        c: Float[Tensor, "B C"] | None,
+    ) -> dict[str, Float[Tensor, "B"]]:
         """Both players' terms, (B,) each, from the pairs (x, ẑ) and (x̃, z) and one forward pass of the critic."""
         learning = torch.is_grad_enabled()
         with torch.enable_grad():
@@ -167,9 +179,9 @@ class ALI(ConditionedGaussian):
             "slope": slope.view(2, -1).mean(0),
         }
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
-        c = self.condition_dropout(self.condition_vector(self.given(batch), len(x)))
+        c = self.condition_dropout(self.condition_vector(self.condition_of(batch), len(x)))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
         return self.contest((x, z_hat), (self.decode_given(z, c), z), c)
@@ -199,9 +211,9 @@ class ALICE(ALI):
         generator = Player((self.encoder, self.decoder), {"adv": 1.0, "cycle": self.lam}, betas=ADAM)
         return {**players, "generator": generator}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
-        c = self.condition_dropout(self.condition_vector(self.given(batch), len(x)))
+        c = self.condition_dropout(self.condition_vector(self.condition_of(batch), len(x)))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
         both = self.decode_given(torch.cat([z, z_hat]), None if c is None else torch.cat([c, c]))
@@ -216,7 +228,7 @@ class Conditional(nn.Module):
         super().__init__()
         self.net = batch_normalised(networks.mlp([inputs, width, width, 2 * outputs]))
 
-    def forward(self, z: Tensor) -> Normal:
+    def forward(self, z: Float[Tensor, "B inputs"]) -> Normal:
         mu, logvar = self.net(z).float().chunk(2, -1)
         return Normal(mu, logvar.clamp_max(WIDEST))
 
@@ -232,7 +244,9 @@ class UpperPrior(nn.Module):
         self.size, self.top = size, StandardNormal(top)
         self.given = Conditional(top, size, width)
 
-    def sample(self, n: int, like: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+    def sample(
+        self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
+    ) -> Float[Tensor, "n D"]:
         """(n, D) draws of z₁; both levels' standard deviations are multiplied by `temperature`."""
         z1 = self.given(self.top.sample(n, like, temperature, generator))
         return z1.mu + temperature * z1.std * noise(z1.mu, generator)
@@ -274,7 +288,7 @@ class HALI(ALI):
         networks = (self.encoder, self.above, self.prior, self.decoder)
         return {**super().players(progress), "generator": Player(networks, {"adv": 1.0}, betas=ADAM)}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
         z1_hat = self.posterior(x).rsample()
         z2_hat = self.above(z1_hat).rsample()

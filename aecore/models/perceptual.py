@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -13,7 +15,7 @@ from ..data.base import Batch, Split
 from ..errors import FieldError
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import GaussianCode, Player
+from .base import GaussianCode, Player, Terms
 from .entry import CODE, WIDTH, Entry, Param, Term
 
 BLOCKS = 5
@@ -48,13 +50,16 @@ class Classifier(nn.Module):
             for inputs in (channels, width):
                 convolution = nn.Conv2d(inputs, width, 3, padding=1)
                 nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-                nn.init.zeros_(convolution.bias)
+                if convolution.bias is not None:
+                    nn.init.zeros_(convolution.bias)
                 layers += [convolution, nn.ReLU()]
             self.blocks.append(nn.Sequential(*layers))
             channels = width
         self.head = nn.Linear(channels, LABELS)
 
-    def features(self, x: Tensor, first: int = 1, last: int = BLOCKS) -> list[Tensor]:
+    def features(
+        self, x: Float[Tensor, "B C H W"], first: int = 1, last: int = BLOCKS
+    ) -> list[Float[Tensor, "B _ _ _"]]:
         """Φ_l(x), (B, C_l, H_l, W_l), for the blocks l = first … last."""
         seen, h = [], x
         for block in self.blocks[:last]:
@@ -62,12 +67,12 @@ class Classifier(nn.Module):
             seen.append(h)
         return seen[first - 1 :]
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B labels"]:
         (h,) = self.features(x, BLOCKS)
         return self.head(h.mean((2, 3)))
 
 
-def turned(x: Tensor) -> tuple[Tensor, Tensor]:
+def turned(x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B C H W"], Int[Tensor, "B"]]:
     """Each image turned by 0, 90, 180 or 270°, by chance, and by how many quarters, (B,).
 
     Images that are not square are mirrored instead: not, left to right, top to bottom, both.
@@ -88,10 +93,11 @@ def torchvision_layers(name: str) -> nn.Sequential:
     from torchvision import models
 
     try:
-        return models.get_model(name, weights="IMAGENET1K_V1").features
+        network: Any = models.get_model(name, weights="IMAGENET1K_V1")
     except OSError as error:
         remedy = "go online once, set TORCH_HOME to a folder with its file in hub/checkpoints, or choose classifier"
         raise FieldError("features", f"{name} could not be downloaded ({error}); {remedy}") from error
+    return network.features
 
 
 class Frozen(nn.Module):
@@ -128,7 +134,9 @@ class Frozen(nn.Module):
     def train(self, mode: bool = True) -> Frozen:
         return self  # its normalisation keeps ImageNet's statistics, whatever the model does
 
-    def features(self, x: Tensor, first: int = 1, last: int = BLOCKS) -> list[Tensor]:
+    def features(
+        self, x: Float[Tensor, "B C H W"], first: int = 1, last: int = BLOCKS
+    ) -> list[Float[Tensor, "B _ _ _"]]:
         """Φ_l(x), (B, C_l, H_l, W_l), for the blocks l = first … last; x (B, 1 or 3, H, W) in [0, 1]."""
         if not len(self.layers):
             self.load()
@@ -209,7 +217,7 @@ class DFCVAE(GaussianCode):
             spreads = [f.float().var(0, correction=0).mean() for f in self.eye.features(x, self.first, self.last)]
             self.scale.copy_(torch.stack(spreads).clamp_min(1e-12))
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         if "classifier" in players:
             x, y = turned(batch.x) if batch.y is None else (batch.x, batch.y % LABELS)
             return {"label": F.cross_entropy(self.eye(x).float(), y, reduction="none")}
@@ -217,11 +225,11 @@ class DFCVAE(GaussianCode):
         x_hat = self.decode(qz_x.rsample())
         return {"features": self.distance(batch.x, x_hat), "kl": kl_standard(qz_x)}
 
-    def features(self, x: Tensor, block: int) -> Tensor:
+    def features(self, x: Float[Tensor, "B C H W"], block: int) -> Float[Tensor, "B C_l H_l W_l"]:
         """Φ_l(x) of block l = `block`, from 1 to `blocks`: (B, C_l, H_l, W_l)."""
         return self.eye.features(x, block, block)[0]
 
-    def distance(self, x: Tensor, x_hat: Tensor) -> Tensor:
+    def distance(self, x: Float[Tensor, "B C H W"], x_hat: Float[Tensor, "B C H W"]) -> Float[Tensor, "B"]:
         """Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l s_l): (B,). Gradients reach x̂ only."""
         with torch.no_grad():
             seen = self.eye.features(x, self.first, self.last)

@@ -6,13 +6,14 @@ import math
 from collections.abc import Collection
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.base import Batch
 from ..nn import networks
 from ..nn.distributions import sum_dims
 from ..nn.networks import Shape
-from .base import Autoencoder, PlainCode, Player
+from .base import Autoencoder, PlainCode, Player, Terms
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Term
 
 
@@ -31,9 +32,9 @@ class Linear(Autoencoder):
     def __init__(self, shape: Shape, code: int = 16):
         super().__init__(shape, code)
         inputs = math.prod(self.shape)
-        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(inputs, code))
-        self.decoder = nn.Sequential(nn.Linear(code, inputs), networks.Reshape(self.shape))
-        A, B = self.encoder[1], self.decoder[0]
+        A, B = nn.Linear(inputs, code), nn.Linear(code, inputs)
+        self.encoder = nn.Sequential(nn.Flatten(), A)
+        self.decoder = nn.Sequential(B, networks.Reshape(self.shape))
         nn.init.orthogonal_(B.weight)
         with torch.no_grad():
             A.weight.copy_(B.weight.T)
@@ -43,11 +44,11 @@ class Linear(Autoencoder):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0}, betas=(0.9, 0.95))}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
         return {"recon": sum_dims((x - self.decoder(self.encoder(x))) ** 2)}
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B *shape"]:
         """x̂ = B z + b, not squashed: it may leave [0, 1], as PCA's reconstruction does."""
         return self.decoder(z).float()
 
@@ -61,7 +62,7 @@ class Deep(PlainCode):
     Departures: trained from scratch with Adam, without layer-wise pretraining.
     """
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         return {"recon": self.reconstruction_error(batch.x, self.encoder(batch.x))}
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Collection
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.base import Batch, Split
 from ..nn.distributions import sum_dims
 from ..nn.divergences import squared_distances
 from ..nn.networks import Shape
-from .base import PlainCode, Player
+from .base import PlainCode, Player, Terms
 from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 
 
@@ -29,6 +30,8 @@ class VQVAE(PlainCode):
     vectors that were hardly used are put onto encoded examples: from random ones most would never be used. No second
     model of the symbols is trained, hence nothing is sampled.
     """
+
+    usage: Float[Tensor, "K"]
 
     def __init__(
         self,
@@ -50,19 +53,19 @@ class VQVAE(PlainCode):
         weights = {"recon": 1.0, "codebook": 1.0, "commitment": self.beta}
         return {"autoencoder": Player((self.encoder, self.decoder, self.codebook), weights)}
 
-    def parts(self, x: Tensor) -> Tensor:
+    def parts(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B symbols size"]:
         """h, (B, symbols, size)."""
         return self.encoder(x).float().unflatten(1, (-1, self.codebook.embedding_dim))
 
-    def indices(self, h: Tensor) -> Tensor:
+    def indices(self, h: Float[Tensor, "B symbols size"]) -> Int[Tensor, "B symbols"]:
         """Which vector of the codebook is nearest to each part, (B, symbols)."""
         return squared_distances(h.flatten(0, 1), self.codebook.weight).argmin(1).view(h.shape[:2])
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
         """x (B, *shape) → the chosen vectors side by side, (B, symbols · size)."""
         return self.codebook(self.indices(self.parts(x))).flatten(1)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         h = self.parts(batch.x)
         k = self.indices(h.detach())
         z = self.codebook(k)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import ClassVar
 
 import torch
+from jaxtyping import Float, Int, Num
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -16,11 +18,11 @@ from ..nn import networks
 from ..nn.distributions import Normal, sum_dims
 from ..nn.divergences import kl_standard
 from ..nn.networks import Shape
-from .base import Autoencoder, Player, Recommends, Stochastic
+from .base import Autoencoder, Player, Recommends, Stochastic, Terms
 from .entry import Entry, Param, Term
 
 
-def observed(batch: Batch) -> Tensor:
+def observed(batch: Batch) -> Float[Tensor, "B ratings"]:
     """The mask (B, D), 1 where a rating was observed."""
     return torch.ones_like(batch.x) if batch.mask is None else batch.mask
 
@@ -46,7 +48,9 @@ class AutoRec(Autoencoder):
     paper sums, so that λ is the paper's divided by the number of examples. Adam in place of RProp.
     """
 
-    recommends = Recommends()
+    recommends: ClassVar[Recommends] = Recommends()
+    range: Float[Tensor, "2"]
+    decoder: nn.Linear
 
     def __init__(self, shape: Shape, code: int = 200, lam: float = 0.01, f: str = "identity", g: str = "sigmoid"):
         super().__init__(shape, code)
@@ -79,14 +83,14 @@ class AutoRec(Autoencoder):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "weights": self.lam})}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         mask = observed(batch)
         r = mask * batch.x
         error = mask * (r - self.decode(self.encoder(r)))
-        V, W = self.encoder[1].weight, self.decoder.weight
+        V, W = self.encoder.get_parameter("1.weight"), self.decoder.weight
         return {"recon": sum_dims(error**2), "weights": 0.5 * (W.square().sum() + V.square().sum())}
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B ratings"]:
         """Ratings (B, D) on their own scale."""
         h = self.decoder(z).float()
         return h if self.f == "identity" else self.range[0] + (self.range[1] - self.range[0]) * h.sigmoid()
@@ -117,6 +121,8 @@ class CFN(Autoencoder):
     """
 
     recommends = Recommends(side=True, hides="noise")
+    centre: Float[Tensor, "ratings"]
+    decoder: nn.Linear
 
     def __init__(
         self,
@@ -151,7 +157,7 @@ class CFN(Autoencoder):
             counts += mask.sum(0)
         self.centre.copy_((sums + 5 * sums.sum() / counts.sum().clamp(1)) / (counts + 5))
 
-    def told_side(self, s: Tensor | None, n: int) -> Tensor:
+    def told_side(self, s: Num[Tensor, "n side"] | None, n: int) -> Float[Tensor, "n side_read"]:
         """s (n, side), zeros where nothing is told."""
         like = self.decoder.weight
         return like.new_zeros(n, self.side) if s is None or not self.side else s.to(like.dtype)
@@ -160,25 +166,25 @@ class CFN(Autoencoder):
         weights = {"hidden": self.alpha, "recon": self.beta, "weights": self.lam}
         return {"autoencoder": Player((self.encoder, self.decoder), weights)}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         mask = observed(batch)
         s = self.told_side(batch.attributes, len(mask))
         r = mask * (batch.x - self.centre)
         hidden = mask * (torch.rand_like(mask) < self.noise)
         a = self.encoder(torch.cat([r * (1 - hidden), s], -1))
         error = (r - self.decoder(torch.cat([a, s], -1))) ** 2
-        V, W = self.encoder[1].weight, self.decoder.weight
+        V, W = self.encoder.get_parameter("1.weight"), self.decoder.weight
         return {
             "hidden": sum_dims(hidden * error),
             "recon": sum_dims((mask - hidden) * error),
             "weights": 0.5 * (W.square().sum() + V.square().sum()),
         }
 
-    def encode(self, x: Tensor, s: Tensor | None = None) -> Tensor:
+    def encode(self, x: Float[Tensor, "B ratings"], s: Num[Tensor, "B side"] | None = None) -> Float[Tensor, "B D"]:
         """Ratings (B, D), 0 where there is none, and what else is known (B, side) → code (B, code)."""
         return self.encoder(torch.cat([(x != 0) * (x - self.centre), self.told_side(s, len(x))], -1))
 
-    def decode(self, z: Tensor, s: Tensor | None = None) -> Tensor:
+    def decode(self, z: Float[Tensor, "B D"], s: Num[Tensor, "B side"] | None = None) -> Float[Tensor, "B ratings"]:
         """Ratings (B, D) on their own scale, not squashed."""
         return self.centre + self.decoder(torch.cat([z, self.told_side(s, len(z))], -1)).float()
 
@@ -186,7 +192,9 @@ class CFN(Autoencoder):
 # --- what was liked -------------------------------------------------------------------------------------
 
 
-def liked(x: Tensor, like: float, mask: Tensor | None = None) -> Tensor:
+def liked(
+    x: Float[Tensor, "B items"], like: float, mask: Float[Tensor, "B items"] | None = None
+) -> Float[Tensor, "B items"]:
     """1 where a rating was given and is at least `like`, (B, D); without a mask a rating of 0 is none."""
     return ((x >= like) * (x != 0 if mask is None else mask)).to(x.dtype)
 
@@ -206,6 +214,7 @@ class CDAE(Autoencoder):
     """
 
     recommends = Recommends(predicts="ranking", unit="chance of a like")
+    decoder: nn.Linear
 
     def __init__(
         self,
@@ -234,14 +243,14 @@ class CDAE(Autoencoder):
         networks = (self.linear, self.decoder, *([] if self.own is None else [self.own]))
         return {"autoencoder": Player(networks, {"recon": 1.0, "weights": self.lam})}
 
-    def vectors(self, y: Tensor | None, n: int) -> Tensor:
+    def vectors(self, y: Int[Tensor, "n"] | None, n: int) -> Float[Tensor, "n D"]:
         """v (n, code) of users y; 0 for −1, and where nobody is told."""
         if self.own is None or y is None:
             return self.linear.weight.new_zeros(n, self.code)
         known = (y >= 0) & (y < len(self.own.weight))
         return self.own(y.clamp(0, len(self.own.weight) - 1)) * known[:, None]
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         y = liked(batch.x, self.like, observed(batch))
         v = self.vectors(batch.y, len(y))
         logits = self.decoder((self.linear(F.dropout(y, self.q, self.training)) + v).sigmoid()).float()
@@ -254,11 +263,11 @@ class CDAE(Autoencoder):
             "weights": 0.5 * (weights + v.square().sum(-1)),
         }
 
-    def encode(self, x: Tensor, y: Tensor | None = None) -> Tensor:
+    def encode(self, x: Float[Tensor, "B items"], y: Int[Tensor, "B"] | None = None) -> Float[Tensor, "B D"]:
         """Ratings (B, D), 0 where there is none, of users y (B,) or of nobody known → code (B, code)."""
         return (self.linear(liked(x, self.like)) + self.vectors(y, len(x))).sigmoid()
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B ratings"]:
         """Chances (B, D) of being liked."""
         return self.decoder(z).float().sigmoid()
 
@@ -297,19 +306,19 @@ class MultVAE(Stochastic):
         beta = self.beta * (min(1.0, progress / self.warmup) if self.warmup else 1.0)
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "kl": beta})}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         y = liked(batch.x, self.like, observed(batch))
         mu, logvar = self.encoder(F.dropout(F.normalize(y), self.dropout, self.training)).float().chunk(2, -1)
         qz_x = Normal(mu, logvar)
         log_pi = self.decoder(qz_x.rsample()).float().log_softmax(-1)
         return {"recon": -sum_dims(y * log_pi), "kl": kl_standard(qz_x)}
 
-    def posterior(self, x: Tensor) -> Normal:
+    def posterior(self, x: Float[Tensor, "B items"]) -> Normal:
         """q(z|y) of ratings (B, D), 0 where there is none."""
         mu, logvar = self.encoder(F.normalize(liked(x, self.like))).float().chunk(2, -1)
         return Normal(mu, logvar)
 
-    def decode(self, z: Tensor) -> Tensor:
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B ratings"]:
         """π (B, D): shares of the next like, which sum to 1."""
         return self.decoder(z).float().softmax(-1)
 

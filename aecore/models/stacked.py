@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..data.base import Batch
@@ -13,7 +14,7 @@ from ..errors import FieldError
 from ..nn import networks
 from ..nn.distributions import distance
 from ..nn.networks import Shape
-from .base import Autoencoder, Player
+from .base import Autoencoder, Player, Terms
 from .entry import CODE, DISTANCE, WIDTH, Entry, Param, Term
 from .regularised import erasures
 
@@ -81,6 +82,8 @@ class Stacked(Autoencoder):
     """
 
     abilities = Autoencoder.abilities | {"layers"}
+    encoder: nn.Sequential
+    decoder: nn.Sequential
 
     def __init__(
         self,
@@ -104,7 +107,7 @@ class Stacked(Autoencoder):
         """A_k and B_k, k from 1 to n; A_k without its sigmoid."""
         return self.encoder[2 * k - 2], self.decoder[2 * (self.layers - k)]
 
-    def through(self, x: Tensor, layers: int) -> Tensor:
+    def through(self, x: Float[Tensor, "B *shape"], layers: int) -> Float[Tensor, "B *shape"]:
         """x̂ = B_1(…B_k(A_k(…A_1(x)))), through the first k = `layers` layers: (B, *shape) in [0, 1]."""
         up = self.encoder[: 2 * layers]  # A_1, sigmoid, …, A_k and its sigmoid, which the code has not
         down = self.decoder[2 * (self.layers - layers) :]
@@ -116,7 +119,7 @@ class Stacked(Autoencoder):
             return {f"stage {k}": Player(self.layer(k), {"stage": 1.0})}
         return {"whole": Player((self.encoder, self.decoder), {"recon": 1.0})}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         if "whole" in players:
             return {"recon": distance(self.distance, batch.x, self.decoder(self.encoder(batch.x)))}
         (k,) = (k for k in range(1, self.layers + 1) if f"stage {k}" in players)

@@ -6,13 +6,14 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..data.base import Batch
 from ..nn.distributions import Normal
 from ..nn.divergences import KERNELS, mmd2
 from ..nn.networks import Shape, mlp
-from .base import PlainCode, Player
+from .base import PlainCode, Player, Terms
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 from .gan import CRITIC, critic_loss, fooling_loss
 
@@ -33,18 +34,18 @@ class WAE(PlainCode):
         super().__init__(shape, code, outputs=code * (2 if encoding == "gaussian" else 1), **keywords)
         self.encoding = encoding
 
-    def cloud(self, x: Tensor) -> Normal:
+    def cloud(self, x: Float[Tensor, "B *shape"]) -> Normal:
         """Q(z|x), each of μ and log σ² (B, D); σ = 0 for a deterministic encoder."""
         if self.encoding != "gaussian":
             mu = self.encoder(x).float()
             return Normal(mu, torch.full_like(mu, -torch.inf))
         return Normal(*self.encoder(x).float().chunk(2, -1))
 
-    def encode(self, x: Tensor) -> Tensor:
+    def encode(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
         """μ(x), (B, D)."""
         return self.cloud(x).mu
 
-    def draw(self, x: Tensor) -> Tensor:
+    def draw(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
         """z̃ ~ Q(z|x), (B, D)."""
         return self.cloud(x).rsample() if self.encoding == "gaussian" else self.encoder(x).float()
 
@@ -70,7 +71,7 @@ class WAEMMD(WAE):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0, "mmd": self.lam})}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         z_tilde = self.draw(batch.x)
         z = self.prior.sample(len(z_tilde), z_tilde)
         mmd = mmd2(z_tilde, z, kernel=self.kernel)
@@ -103,7 +104,7 @@ class WAEGAN(WAE):
             "critic": Player((self.critic,), {"critic": 1.0}, betas=ADAM),
         }
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         z_tilde = self.draw(batch.x)
         z = self.prior.sample(len(z_tilde), z_tilde)
         real, fake = self.critic(torch.cat([z, z_tilde])).squeeze(-1).chunk(2)

@@ -6,34 +6,37 @@ Each has two ways to compute the same: of whole images at once, to train, and pi
 from __future__ import annotations
 
 import torch
+from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 # --- rows and pixels ------------------------------------------------------------------------------------
 
 
-def windows(row: Tensor, reach: int) -> Tensor:
+def windows(row: Float[Tensor, "W B p"], reach: int) -> Float[Tensor, "W B taps"]:
     """Each pixel of a row together with `reach` neighbours on both sides: (W, B, p) → (W, B, (2 reach + 1) p)."""
     padded = F.pad(row, (0, 0, 0, 0, reach, reach))
     return torch.cat([padded[k : k + len(row)] for k in range(2 * reach + 1)], -1)
 
 
-def matrices(conv: nn.Conv2d) -> list[Tensor]:
+def matrices(conv: nn.Conv2d) -> list[Float[Tensor, "taps outputs"]]:
     """The filter's rows from the top, each as a matrix for `windows`: (columns · inputs, outputs)."""
     return [taps.permute(2, 1, 0).flatten(0, 1) for taps in conv.weight.unbind(2)]
 
 
-def bias(conv: nn.Conv2d) -> Tensor:
+def bias(conv: nn.Conv2d) -> Float[Tensor, "outputs"]:
     assert conv.bias is not None
     return conv.bias
 
 
-def affine(conv: nn.Conv2d) -> Tensor:
+def affine(conv: nn.Conv2d) -> Float[Tensor, "inputs_and_one outputs"]:
     """A 1×1 convolution as a matrix for (values, 1): (inputs + 1, outputs)."""
     return torch.cat([conv.weight[:, :, 0, 0].T, bias(conv)[None]])
 
 
-def with_one(like: Tensor, n: int, size: int) -> tuple[Tensor, Tensor]:
+def with_one(
+    like: Float[Tensor, "..."], n: int, size: int
+) -> tuple[Float[Tensor, "{n} {size}+1"], Float[Tensor, "{n} {size}"]]:
     """Room for (values, 1), (n, size + 1), and its part for the values."""
     room = like.new_ones(n, size + 1)
     return room, room[:, :size]
@@ -68,7 +71,7 @@ class Line:
 # --- gated convolutions ---------------------------------------------------------------------------------
 
 
-def gate(a: Tensor, dim: int = 1) -> Tensor:
+def gate(a: Float[Tensor, "B ..."], dim: int = 1) -> Float[Tensor, "B ..."]:
     """tanh(a₁) ⊙ σ(a₂) of the two halves of the features: (B, 2p, …) → (B, p, …)."""
     first, second = a.chunk(2, dim)
     return first.tanh() * second.sigmoid()
@@ -86,7 +89,7 @@ class Told:
         self.weights = None if weights is None else weights[:, :, 0, 0].T
         self.rows = () if given is None else given.permute(2, 3, 0, 1).unbind(0)
 
-    def __call__(self, row: int) -> Tensor | float:
+    def __call__(self, row: int) -> Float[Tensor, "W n p"] | float:
         """(W, n, p), or (1, n, p) where it is the same everywhere; 0 without a condition."""
         return 0.0 if self.weights is None else self.rows[min(row, len(self.rows) - 1)] @ self.weights
 
@@ -108,7 +111,12 @@ class GatedLayer(nn.Module):
         self.out = started(nn.Conv2d(width, width, 1), 3.0)
         self.given = condition(given, 4 * width)
 
-    def forward(self, v: Tensor, h: Tensor, given: Tensor | None) -> tuple[Tensor, Tensor]:
+    def forward(
+        self,
+        v: Float[Tensor, "B in_v H W"],
+        h: Float[Tensor, "B in_h H W"],
+        given: Float[Tensor, "B K _ _"] | None,
+    ) -> tuple[Float[Tensor, "B p H W"], Float[Tensor, "B p H W"]]:
         """Both stacks' features (B, p, H, W): row i of v from rows ≤ i, column j of h from what comes before (i, j)."""
         for_v, for_h = (0.0, 0.0) if self.given is None else self.given(given).chunk(2, 1)
         a = self.vertical(F.pad(v, (self.reach, self.reach, self.reach, 0))) + for_v
@@ -134,13 +142,15 @@ class GatedStacks(nn.Module):
         self.layers = nn.ModuleList([GatedLayer(channels, width, 7, given, first=True)])
         self.layers.extend(GatedLayer(width, width, 3, given) for _ in range(layers - 1))
 
-    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "B C H W"], given: Float[Tensor, "B K _ _"] | None = None
+    ) -> Float[Tensor, "B features H W"]:
         v = h = 2 * x - 1  # zeros around the image are then neither black nor white
         for layer in self.layers:
             v, h = layer(v, h, given)
         return h
 
-    def cache(self, n: int, width: int, given: Tensor | None = None) -> GatedCache:
+    def cache(self, n: int, width: int, given: Float[Tensor, "B K _ _"] | None = None) -> GatedCache:
         return GatedCache(self, n, width, given)
 
 
@@ -179,7 +189,7 @@ class GatedCache:
         self.row = -1
 
     @property
-    def pixels(self) -> tuple[Tensor, ...]:
+    def pixels(self) -> tuple[Float[Tensor, "n C"], ...]:
         """Where each pixel of the present row goes, as −1 or 1: (n, C)."""
         return self.lines[0].cells
 
@@ -205,7 +215,7 @@ class GatedCache:
         shape = (self.width, self.n)
         return gate(a).unflatten(0, shape), (a @ self.link[at]).unflatten(0, shape)
 
-    def features(self, j: int) -> Tensor:
+    def features(self, j: int) -> Float[Tensor, "n features"]:
         """Of column j, (n, p), once the pixels before it are in place; valid until the next call."""
         for at, line in enumerate(self.lines):
             torch.addmm(self.above[at][j], line.windows[j], self.across[at], out=self.a).tanh_()
@@ -235,7 +245,9 @@ class RowLSTMLayer(nn.Module):
         self.up = started(nn.Conv2d(width, 2 * width, 1), 4.0)
         self.given = condition(given, 4 * width)
 
-    def forward(self, s: Tensor, given: Tensor | None) -> Tensor:
+    def forward(
+        self, s: Float[Tensor, "B features H W"], given: Float[Tensor, "B K _ _"] | None
+    ) -> Float[Tensor, "B features H W"]:
         a = self.input(F.pad(s, (1, 0, 0, 0)))
         if self.given is not None:
             a = a + self.given(given)
@@ -248,7 +260,9 @@ class RowLSTMLayer(nn.Module):
         return s + self.up(torch.stack(found).permute(2, 3, 0, 1))
 
     @staticmethod
-    def cell(a: Tensor, c: Tensor) -> tuple[Tensor, Tensor]:
+    def cell(
+        a: Float[Tensor, "*B four_p"], c: Float[Tensor, "*B p"]
+    ) -> tuple[Float[Tensor, "*B p"], Float[Tensor, "*B p"]]:
         """State and memory (…, p) from a (…, 4p) and the memory of the row above."""
         p = c.shape[-1]
         o, f, i = a[..., : 3 * p].sigmoid().chunk(3, -1)
@@ -271,14 +285,16 @@ class RowLSTM(nn.Module):
         self.left = started(nn.Conv2d(channels, 2 * width, (1, 3), bias=False), 0.5)
         self.layers = nn.ModuleList(RowLSTMLayer(width, given) for _ in range(layers))
 
-    def forward(self, x: Tensor, given: Tensor | None = None) -> Tensor:
+    def forward(
+        self, x: Float[Tensor, "B C H W"], given: Float[Tensor, "B K _ _"] | None = None
+    ) -> Float[Tensor, "B features H W"]:
         s = 2 * x - 1
         s = self.above(F.pad(s, (3, 3, 3, 0))[:, :, :-1]) + self.left(F.pad(s, (3, 0, 0, 0)))[..., :-1]
         for layer in self.layers:
             s = layer(s, given)
         return s
 
-    def cache(self, n: int, width: int, given: Tensor | None = None) -> RowCache:
+    def cache(self, n: int, width: int, given: Float[Tensor, "B K _ _"] | None = None) -> RowCache:
         return RowCache(self, n, width, given)
 
 
@@ -308,7 +324,7 @@ class RowCache:
         self.row = -1
 
     @property
-    def pixels(self) -> tuple[Tensor, ...]:
+    def pixels(self) -> tuple[Float[Tensor, "n C"], ...]:
         return self.seen.cells
 
     def next_row(self) -> None:
@@ -326,7 +342,7 @@ class RowCache:
             for layer, h, told in zip(self.layers, self.h, self.told, strict=True)
         ]
 
-    def features(self, j: int) -> Tensor:
+    def features(self, j: int) -> Float[Tensor, "n features"]:
         """Of column j, (n, 2p), once the pixels before it are in place; valid until the next call."""
         targets = [*(line.cells[j] for line in self.lines), self.result]
         torch.addmm(self.first[j], self.seen.windows[j], self.left, out=targets[0])

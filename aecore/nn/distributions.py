@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
 
 import torch
+from jaxtyping import Float, Num
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
 LOG_2PI = math.log(2 * math.pi)
 
 
-def sum_dims(values: Tensor, lead: int = 1) -> Tensor:
+def sum_dims(values: Num[Tensor, "..."], lead: int = 1) -> Float[Tensor, "..."]:
     """Sum over all but the first `lead` dimensions, in float32."""
     return values.float().flatten(lead).sum(-1)
 
 
-def noise(like: Tensor, generator: Generator | None = None) -> Tensor:
+def noise(like: Float[Tensor, "*any"], generator: Generator | None = None) -> Float[Tensor, "*any"]:
     """ξ ~ N(0, I) with shape, device and dtype of `like`."""
     return torch.empty_like(like).normal_(generator=generator)
 
@@ -29,21 +31,32 @@ class Normal:
     mu, logvar: (B, D); logvar = log σ².
     """
 
-    mu: Tensor
-    logvar: Tensor
+    mu: Float[Tensor, "*B D"]
+    logvar: Float[Tensor, "*B D"]
 
     @property
-    def std(self) -> Tensor:
+    def std(self) -> Float[Tensor, "*B D"]:
         return (0.5 * self.logvar).exp()
 
-    def rsample(self, samples: int | None = None, generator: Generator | None = None) -> Tensor:
+    def rsample(self, samples: int | None = None, generator: Generator | None = None) -> Float[Tensor, "... D"]:
         """z = μ + σ ⊙ ξ, ξ ~ N(0, I): (B, D), or (samples, B, D). Differentiable (chapter Eq. 14)."""
         mu = self.mu if samples is None else self.mu.expand(samples, *self.mu.shape)
         return mu + self.std * noise(mu, generator)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
         """log N(z; μ, σ²): (…, B) nats."""
         return -0.5 * (LOG_2PI + self.logvar + (z - self.mu) ** 2 / self.logvar.exp()).sum(-1)
+
+
+@runtime_checkable
+class Prior(Protocol):
+    """What codes are drawn from."""
+
+    def sample(
+        self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
+    ) -> Float[Tensor, "n D"]:
+        """(n, D) draws with the device and dtype of `like`; `temperature` scales their spread."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -52,11 +65,13 @@ class StandardNormal:
 
     size: int
 
-    def sample(self, n: int, like: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+    def sample(
+        self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
+    ) -> Float[Tensor, "n D"]:
         """(n, D) draws with the device and dtype of `like`; the standard deviation is `temperature`."""
         return temperature * noise(like.new_empty(n, self.size), generator)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
         return -0.5 * (LOG_2PI + z**2).sum(-1)
 
 
@@ -72,7 +87,7 @@ class RingMixture:
     radius: float = 3.0
     std: float = 0.4
 
-    def means(self, like: Tensor) -> Tensor:
+    def means(self, like: Float[Tensor, "..."]) -> Float[Tensor, "components D"]:
         """(components, D)"""
         angle = torch.arange(self.components, device=like.device) * (2 * math.pi / self.components)
         means = like.new_zeros(self.components, self.size)
@@ -80,18 +95,20 @@ class RingMixture:
         means[:, 1 % self.size] = self.radius * (angle.sin() if self.size > 1 else angle.cos())
         return means
 
-    def stds(self, like: Tensor) -> Tensor:
+    def stds(self, like: Float[Tensor, "..."]) -> Float[Tensor, "D"]:
         """(D,)"""
         stds = like.new_ones(self.size)
         stds[:2] = self.std
         return stds
 
-    def sample(self, n: int, like: Tensor, temperature: float = 1.0, generator: Generator | None = None) -> Tensor:
+    def sample(
+        self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
+    ) -> Float[Tensor, "n D"]:
         which = torch.randint(self.components, (n,), device=like.device, generator=generator)
         means = self.means(like)[which]
         return means + temperature * self.stds(like) * noise(means, generator)
 
-    def log_prob(self, z: Tensor) -> Tensor:
+    def log_prob(self, z: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
         means, stds = self.means(z), self.stds(z)
         squares = ((z.unsqueeze(-2) - means) / stds) ** 2  # (…, B, components, D)
         each = -0.5 * (LOG_2PI + 2 * stds.log() + squares).sum(-1)
@@ -114,7 +131,7 @@ class SwissRoll(RingMixture):
     radius: float = 3.5
     std: float = 0.25
 
-    def means(self, like: Tensor) -> Tensor:
+    def means(self, like: Float[Tensor, "..."]) -> Float[Tensor, "components D"]:
         # equal steps of arc length, which grows as the square of the angle: equal density along the roll
         first, last = 1.5 * math.pi, 3.5 * math.pi
         share = torch.arange(self.components, device=like.device) / (self.components - 1)
@@ -126,7 +143,6 @@ class SwissRoll(RingMixture):
 
 
 PRIORS = {"normal": StandardNormal, "mixture": RingMixture, "ring": Ring, "swiss roll": SwissRoll}
-Prior = StandardNormal | RingMixture
 
 
 @dataclass(frozen=True)
@@ -137,20 +153,20 @@ class Bernoulli:
     nothing then, only a loss (for an honest likelihood binarise the data).
     """
 
-    logits: Tensor
+    logits: Float[Tensor, "..."]
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "..."]:
         return self.logits.float().sigmoid()
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "*draws B"]:
         """Σ x log p + (1 − x) log(1 − p): (…, B) nats."""
         logits = self.logits.float()
         lead = logits.ndim - x.ndim + 1
         x = x.expand_as(logits)
         return -sum_dims(F.binary_cross_entropy_with_logits(logits, x, reduction="none"), lead)
 
-    def sample(self, generator: Generator | None = None) -> Tensor:
+    def sample(self, generator: Generator | None = None) -> Float[Tensor, "..."]:
         return torch.bernoulli(self.mean, generator=generator)
 
 
@@ -158,26 +174,26 @@ class Bernoulli:
 class Gaussian:
     """x ~ N(f, I / 2c), f = sigmoid(logits): its negative log-density is c‖x − f‖² + const (chapter Eq. 15)."""
 
-    logits: Tensor
+    logits: Float[Tensor, "..."]
     c: float = 1.0
 
     @property
-    def mean(self) -> Tensor:
+    def mean(self) -> Float[Tensor, "..."]:
         return self.logits.float().sigmoid()
 
-    def log_prob(self, x: Tensor) -> Tensor:
+    def log_prob(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "*draws B"]:
         """−c‖x − f‖² + (V/2) log(c/π): (…, B) nats, V the number of values in x."""
         lead = self.logits.ndim - x.ndim + 1
         dims = x[0].numel()
         return -self.c * sum_dims((x - self.mean) ** 2, lead) + 0.5 * dims * math.log(self.c / math.pi)
 
 
-def likelihood(name: str, logits: Tensor, c: float = 1.0) -> Bernoulli | Gaussian:
+def likelihood(name: str, logits: Float[Tensor, "..."], c: float = 1.0) -> Bernoulli | Gaussian:
     """p(x|z) by name: "bernoulli" or "gaussian"."""
     return Bernoulli(logits) if name == "bernoulli" else Gaussian(logits, c)
 
 
-def distance(name: str, x: Tensor, logits: Tensor) -> Tensor:
+def distance(name: str, x: Float[Tensor, "B *shape"], logits: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:
     """Δ(x, x̂), (B,): "squared" ‖x − sigmoid(logits)‖², or "bernoulli" cross-entropy in nats."""
     if name == "bernoulli":
         return -Bernoulli(logits).log_prob(x)

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
+from jaxtyping import Float, Num
 from torch import Tensor
 
 from .distributions import LOG_2PI, Normal
 
 
-def kl_per_unit(qz_x: Normal) -> Tensor:
+def kl_per_unit(qz_x: Normal) -> Float[Tensor, "*B D"]:
     """KL(N(μ_j, σ_j²) ‖ N(0, 1)) = ½(μ² + σ² − 1 − log σ²) for every unit j: (B, D) nats.
 
     Source: Kingma & Welling (2013), appendix B, arXiv:1312.6114.
@@ -18,12 +20,12 @@ def kl_per_unit(qz_x: Normal) -> Tensor:
     return 0.5 * (qz_x.mu**2 + qz_x.logvar.exp() - 1 - qz_x.logvar)
 
 
-def kl_standard(qz_x: Normal) -> Tensor:
+def kl_standard(qz_x: Normal) -> Float[Tensor, "*B"]:
     """KL(q(z|x) ‖ N(0, I)), summed over units: (B,) nats."""
     return kl_per_unit(qz_x).sum(-1)
 
 
-def bhattacharyya(p: Normal, q: Normal) -> Tensor:
+def bhattacharyya(p: Normal, q: Normal) -> Float[Tensor, "*pairs"]:
     """Overlap ∫ √(p q) of Gaussians with diagonal covariance, along the last dimension: (…,) from 0 to 1 (equal).
 
     Π_j √(2 σ_p σ_q / (σ_p² + σ_q²)) · exp(−¼ (μ_p − μ_q)² / (σ_p² + σ_q²)); the leading dimensions broadcast, so that
@@ -38,7 +40,9 @@ def bhattacharyya(p: Normal, q: Normal) -> Tensor:
     return log_overlap.sum(-1).exp()
 
 
-def log_aggregate(qz_x: Normal, z: Tensor, examples: Tensor) -> tuple[Tensor, Tensor]:
+def log_aggregate(
+    qz_x: Normal, z: Float[Tensor, "B D"], examples: Num[Tensor, ""]
+) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
     """log q(z_i) (B,) and Σ_j log q(z_ij) (B,), q(z) = (1/N) Σ_n q(z|x_n), estimated from one minibatch: nats.
 
     z_i's own example, which is surely among the N, weighs 1/N, and the other B − 1 stand for the other N − 1: the
@@ -57,7 +61,7 @@ def log_aggregate(qz_x: Normal, z: Tensor, examples: Tensor) -> tuple[Tensor, Te
     return log_qz, (log_w[..., None] + log_q).logsumexp(1).sum(-1)
 
 
-def squared_distances(a: Tensor, b: Tensor) -> Tensor:
+def squared_distances(a: Float[Tensor, "n D"], b: Float[Tensor, "m D"]) -> Float[Tensor, "n m"]:
     """‖a_i − b_j‖²: (n, m)."""
     return (a.pow(2).sum(-1)[:, None] + b.pow(2).sum(-1)[None] - 2 * a @ b.T).clamp_min(0)
 
@@ -70,11 +74,11 @@ KERNELS = {
 
 
 def mmd2(
-    a: Tensor,
-    b: Tensor,
+    a: Float[Tensor, "n D"],
+    b: Float[Tensor, "m D"],
     scales: tuple[float, ...] = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0),
     kernel: str = "inverse multiquadratic",
-) -> Tensor:
+) -> Float[Tensor, ""]:
     """Unbiased squared maximum mean discrepancy between samples a (n, D) and b (m, D), a number.
 
     MMD² = mean_{i≠j} k(a_i, a_j) + mean_{i≠j} k(b_i, b_j) − 2 mean_{ij} k(a_i, b_j), with the inverse
@@ -94,7 +98,9 @@ def mmd2(
     return total
 
 
-def mmd2_quantile(draw, n: int, quantile: float = 0.95, repeats: int = 40) -> float:
+def mmd2_quantile(
+    draw: Callable[[int], Float[Tensor, "n D"]], n: int, quantile: float = 0.95, repeats: int = 40
+) -> float:
     """The `quantile` of MMD² between two samples of n draws of the same distribution: what chance alone gives.
 
     draw: called as draw(n), returns (n, D).

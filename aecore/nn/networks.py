@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable
 
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from ..errors import FieldError
@@ -23,7 +24,7 @@ class Reshape(nn.Module):
         super().__init__()
         self.shape = shape
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B *shape"]:
         return x.reshape(len(x), *self.shape)
 
 

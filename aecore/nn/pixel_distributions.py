@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -27,40 +28,54 @@ class Values:
     def __init__(self, channels: int):
         self.channels = channels
 
-    def rounded(self, x: Tensor) -> Tensor:
+    def rounded(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Grey values in [0, 1] → the nearest that are modelled."""
         return (x * (self.levels - 1)).round() / (self.levels - 1)
 
-    def law(self, told: Tensor, x: Tensor, c: int) -> Tensor:
+    def law(
+        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
+    ) -> Float[Tensor, "B P *place"]:
         """Of channel c, from the values of the channels before it: (B, P, …)."""
         raise NotImplementedError
 
-    def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
+    def log_chances(
+        self, law: Float[Tensor, "B P *place"], temperature: float = 1.0
+    ) -> Float[Tensor, "B levels *place"]:
         """log p of every level, (B, levels, …): p ∝ p₁^(1/temperature)."""
         raise NotImplementedError
 
-    def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
+    def log_prob(self, law: Float[Tensor, "B P *place"], x: Float[Tensor, "B *place"]) -> Float[Tensor, "B *place"]:
         """log p of one channel's values x (B, …), which are levels: as x, nats."""
         raise NotImplementedError
 
-    def centre(self, law: Tensor) -> Tensor:
+    def centre(self, law: Float[Tensor, "B P *place"]) -> Float[Tensor, "B *place"]:
         """A number that rises with the values that the law makes likely, (B, …): what gradients are taken of."""
         raise NotImplementedError
 
-    def thresholds(self, noise: Tensor, temperature: float) -> Tensor:
+    def thresholds(self, noise: Float[Tensor, "*any"], temperature: float) -> Float[Tensor, "*any"]:
         """Uniform noise as `draw` takes it."""
         return noise
 
-    def draw(self, law: Tensor, thresholds: Tensor, temperature: float, out: Tensor) -> None:
+    def draw(
+        self,
+        law: Float[Tensor, "B P"],
+        thresholds: Float[Tensor, "B"],
+        temperature: float,
+        out: Float[Tensor, "B"],
+    ) -> None:
         """Values (B,) into `out`: the inverse of the distribution function at `thresholds` (B,)."""
         below = self.log_chances(law, temperature).exp().cumsum(1)
         out.copy_((below[:, :-1] < thresholds[:, None]).sum(1)).div_(self.levels - 1)
 
-    def laws(self, told: Tensor, x: Tensor) -> list[Tensor]:
+    def laws(
+        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"]
+    ) -> list[Float[Tensor, "B P *place"]]:
         """Of each channel in turn."""
         return [self.law(told, x, c) for c in range(self.channels)]
 
-    def log_probs(self, told: Tensor, x: Tensor) -> Tensor:
+    def log_probs(
+        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"]
+    ) -> Float[Tensor, "B C *place"]:
         """log p of each value, given those before it, as x; their sum is log p(x)."""
         parts = [self.log_prob(law.float(), x[:, c].float()) for c, law in enumerate(self.laws(told, x))]
         return torch.stack(parts, 1)
@@ -78,7 +93,9 @@ class Pairwise(Values):
         super().__init__(channels)
         self.outputs = self.numbers * channels * (channels + 1) // 2
 
-    def law(self, told: Tensor, x: Tensor, c: int) -> Tensor:
+    def law(
+        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
+    ) -> Float[Tensor, "B P *place"]:
         k, start = self.numbers, self.channels + c * (c - 1) // 2
         a = told[:, c * k : (c + 1) * k]
         if c:
@@ -92,22 +109,30 @@ class Binary(Pairwise):
 
     levels, numbers = 2, 1
 
-    def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
+    def log_chances(
+        self, law: Float[Tensor, "B P *place"], temperature: float = 1.0
+    ) -> Float[Tensor, "B levels *place"]:
         a = law / temperature
         return torch.cat([F.logsigmoid(-a), F.logsigmoid(a)], 1)
 
-    def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
+    def log_prob(self, law: Float[Tensor, "B P *place"], x: Float[Tensor, "B *place"]) -> Float[Tensor, "B *place"]:
         return -F.binary_cross_entropy_with_logits(law[:, 0], x, reduction="none")
 
-    def centre(self, law: Tensor) -> Tensor:
+    def centre(self, law: Float[Tensor, "B P *place"]) -> Float[Tensor, "B *place"]:
         """The logit."""
         return law[:, 0]
 
-    def thresholds(self, noise: Tensor, temperature: float) -> Tensor:
+    def thresholds(self, noise: Float[Tensor, "*any"], temperature: float) -> Float[Tensor, "*any"]:
         """tξ, ξ = log u − log(1 − u): p(tξ < a) = σ(a / t)."""
         return temperature * noise.logit(TINY)
 
-    def draw(self, law: Tensor, thresholds: Tensor, temperature: float, out: Tensor) -> None:
+    def draw(
+        self,
+        law: Float[Tensor, "B P"],
+        thresholds: Float[Tensor, "B"],
+        temperature: float,
+        out: Float[Tensor, "B"],
+    ) -> None:
         torch.gt(law[:, 0], thresholds, out=out)
 
 
@@ -119,14 +144,16 @@ class Levels(Pairwise):
 
     levels = numbers = 256
 
-    def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
+    def log_chances(
+        self, law: Float[Tensor, "B P *place"], temperature: float = 1.0
+    ) -> Float[Tensor, "B levels *place"]:
         return (law / temperature).log_softmax(1)
 
-    def centre(self, law: Tensor) -> Tensor:
+    def centre(self, law: Float[Tensor, "B P *place"]) -> Float[Tensor, "B *place"]:
         """Σ_k v_k a_k with v from −1 to 1: of what all logits share, which the law does not depend on, nothing."""
         return torch.einsum("bk...,k->b...", law, torch.linspace(-1, 1, self.levels).to(law))
 
-    def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
+    def log_prob(self, law: Float[Tensor, "B P *place"], x: Float[Tensor, "B *place"]) -> Float[Tensor, "B *place"]:
         return law.log_softmax(1).gather(1, (x[:, None] * 255).round().long()).squeeze(1)
 
 
@@ -146,7 +173,9 @@ class Logistics(Values):
         # π; μ and log s of each channel; a coefficient for each pair of channels: for each component
         self.outputs = self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
 
-    def law(self, told: Tensor, x: Tensor, c: int) -> Tensor:
+    def law(
+        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
+    ) -> Float[Tensor, "B P *place"]:
         """log π, μ and log s: (B, 3 · components, …)."""
         parts = told.unflatten(1, (-1, self.components))
         log_pi, mu, log_s = parts[:, 0], parts[:, 1 + c], parts[:, 1 + self.channels + c].clamp_min(self.least)
@@ -171,23 +200,31 @@ class Logistics(Values):
         width = torch.where(first | last, 0.0, (-torch.expm1(-2 / 255 * inverse)).log())
         return torch.where(last, 0.0, F.logsigmoid(b)) + torch.where(first, 0.0, F.logsigmoid(-a)) + width
 
-    def centre(self, law: Tensor) -> Tensor:
+    def centre(self, law: Float[Tensor, "B P *place"]) -> Float[Tensor, "B *place"]:
         """Σ_k π_k μ_k."""
         log_pi, mu, _ = law.chunk(3, 1)
         return (log_pi.softmax(1) * mu).sum(1)
 
-    def log_prob(self, law: Tensor, x: Tensor) -> Tensor:
+    def log_prob(self, law: Float[Tensor, "B P *place"], x: Float[Tensor, "B *place"]) -> Float[Tensor, "B *place"]:
         log_pi, mu, log_s = law.chunk(3, 1)
         return (log_pi.log_softmax(1) + self._bins(mu, log_s, x[:, None])).logsumexp(1)
 
-    def log_chances(self, law: Tensor, temperature: float = 1.0) -> Tensor:
+    def log_chances(
+        self, law: Float[Tensor, "B P *place"], temperature: float = 1.0
+    ) -> Float[Tensor, "B levels *place"]:
         log_pi, mu, log_s = law.unsqueeze(2).chunk(3, 1)
         x = torch.linspace(0, 1, self.levels, device=law.device, dtype=law.dtype)
         each = self._bins(mu, log_s, x.view(1, 1, -1, *[1] * (law.ndim - 2)))  # (B, components, levels, …)
         log_p = (log_pi.log_softmax(1) + each).logsumexp(1)
         return log_p if temperature == 1 else (log_p / temperature).log_softmax(1)
 
-    def draw(self, law: Tensor, thresholds: Tensor, temperature: float, out: Tensor) -> None:
+    def draw(
+        self,
+        law: Float[Tensor, "B P"],
+        thresholds: Float[Tensor, "B"],
+        temperature: float,
+        out: Float[Tensor, "B"],
+    ) -> None:
         if temperature != 1:
             return super().draw(law, thresholds, temperature, out)
         log_pi, mu, log_s = law.unsqueeze(2).chunk(3, 1)

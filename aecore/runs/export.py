@@ -1,4 +1,4 @@
-"""What a run can be taken away as: ONNX, tables, pictures, event files, a script."""
+"""Exports of a run: ONNX networks, tables, pictures, TensorBoard event files, a Python script."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import json
 import logging
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,7 @@ from .folder import Run
 
 
 class _Call(nn.Module):
-    """One method of a model as a module, which is what torch exports."""
+    """One method of a model as a module, since torch exports modules."""
 
     def __init__(self, model: Model, method: str):
         super().__init__()
@@ -43,8 +43,8 @@ class _Call(nn.Module):
 def onnx(run: Run, folder: str | Path) -> list[Path]:
     """encoder.onnx ("x" (B, *shape) → "code" (B, D)) and decoder.onnx ("code" → "x_hat"), for any batch size B.
 
-    The posterior's mean is the code where there is a posterior. RunError where the folder cannot be written, or the
-    model cannot be held by a graph.
+    Where there is a posterior, its mean is the code.
+    Raises RunError where the folder cannot be written, and for a model that draws pixel by pixel.
     """
     model = require(copy.deepcopy(run.model()), "encode", "decode")
     if model.sequential:
@@ -62,7 +62,7 @@ def onnx(run: Run, folder: str | Path) -> list[Path]:
 
 
 def _free_the_batch(model: nn.Module) -> None:
-    """Reshapes that ask for the batch's length would fix it in the exported graph; unflattening leaves it free."""
+    """Replace each `Reshape` by `Unflatten`: the first reads the batch's length, which would fix it in the graph."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, networks.Reshape):
@@ -70,6 +70,7 @@ def _free_the_batch(model: nn.Module) -> None:
 
 
 def _onnx(module: nn.Module, example: Tensor, source: str, target: str, path: Path) -> Path:
+    """Export a module whose input is named `source` and whose output is named `target`, without torch's messages."""
     quiet = logging.getLogger("torch.onnx")
     level = quiet.level
     quiet.setLevel(logging.ERROR)
@@ -104,39 +105,44 @@ def weights(run: Run) -> bytes:
     )
 
 
-def _codes(run: Run, split: str, limit: int | None) -> dict[str, Any]:
+def _codes(run: Run, split: str, limit: int | None) -> dict[str, np.ndarray]:
+    """Arrays ids, codes and, where there are any, labels and class_names, of the first `limit` examples of a split."""
     data = run.data()
-    half = getattr(data, split)
-    ids = first(half, limit)
-    found = {"ids": ids, "codes": encode(run.model(), half, ids)}
-    if half.labels is not None:
-        found["labels"] = half.labels[ids]
-        found["class_names"] = np.array(data.classes or [], dtype=np.str_)
-    return found
+    examples = data.train if split == "train" else data.test
+    ids = first(examples, limit)
+    arrays = {"ids": ids, "codes": encode(run.model(), examples, ids)}
+    if examples.labels is not None:
+        arrays["labels"] = examples.labels[ids]
+        arrays["class_names"] = np.array(data.classes or [], dtype=np.str_)
+    return arrays
 
 
 def codes_csv(run: Run, split: str = "test", limit: int | None = None) -> bytes:
     """Columns id, label (its number) and class (its name) where there are labels, z1, z2, …, as CSV."""
-    found = _codes(run, split, limit)
-    columns: dict[str, Any] = {"id": found["ids"]}
-    if "labels" in found:
-        columns["label"] = found["labels"]
-        if len(found["class_names"]):
-            columns["class"] = found["class_names"][found["labels"]]
-    columns |= {f"z{unit + 1}": found["codes"][:, unit] for unit in range(found["codes"].shape[1])}
+    arrays = _codes(run, split, limit)
+    columns: dict[str, np.ndarray] = {"id": arrays["ids"]}
+    if "labels" in arrays:
+        columns["label"] = arrays["labels"]
+        if len(arrays["class_names"]):
+            columns["class"] = arrays["class_names"][arrays["labels"]]
+    columns |= {f"z{unit + 1}": codes for unit, codes in enumerate(arrays["codes"].T)}
     return table_csv(columns)
 
 
 def codes_npz(run: Run, split: str = "test", limit: int | None = None) -> bytes:
     """Arrays ids (n,), codes (n, D) and, where there are any, labels (n,) and class_names, as NPZ without pickles."""
     file = io.BytesIO()
-    np.savez_compressed(file, **_codes(run, split, limit))
+    np.savez_compressed(file, **_codes(run, split, limit))  # type: ignore[arg-type]
     return file.getvalue()
 
 
 def table_csv(columns: Mapping[str, Sequence[Any] | np.ndarray]) -> bytes:
     """Named columns of one length as CSV; floats with all their digits, None as an empty field."""
-    return _csv(list(columns), zip(*(_plain(values) for values in columns.values()), strict=True))
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(zip(*(_list(values) for values in columns.values()), strict=True))
+    return file.getvalue().encode()
 
 
 def rows_csv(run: Run) -> bytes:
@@ -144,42 +150,44 @@ def rows_csv(run: Run) -> bytes:
     rows = [_flat(row) for row in run.rows()[0]]
     names = list(dict.fromkeys(itertools.chain.from_iterable(rows)))
     names.sort(key=lambda name: (name.startswith("test/"), name.startswith("train/")))
-    return _csv(names, ([row.get(name) for name in names] for row in rows))
+    return _rows_csv(names, rows)
 
 
 def figure_csv(figure: Any) -> bytes:
-    """The numbers of a Plotly figure as CSV, one line a point: trace and what its traces have of x, y, z, text."""
-    lines: list[dict[str, Any]] = []
+    """The numbers of a Plotly figure as CSV, one row a point: trace and what its traces have of x, y, z, text."""
+    rows: list[dict[str, Any]] = []
     for number, trace in enumerate(figure.data):
         name = getattr(trace, "name", None) or str(number + 1)
         parts = {key: getattr(trace, key, None) for key in ("x", "y", "z", "text")}
-        parts = {key: _plain(value) for key, value in parts.items() if value is not None and not isinstance(value, str)}
+        parts = {key: _list(value) for key, value in parts.items() if value is not None and not isinstance(value, str)}
         if parts.get("z") and isinstance(parts["z"][0], list):
             parts = _cells(parts)
         for values in itertools.zip_longest(*parts.values()):
-            lines.append({"trace": name, **dict(zip(parts, values, strict=True))})
-    names = ["trace", *(key for key in ("x", "y", "z", "text") if any(key in line for line in lines))]
-    return _csv(names, ([line.get(name) for name in names] for line in lines))
+            rows.append({"trace": name, **dict(zip(parts, values, strict=True))})
+    names = ["trace", *(key for key in ("x", "y", "z", "text") if any(key in row for row in rows))]
+    return _rows_csv(names, rows)
+
+
+def _rows_csv(names: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Rows as CSV with these columns; an empty field where a row has no such value."""
+    file = io.StringIO()
+    writer = csv.DictWriter(file, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue().encode()
 
 
 def _cells(parts: dict[str, list]) -> dict[str, list]:
-    """A heatmap's matrix as one line a cell."""
+    """The matrix z of a heatmap as one row a cell."""
     z = parts["z"]
     x, y = parts.get("x") or list(range(len(z[0]))), parts.get("y") or list(range(len(z)))
     cells = [(x[column], y[row], z[row][column]) for row in range(len(z)) for column in range(len(z[row]))]
     return dict(zip(("x", "y", "z"), map(list, zip(*cells, strict=True)), strict=True))
 
 
-def _plain(values: Any) -> list:
+def _list(values: Any) -> list[Any]:
+    """A sequence as a list, an array as nested lists of Python numbers."""
     return values.tolist() if isinstance(values, np.ndarray) else np.asarray(values, dtype=object).tolist()
-
-
-def _csv(names: Sequence[str], lines: Any) -> bytes:
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(names)
-    writer.writerows(lines)
-    return file.getvalue().encode()
 
 
 def _flat(row: Mapping[str, Any]) -> dict[str, Any]:
@@ -200,14 +208,14 @@ def png(image: np.ndarray) -> bytes:
 
 def gif(frames: np.ndarray | Sequence[np.ndarray], fps: float = 12) -> bytes:
     """uint8 frames (S, H, W[, 3]) as an endless GIF. Its clock has hundredths of a second: fps is rounded to them."""
-    stills = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
+    images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
     file = io.BytesIO()
     duration = max(20, round(100 / fps) * 10)
-    stills[0].save(file, "GIF", save_all=True, append_images=stills[1:], duration=duration, loop=0)
+    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=duration, loop=0)
     return file.getvalue()
 
 
-# --- elsewhere ----------------------------------------------------------------------------------------------
+# --- event files and scripts --------------------------------------------------------------------------------
 
 
 def tensorboard(run: Run, folder: str | Path) -> Path:
@@ -230,20 +238,20 @@ def tensorboard(run: Run, folder: str | Path) -> Path:
     return folder
 
 
-def _library(identity: str) -> str:
-    return "from aecore.runs import library\n" if identity else ""
+def _library(encoder: str) -> str:
+    """The import that `_encoder` needs."""
+    return "from aecore.runs import library\n" if encoder else ""
 
 
-def _encoder(identity: str) -> str:
-    """The lines that take the encoder of another run."""
-    if not identity:
+def _encoder(encoder: str) -> str:
+    """The line that takes the encoder of another run, given its id; "" for none."""
+    if not encoder:
         return ""
-    return f"""aecore.freeze_encoder_from(model, library.find("{identity}").model())  # only the decoder is trained
-"""
+    return f'aecore.freeze_encoder_from(model, library.find("{encoder}").model())  # only the decoder is trained\n'
 
 
 def snippet(run: Run) -> str:
-    """This experiment as a Python script: run where aecore can be imported, it trains the same model again.
+    """This experiment as a Python script that trains the same model again, wherever aecore can be imported.
 
     On the same machine with the same number of threads it gives the same weights.
     """
@@ -284,23 +292,27 @@ if picture:
 
 
 def _sentence(title: str) -> str:
-    """A title that cannot end the docstring it stands in."""
+    """A title that does not end the docstring in which it stands."""
     return " ".join(title.replace("\\", " ").replace('"', "'").split())
 
 
 def _literal(value: Any) -> str:
+    """A value as Python source."""
     return json.dumps(value, ensure_ascii=False) if isinstance(value, str) else repr(value)
 
 
 def _arguments(values: Mapping[str, Any]) -> str:
+    """Keyword arguments in one line."""
     return ", ".join(f"{name}={_literal(value)}" for name, value in values.items())
 
 
 def _lines(values: Mapping[str, Any]) -> str:
+    """Keyword arguments, a line each."""
     return "\n".join(f"    {name}={_literal(value)}," for name, value in values.items())
 
 
 def _made(folder: str | Path) -> Path:
+    """The folder, made if it is not there; RunError where it cannot be."""
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,7 +14,7 @@ from aecore.explore import code_planes
 from aecore.measure import disentanglement, latents
 from aecore.runs.sweeps import Sweep
 from app import cached, library
-from app.browser import Pane, planes
+from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.plots import LINES, empty_figure, matrix, show_figure, strip_sheet
 from app.library import held_out

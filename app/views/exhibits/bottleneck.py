@@ -14,8 +14,8 @@ from aecore.explore.images import to_uint8
 from aecore.measure import pca, pixel_error
 from aecore.runs.sweeps import Sweep
 from app import cached, library
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure

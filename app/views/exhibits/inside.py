@@ -14,8 +14,8 @@ from aecore.explore import posterior
 from aecore.explore.planes import plane
 from aecore.explore.vae_algorithm import LINES, Stepper
 from app import cached, library
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import contact_sheet, empty_figure, show_figure

@@ -15,8 +15,8 @@ from aecore.explore import filters, perturb
 from aecore.measure import jacobian
 from aecore.measure.latents import activity
 from app import cached, library
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.plots import LETTERS, LINES, contact_sheet, empty_figure, show_figure, signed
 from app.library import held_out
