@@ -175,7 +175,7 @@ def show_strips(sweep: Sweep, pictures: np.ndarray, name: str, example: int) -> 
         start=middle,
         axes=("z", ""),
         fps=2,
-        state=dict(pointer.get() or {}) or None,
+        state=pointer.get(),
         alt="Latent dimensions sorted by their KL; each strip shows what one of them changes",
     )
     pointer.put(state)
