@@ -32,7 +32,7 @@ def share_bars(shares: np.ndarray, alt: str, height: int = 90) -> None:
 
 
 def mean_and_deviation(mean: float, deviation: float, seeds: int) -> str:
-    """ "0.0391 ± 0.0004"; the mean alone of one seed."""
+    """A mean with its standard deviation, "0.0391 ± 0.0004"; the mean alone where there was one seed."""
     return f"{mean:.4f} ± {deviation:.4f}" if seeds > 1 else f"{mean:.4f}"
 
 
@@ -101,8 +101,12 @@ def _nice_step(step: float) -> float:
     return next(unit * k for k in (1, 2, 5, 10) if unit * k >= 0.999 * step)
 
 
-def key_figures(items: Sequence[tuple[str, str, str, str]]) -> None:
-    """Numbers in a row, each (name, value, explanation, colour or "")."""
+KeyFigure = tuple[str, str, str, str]
+"""A number to be shown large: (name, value, explanation, colour or "")."""
+
+
+def key_figures(items: Sequence[KeyFigure]) -> None:
+    """Numbers in a row."""
     cells = "".join(
         f'<div style="border-left:5px solid {colour or "rgba(128,135,144,.45)"};padding:.1rem 1.1rem .1rem .7rem">'
         f'<div style="font-size:.95rem;opacity:.85">{escape_html(name)}</div>'
@@ -113,7 +117,7 @@ def key_figures(items: Sequence[tuple[str, str, str, str]]) -> None:
     st.html(f'<div style="display:flex;flex-wrap:wrap;gap:.9rem 1.6rem;margin:.2rem 0 .6rem">{cells}</div>')
 
 
-def term_figures(entry: Entry, values: Mapping[str, float]) -> list[tuple[str, str, str, str]]:
+def term_figures(entry: Entry, values: Mapping[str, float]) -> list[KeyFigure]:
     """The terms of an objective with their values, for `key_figures`.
 
     A loss that has the same value as one of its terms is left out.
@@ -150,24 +154,32 @@ def equation(entry: Entry, params: Mapping[str, Any] | None = None) -> None:
             st.caption(f"${param.symbol}$ is **{escape_markdown(str(known[name]))}**: {escape_markdown(param.help)}")
 
 
+CELL = 'style="padding:.3rem .9rem .3rem 0;vertical-align:baseline'
+NUMBER = f'{CELL};text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"'
+"""Attributes of cells; that of CELL is left open."""
+
+
 def legend(terms: Mapping[str, tuple[str, str]], values: Mapping[str, tuple[str, str]] | None = None) -> None:
     """Terms in their colours with (unit, meaning).  values: of each term in training and held-out, or None."""
-    cell = 'style="padding:.3rem .9rem .3rem 0;vertical-align:baseline'
-    number = f'{cell};text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums"'
     lines = ""
     if values is not None:
-        heads = "".join(f"<td {number}>{name}</td>" for name in ("training", "held-out"))
+        heads = "".join(f"<td {NUMBER}>{name}</td>" for name in ("training", "held-out"))
         lines += f'<tr style="opacity:.75;font-size:.9rem"><td></td>{heads}<td></td></tr>'
     for name, (unit, meaning) in terms.items():
-        colour = plots.term_colour(name)
-        shown = values.get(name, ("", "")) if values is not None else ()
-        lines += (
-            f'<tr><td {cell};white-space:nowrap;font-weight:600;color:{colour}">'
-            f'<span style="display:inline-block;width:.8rem;height:.8rem;border-radius:3px;margin-right:.6rem;'
-            f'background:{colour}"></span>{escape_html(name)}</td>'
-            + "".join(f"<td {number}>{escape_html(text)}</td>" for text in shown)
-            + f'<td {cell};width:99%"><span style="opacity:.85">{escape_html(meaning)}</span>'
-            + (f' <span style="opacity:.7;white-space:nowrap">[{escape_html(unit)}]</span>' if unit else "")
-            + "</td></tr>"
-        )
+        numbers = values.get(name, ("", "")) if values is not None else ()
+        lines += _legend_row(name, numbers, meaning, unit)
     st.html(f'<table style="border-collapse:collapse;font-size:1rem;line-height:1.4;margin:.2rem 0">{lines}</table>')
+
+
+def _legend_row(name: str, numbers: Sequence[str], meaning: str, unit: str) -> str:
+    """A term's colour and name, its numbers, its meaning and its unit, as a row of a table."""
+    colour = plots.term_colour(name)
+    return (
+        f'<tr><td {CELL};white-space:nowrap;font-weight:600;color:{colour}">'
+        f'<span style="display:inline-block;width:.8rem;height:.8rem;border-radius:3px;margin-right:.6rem;'
+        f'background:{colour}"></span>{escape_html(name)}</td>'
+        + "".join(f"<td {NUMBER}>{escape_html(number)}</td>" for number in numbers)
+        + f'<td {CELL};width:99%"><span style="opacity:.85">{escape_html(meaning)}</span>'
+        + (f' <span style="opacity:.7;white-space:nowrap">[{escape_html(unit)}]</span>' if unit else "")
+        + "</td></tr>"
+    )

@@ -1,7 +1,8 @@
 """Arrays to pictures: Plotly figures and image sheets with one look, and one colour per loss term.
 
-The only place that makes figures. Colours of terms are the same in curves, equations and on the pages; they are of
-middle lightness, at least 3 : 1 against both of our backgrounds, so one colour serves the light and the dark theme.
+This module and `app.figures.html` hold the figures that several pages share. The colour of a term is the same in
+curves, in equations and on the pages. Its lightness is medium, at least 3 : 1 against both backgrounds, so that one
+colour serves the light and the dark theme.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ TERM_COLOURS: dict[str, str] = {
 }
 """Colour of each term, by the last part of its name: "autoencoder/recon" is a "recon"."""
 
-_RELATED = {
+_SAME_COLOUR = {
     "distortion": "recon",
     "bce": "recon",
     "mse": "recon",
@@ -64,7 +65,9 @@ _RELATED = {
     "sparsity": "penalty",
     "wasserstein": "mmd",
 }
+"""Term → the term of TERM_COLOURS whose colour it has."""
 _SPARE = ("#4f8f2f", "#3d8bb5", "#c0528f", "#9a7d1c", "#6a78d1", "#b3603f", "#2a9593", "#a05fb4")
+"""For terms that are not known."""
 
 CLASS_COLOURS: tuple[str, ...] = (
     "#1b37ac",
@@ -90,25 +93,28 @@ CLASS_COLOURS_DARK: tuple[str, ...] = (
     "#e8ef5b",
     "#9aceec",
 )
-"""Label 0, 1, ... on white and on dark: the same hues in the same order, chosen so that the closest two stay as far
-apart as they can for readers with all three kinds of cones and with two. The theme holds the same lists."""
+"""Colours of the labels 0, 1, … on white and on dark, the same hues in the same order. The two closest colours are as
+far apart as they can be, for readers with three kinds of cones and with two. The theme holds the same lists."""
 
 INK = "#808790"
-"""Text-like lines in figures: readable on both backgrounds where the theme does not set it."""
+"""Colour of lines that belong to no curve, readable on both backgrounds."""
+DOTTED = {"dash": "dot", "color": INK}
+"""A line across a figure that marks a value."""
 
 FONT_SIZE = 17
 
 
 def term_colour(term: str) -> str:
-    """The colour of a loss term: fixed for the known ones, else one of the spares chosen by the name alone.
+    """The colour of a loss term. That of an unknown term depends on its name alone.
 
-    "critic/loss" and "autoencoder/loss" are both a loss; the player's colour is used for its loss if it has one.
+    "critic/loss" and "autoencoder/loss" are losses of players; the loss of a player has the player's colour if there is
+    one, else the colour of a loss.
     """
     player, _, name = term.rpartition("/")
     name = name.lower()
     if name == "loss" and player in TERM_COLOURS:
         name = player
-    name = _RELATED.get(name, name)
+    name = _SAME_COLOUR.get(name, name)
     if name in TERM_COLOURS:
         return TERM_COLOURS[name]
     for known in sorted(TERM_COLOURS, key=len, reverse=True):
@@ -118,9 +124,9 @@ def term_colour(term: str) -> str:
 
 
 def layout(figure: go.Figure, height: int = 360, **more: Any) -> go.Figure:
-    """Our look: transparent, calm grid, large type, room for the numbers. Changes and returns `figure`.
+    """Give a figure our look: transparent, with a faint grid and large type. Changes and returns `figure`.
 
-    Colours of text and grid are left to Streamlit's theme (`theme="streamlit"`), which knows light from dark.
+    The colour of text is left to Streamlit's theme (`theme="streamlit"`), which is light or dark.
     """
     figure.update_layout(
         height=height,
@@ -149,6 +155,38 @@ def empty_figure(height: int = 380, x: str = "", y: str = "") -> go.Figure:
     figure = layout(go.Figure(), height)
     figure.update_xaxes(title=x)
     figure.update_yaxes(title=y)
+    return figure
+
+
+def model_lines(
+    x: Sequence[float],
+    curves: Mapping[str, Sequence[float] | np.ndarray],
+    titles: tuple[str, str],
+    height: int = 380,
+    hover: str = "%{y:.4f}",
+    mode: str = "lines+markers",
+    marker_size: int = 6,
+) -> go.Figure:
+    """A line for each model or method, in the colours of LINES.
+
+    Arguments:
+        x: positions; a curve with fewer values takes the first of them.
+        curves: name → values.
+        titles: of the two axes.
+        hover: what the pointer shows of a value, a template of Plotly's.
+        mode: "lines" or "lines+markers".
+    """
+    figure = empty_figure(height, *titles)
+    for (name, values), colour in zip(curves.items(), LINES, strict=False):
+        figure.add_scatter(
+            x=x[: len(values)],
+            y=values,
+            name=name,
+            mode=mode,
+            line={"color": colour, "width": 3},
+            marker={"size": marker_size},
+            hovertemplate=hover,
+        )
     return figure
 
 
@@ -466,11 +504,11 @@ def equation(latex: str, colours: Mapping[str, str] | None = None) -> str:
 
     Arguments:
         latex: the equation.
-        colours: term -> "#rrggbb", before our own (`term_colour`).
+        colours: term -> "#rrggbb", in place of `term_colour`.
     """
     out, rest = "", latex
-    while found := _TERM.search(rest):
-        name, depth, i = found.group(1), 1, found.end()
+    while start := _TERM.search(rest):
+        name, depth, i = start.group(1), 1, start.end()
         while depth:
             if i >= len(rest):
                 raise ValueError(f"the brace of \\term{{{name}}} is never closed in {latex!r}")
@@ -479,9 +517,9 @@ def equation(latex: str, colours: Mapping[str, str] | None = None) -> str:
             elif rest[i] in "{}":
                 depth += 1 if rest[i] == "{" else -1
             i += 1
-        inner = equation(rest[found.end() : i - 1], colours)
+        inner = equation(rest[start.end() : i - 1], colours)
         colour = (colours or {}).get(name) or term_colour(name)
-        out += f"{rest[: found.start()]}\\textcolor{{{colour}}}{{{inner}}}"
+        out += f"{rest[: start.start()]}\\textcolor{{{colour}}}{{{inner}}}"
         rest = rest[i:]
     return out + rest
 
@@ -494,7 +532,7 @@ def png(array: np.ndarray) -> bytes:
 
 
 def gif(frames: Sequence[np.ndarray], fps: float = 12, there_and_back: bool = False) -> bytes:
-    """Uint8 pictures of one size as an endless GIF; with `there_and_back` it also runs backwards."""
+    """Uint8 pictures of one size as an endless GIF.  there_and_back: it then runs backwards, and begins again."""
     stills = [Image.fromarray(np.ascontiguousarray(frame)).convert("RGB") for frame in frames]
     if not stills:
         raise ValueError("a film needs at least one frame")
@@ -505,7 +543,7 @@ def gif(frames: Sequence[np.ndarray], fps: float = 12, there_and_back: bool = Fa
 
 
 LETTERS = {"λ": r"\lambda", "β": r"\beta", "σ": r"\sigma", "p": "p", "c": "c", "d": "d"}
-"""Letters of sweeps in LaTeX."""
+"""Symbol of what a sweep varies → LaTeX."""
 
 
 def enlarge(image: np.ndarray, side: int = 480) -> np.ndarray:
@@ -526,7 +564,7 @@ def contact_sheet(tiles: np.ndarray, columns: int | None = None, side: int = 120
 
 
 def strip_sheet(tiles: np.ndarray) -> np.ndarray:
-    """A traversal (U, S, H, W[, 3]) as one picture: a row per unit."""
+    """A traversal (U, S, H, W[, 3]) as one picture, a row for each latent dimension."""
     return contact_sheet(tiles.reshape(-1, *tiles.shape[2:]), tiles.shape[1], 2000)
 
 

@@ -313,7 +313,7 @@ def score_figure(
             hovertemplate="%{y:.3f}",
             marker={"size": 9},
         )
-    figure.add_vline(x=beta, line={"dash": "dot", "color": plots.INK})
+    figure.add_vline(x=beta, line=plots.DOTTED)
     figure.update_xaxes(type="log", tickvals=values, ticktext=[f"{value:g}" for value in values])
     return figure.update_yaxes(range=[0, 1])
 

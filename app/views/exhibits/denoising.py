@@ -17,7 +17,7 @@ from app import cached, library
 from app.browser.contact import contact
 from app.figures import plots
 from app.figures.html import code_bars, key_figures
-from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure
+from app.figures.plots import DOTTED, LINES, contact_sheet, model_lines, show_figure
 from app.library import held_out
 from app.panels import exhibit, layout, train_sweep
 from app.panels.downloads import download_row
@@ -206,17 +206,8 @@ def show_pictures(one: denoise.Comparison, levels: Mapping[str, float], example:
 
 def psnr_figure(strengths: Sequence[float], curves: Mapping[str, np.ndarray], strength: float) -> go.Figure:
     """PSNR against the strength of the damage, a line for each method.  strength: where a vertical line stands."""
-    figure = empty_figure(380, "strength", "PSNR, dB")
-    for (name, levels), colour in zip(curves.items(), LINES, strict=False):
-        figure.add_scatter(
-            x=strengths,
-            y=levels,
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 3},
-            hovertemplate="%{y:.1f} dB",
-        )
-    return figure.add_vline(x=strength, line={"dash": "dot", "color": plots.INK})
+    figure = model_lines(strengths, curves, ("strength", "PSNR, dB"), hover="%{y:.1f} dB")
+    return figure.add_vline(x=strength, line=DOTTED)
 
 
 def show_numbers(many: denoise.Comparison, levels: Mapping[str, float]) -> None:

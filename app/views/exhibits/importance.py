@@ -15,7 +15,7 @@ from app import cached, library, pages
 from app.browser.contact import contact
 from app.figures import plots
 from app.figures.html import key_figures, share_bars
-from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure
+from app.figures.plots import contact_sheet, empty_figure, model_lines, show_figure
 from app.library import held_out, image_title
 from app.link import to_page
 from app.panels import exhibit, layout, train_sweep
@@ -179,17 +179,7 @@ def bound_figure(curves: Mapping[str, np.ndarray], k: int, bound: float) -> go.F
 
 def trained_figure(curves: Mapping[str, np.ndarray]) -> go.Figure:
     """Mean bounds against FEW_KS, a line for each network."""
-    figure = empty_figure(380, "samples k that judge", "nats")
-    for (name, bounds), colour in zip(curves.items(), LINES, strict=False):
-        figure.add_scatter(
-            x=FEW_KS,
-            y=bounds,
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 3},
-            marker={"size": 9},
-            hovertemplate="%{y:.2f}",
-        )
+    figure = model_lines(FEW_KS, curves, ("samples k that judge", "nats"), hover="%{y:.2f}", marker_size=9)
     return figure.update_xaxes(type="log", tickvals=KS)
 
 
