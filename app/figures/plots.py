@@ -179,7 +179,7 @@ def model_lines(
     figure = empty_figure(height, *titles)
     for (name, values), colour in zip(curves.items(), LINES, strict=False):
         figure.add_scatter(
-            x=x[: len(values)],
+            x=list(x[: len(values)]),
             y=values,
             name=name,
             mode=mode,
