@@ -159,7 +159,7 @@ def empty_figure(height: int = 380, x: str = "", y: str = "") -> go.Figure:
 
 
 def model_lines(
-    x: Sequence[float],
+    x: Sequence[float] | np.ndarray,
     curves: Mapping[str, Sequence[float] | np.ndarray],
     titles: tuple[str, str],
     height: int = 380,
@@ -179,7 +179,7 @@ def model_lines(
     figure = empty_figure(height, *titles)
     for (name, values), colour in zip(curves.items(), LINES, strict=False):
         figure.add_scatter(
-            x=list(x[: len(values)]),
+            x=x[: len(values)],
             y=values,
             name=name,
             mode=mode,

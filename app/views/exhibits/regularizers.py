@@ -256,7 +256,7 @@ def show_one_image(runs: Mapping[str, Run]) -> None:
 def singular_value_figure(values: Mapping[str, np.ndarray]) -> go.Figure:
     """Singular values by their number, a line for each network; those below FLOOR are drawn there."""
     curves = {name: np.maximum(singular, FLOOR) for name, singular in values.items()}
-    numbers = range(1, max(map(len, curves.values())) + 1)
+    numbers = np.arange(1, max(map(len, curves.values())) + 1)
     titles = "singular value number", "stretch, relative to the spread of codes"
     figure = model_lines(numbers, curves, titles, 360, "%{y:.3g}", "lines")
     return figure.update_yaxes(type="log", exponentformat="power")
