@@ -14,7 +14,7 @@ from .. import device as devices
 from ..data.base import Data
 from ..models.base import Model, total
 from ..training.loop import Training
-from ..training.plan import Plan
+from ..training.plan import Plan, Precision
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "deep, dense": ("deep", {"code": 16}),
@@ -48,7 +48,7 @@ ROW = 6  # steps between two rows, somewhat fewer than usual; blocks are multipl
 Stepper = Callable[[int], None]
 
 
-def ours(model: Model, data: Data, precision: str) -> Stepper:
+def ours(model: Model, data: Data, precision: Precision) -> Stepper:
     """A function that does n steps of our loop, a multiple of ROW, with rows and without held-out evaluations."""
     training = Training(model, data, Plan(epochs=10_000, batch=BATCH, precision=precision, decay=False))
     training.eval_steps = []
@@ -65,7 +65,7 @@ def ours(model: Model, data: Data, precision: str) -> Stepper:
     return steps
 
 
-def bare(model: Model, data: Data, precision: str) -> Stepper:
+def bare(model: Model, data: Data, precision: Precision) -> Stepper:
     """A function that does n steps of a hand-written loop: no rows, no checks, no schedule, no clipping."""
     device = devices.best()
     convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())

@@ -21,7 +21,7 @@ from ..data.base import Data, DataSpec
 from ..data.sets import faces
 from ..models.base import Model
 from ..training.loop import Training
-from ..training.plan import Plan
+from ..training.plan import Plan, Precision
 from .cases import BATCH, CASES, PROGRESS, bare, block_of, busy, ours, race
 
 
@@ -99,7 +99,7 @@ def from_a_graph() -> str:
     )
 
 
-def main(precision: str = "auto") -> None:
+def main(precision: Precision = "auto") -> None:
     """Print all speeds."""
     warning = busy()
     data = datasets.load(DataSpec(name="digits"))

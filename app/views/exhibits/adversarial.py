@@ -59,8 +59,9 @@ def energy(run: Run, sampled: bool) -> float:
 def samples_at(run: Run, step: int) -> np.ndarray:
     """Samples (POINTS, 2) of a run's model as it was at a step of its training."""
     model = library.model(run, step)
+    able = inference.require(model, "sample")
     with inference.evaluating(model) as device:
-        return np.asarray(model.sample(POINTS, generator=inference.generator(device, 0)))
+        return np.asarray(able.sample(POINTS, generator=inference.generator(device, 0)))
 
 
 def page() -> None:
