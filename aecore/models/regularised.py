@@ -148,24 +148,24 @@ class Denoising(PlainCode):
 
 
 class Seen(nn.Module):
-    """An encoder of images of which parts are ERASED: x (B, C, H, W) → net(x ⊙ m, m) (B, D), m: 1 where x is seen.
+    """An encoder of images that are partly ERASED: x (B, C, H, W) → net(x ⊙ m, m) (B, D), where m is 1 for seen pixels.
 
-    Both inputs are multiplied by the number of all pixels over that of the seen ones, so that a layer that sums over
-    pixels gets as much from a part as from the whole image.
+    Both inputs are divided by the share of seen pixels, so that a layer that sums over pixels gets as much from a part
+    as from the whole image.
     """
 
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
         m = (x != ERASED).any(1, keepdim=True).to(x.dtype)
         share = m.mean((2, 3), keepdim=True).clamp_min(1 / m[0].numel())
         return self.net(torch.cat([x * m, m], 1) / share)
 
 
 class MAE(Autoencoder):
-    """Masked autoencoder: most patches of an image are erased, and must be told from those that are left.
+    """Masked autoencoder: most patches of an image are erased, and are predicted from those that are left.
 
     loss = Σ_{i ∈ M} ‖x_i − x̂_i‖²,  x̂ = B(A(x̃)),  x̃_i = ERASED for patches i ∈ M and x_i for all others.
 
@@ -197,8 +197,8 @@ class MAE(Autoencoder):
         self.decoder = networks.decoder(net, code, self.shape, width)
         self.share, self.patch = share, min(patch, min(height, breadth) // 2)
 
-    def corrupt(self, x: Tensor) -> Tensor:
-        """x̃ for a new draw of M, shape of x."""
+    def corrupt(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """x̃ for a new draw of M."""
         size = x.shape[2:]
         rows, columns = (math.ceil(side / self.patch) for side in size)
         erased = min(max(round(self.share * rows * columns), 1), rows * columns - 1)
@@ -207,7 +207,7 @@ class MAE(Autoencoder):
         mask = mask.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)
         return x.masked_fill(mask[..., : size[0], : size[1]], ERASED)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x, x_tilde = batch.x, self.corrupt(batch.x)
         x_hat = self.decode(self.encoder(x_tilde))
         return {"recon": sum_dims((x_tilde == ERASED) * (x - x_hat) ** 2)}
@@ -308,7 +308,7 @@ class Contractive(Autoencoder):
         return {"recon": distance(self.distance, x, self.decoder(h)), "jacobian": jacobian}
 
 
-class RAE(Autoencoder):
+class RAE(PlainCode):
     """Regularised autoencoder: a VAE without noise, whose codes are kept small and whose decoder is kept smooth.
 
     loss = Δ(x, x̂) + β ½‖z‖² + λ R,  z = A(x), x̂ = B(z);  R = ‖∂x̂/∂z‖²_F, or R = ‖θ‖² of all weights θ of B.
@@ -316,6 +316,7 @@ class RAE(Autoencoder):
     There is no prior: to draw images, fit a density to the codes after the training, for example a Gaussian mixture.
 
     beta: β.  lam: λ.  smooth: R is taken of the decoder's "gradient" or of its "weights".
+    keywords: those of `PlainCode`.
 
     Source: Ghosh et al. (2020), "From variational to deterministic autoencoders", Eq. 4–8, arXiv:1903.12436.
     Departures: the norm of the gradient is estimated by one random projection, without bias. Spectral normalisation,
@@ -330,20 +331,16 @@ class RAE(Autoencoder):
         beta: float = 0.01,
         lam: float = 0.01,
         smooth: str = "gradient",
-        net: str = "dense",
-        width: int = 512,
-        distance: str = "squared",
+        **keywords: Any,
     ):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
-        self.beta, self.lam, self.smooth, self.distance = beta, lam, smooth, distance
+        super().__init__(shape, code, **keywords)
+        self.beta, self.lam, self.smooth = beta, lam, smooth
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         weights = {"recon": 1.0, "size": self.beta, "slope": self.lam}
         return {"autoencoder": Player((self.encoder, self.decoder), weights)}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x, learning = batch.x, torch.is_grad_enabled()
         z = self.encoder(x)
         z = z if z.requires_grad else z.requires_grad_()  # held-out terms are taken without gradients

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.base import Batch, Split
+from ..nn import networks
 from ..nn.distributions import Bernoulli, Gaussian, Normal, StandardNormal, likelihood
 from ..nn.divergences import kl_standard, log_aggregate, mmd2
 from ..nn.networks import Shape
@@ -195,8 +196,8 @@ class BetaTCVAE(Variational):
         return {"recon": terms["recon"], "mi": mi, "tc": log_qz - log_qz_j, "dw_kl": dw_kl}
 
 
-def permuted(z: Tensor) -> Tensor:
-    """Each unit's values in a random order of their own: codes z (B, D) with the same margins, but independent units.
+def permuted(z: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+    """Codes z (B, D) with the values of each dimension in a random order: the same margins, but independent dimensions.
 
     Source: Kim & Mnih (2018), Algorithm 1, arXiv:1802.05983.
     """
@@ -204,24 +205,23 @@ def permuted(z: Tensor) -> Tensor:
 
 
 class FactorVAE(Variational):
-    """A VAE that pays for dependence between the units of its code, which a critic measures.
+    """A VAE that pays for dependence between latent dimensions, which a critic measures.
 
     autoencoder: min recon + kl + γ tc,  tc = log D(z) − log(1 − D(z)), z ~ q(z|x);
-    critic: min ½ (−log D(z) − log(1 − D(z̄))),  z̄: codes whose units were permuted, each across the minibatch.
+    critic: min ½ (−log D(z) − log(1 − D(z̄))),  z̄: codes whose dimensions were permuted, each across the minibatch.
     The best critic has D / (1 − D) = q(z) / Π_j q(z_j), and then the mean of tc is the total correlation.
 
     gamma: γ.  family: the parameters of `Variational`.  The critic has six hidden layers of `width` units.
 
     Source: Kim & Mnih (2018), Algorithm 2, arXiv:1802.05983.
-    Departures: the two minibatches of a step, one to be told from the other's permuted codes, are the halves of one;
-    the autoencoder learns from both. The players move at once. The critic has as many units per layer as the
-    autoencoder, where the paper has 1,000, and one logit in place of two.
+    Departures: a step has one minibatch where the paper has two: the critic tells codes of one half from permuted codes
+    of the other, and the autoencoder learns from both. The players move at once. The critic has as many units per layer
+    as the autoencoder, where the paper has 1,000, and one logit in place of two.
     """
 
-    def __init__(self, shape: Shape, gamma: float = 10.0, **family):
-        super().__init__(shape, **family)
+    def __init__(self, shape: Shape, gamma: float = 10.0, width: int = 512, **family: Any):
+        super().__init__(shape, width=width, **family)
         self.gamma = gamma
-        width = family.get("width", WIDTH.default)
         hidden = [(networks.linear(inputs, width), nn.LeakyReLU(0.2)) for inputs in (self.code, *[width] * 5)]
         self.critic = nn.Sequential(*(part for layer in hidden for part in layer), networks.linear(width, 1))
 
@@ -231,7 +231,7 @@ class FactorVAE(Variational):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return super().players(progress) | {"critic": Player((self.critic,), {"critic": 0.5}, betas=(0.5, 0.9))}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         terms, _, (z, *_) = self.bound(batch.x)
         half = (len(z) + 1) // 2
         logits = self.critic(torch.cat([z, permuted(z[-half:])])).squeeze(-1).float()
