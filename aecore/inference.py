@@ -1,13 +1,17 @@
-"""Passing a split through a model in batches, without changing the model or anybody's random numbers."""
+"""A model applied to a split, in batches of bounded memory.
+
+Neither the model nor anybody's random numbers are changed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32, Int, Int64, Shaped
 from torch import Generator, Tensor
 
 from .data.base import Batch, Split
@@ -16,12 +20,15 @@ from .models.base import Model
 
 BATCH_VALUES = 200_000  # numbers in one batch: 256 digits. Larger ones leave the cache, and convolutions slow by half
 
+Ids = Int[np.ndarray, "*n"] | Sequence[int]
+"""Indices of examples in their split."""
+
 
 @contextmanager
 def evaluating(model: Model, seed: int = 0) -> Iterator[torch.device]:
-    """The model held in eval mode, no gradients, random numbers from `seed`; all is as before afterwards.
+    """A context in which the model is in eval mode, there are no gradients, and random numbers come from `seed`.
 
-    Gives the model's device.
+    Gives the model's device. Afterwards the model's mode and the random state are as before.
     """
     device, was_training = device_of(model), model.training
     model.eval()
@@ -33,38 +40,41 @@ def evaluating(model: Model, seed: int = 0) -> Iterator[torch.device]:
         model.train(was_training)
 
 
-def device_of(model: Model) -> torch.device:
+def device_of(model: torch.nn.Module) -> torch.device:
+    """The device of the model's parameters."""
     return next(model.parameters()).device
 
 
 def generator(device: torch.device, seed: int) -> Generator:
+    """A generator of random numbers on this device."""
     return Generator(device).manual_seed(seed)
 
 
-def require(model: Model, *needed: str) -> Any:
-    """The model, once it is known to have these abilities; DataError where it lacks one."""
-    lacking = [name for name in needed if name not in model.abilities]
+def require(model: Model, *abilities: str) -> Any:
+    """The model itself, if it has these abilities (`models.base.ABILITIES`); DataError where it lacks one."""
+    lacking = [ability for ability in abilities if ability not in model.abilities]
     if lacking:
         raise DataError(f"{type(model).__name__} cannot {lacking[0]}. Choose another model for this view.")
     return model
 
 
 def require_images(shape: tuple[int, ...]) -> None:
+    """DataError where examples of this shape are no images."""
     if len(shape) != 3:
         raise DataError(f"This view shows images; these data are vectors of {shape[0]} numbers. Choose image data.")
 
 
 def batch_size(shape: tuple[int, ...]) -> int:
-    """How many examples of this shape go through a model at once."""
+    """How many examples of this shape go through a model at once: 8 to 1,000."""
     return int(np.clip(BATCH_VALUES // int(np.prod(shape)), 8, 1000))
 
 
-def first(split: Split, limit: int | None = None) -> np.ndarray:
-    """The ids of (the first `limit` of) a split."""
+def first(split: Split, limit: int | None = None) -> Int64[np.ndarray, " n"]:
+    """The ids of the first `limit` examples of a split; of all without a limit."""
     return np.arange(min(len(split), limit or len(split)), dtype=np.int64)
 
 
-def checked(split: Split, ids) -> np.ndarray:
+def checked(split: Split, ids: Ids) -> Int64[np.ndarray, " n"]:
     """ids as int64 (n,); DataError for an id that the split does not have."""
     ids = np.asarray(ids, dtype=np.int64).reshape(-1)
     if len(ids) and (ids.min() < 0 or ids.max() >= len(split)):
@@ -75,79 +85,91 @@ def checked(split: Split, ids) -> np.ndarray:
     return ids
 
 
-def examples(split: Split, ids) -> Tensor:
+def examples(split: Split, ids: Ids) -> Float[Tensor, "n *shape"]:
     """x (n, *shape) of these examples; DataError for an id that the split does not have."""
     return split.batch(torch.from_numpy(checked(split, ids))).x
 
 
-def attributes_of(split: Split, ids) -> np.ndarray:
-    """(n, A) float32 of 0 and 1; DataError for examples without attributes."""
-    found = split.batch(torch.from_numpy(checked(split, ids))).attributes
-    if found is None:
+def attributes_of(split: Split, ids: Ids) -> Float32[np.ndarray, "n A"]:
+    """(n, A) of 0 and 1; DataError for examples without attributes."""
+    attributes = split.batch(torch.from_numpy(checked(split, ids))).attributes
+    if attributes is None:
         raise DataError("These data know of no attributes. Choose faces, or pictures with a table of attributes.")
-    return found.cpu().numpy()
+    return attributes.cpu().numpy()
 
 
-def factors_of(split: Split, ids) -> np.ndarray:
-    """(n, K) of each example's known factors; DataError for examples that know of none."""
+def factors_of(split: Split, ids: Ids) -> Int64[np.ndarray, "n K"]:
+    """(n, K), the known factors of each example; DataError where they are not known."""
     if split.factors is None:
         raise DataError("These data know of no factors. Choose sprites.")
     return split.factors(torch.from_numpy(checked(split, ids))).cpu().numpy()
 
 
-def batches(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Batch]:
+def batches(split: Split, ids: Int64[np.ndarray, " n"], shape: tuple[int, ...]) -> Iterator[Batch]:
     """The examples on the split's device, batch after batch, in the order of `ids`."""
     size = batch_size(shape)
     for start in range(0, len(ids), size):
         yield split.batch(torch.from_numpy(ids[start : start + size]))
 
 
-def inputs(split: Split, ids: np.ndarray, shape: tuple[int, ...]) -> Iterator[Tensor]:
+def inputs(split: Split, ids: Int64[np.ndarray, " n"], shape: tuple[int, ...]) -> Iterator[Tensor]:
     """x (B, *shape) of `batches`."""
     return (batch.x for batch in batches(split, ids, shape))
 
 
 def map_batches(
-    model: Model, split: Split, ids: np.ndarray, function: Callable[..., Tensor], seed: int = 0, told: bool = False
-) -> np.ndarray:
-    """function(x) for all of `ids`, joined: (n, …) float32. Call it with a function of the model's.
+    model: Model,
+    split: Split,
+    ids: Ids,
+    function: Callable[..., Tensor],
+    seed: int = 0,
+    conditioned: bool = False,
+) -> Float32[np.ndarray, "n *values"]:
+    """function(x) of all examples, joined: (n, …).
 
-    told: of a model that attributes condition function(x, attributes), where the examples have them. A code that was
-    made with attributes says nothing of them: it must be decoded with them, too.
+    function: usually a method of the model.
+    conditioned: call function(x, attributes) instead where attributes condition the model and the examples have them.
+    A code that was encoded with attributes leaves them out, so it must be decoded with them, too.
     """
     ids, parts = checked(split, ids), []
     with evaluating(model, seed) as device:
         for batch in batches(split, ids, model.shape):
-            attributes = batch.attributes if told and model.attributes else None
-            y = () if attributes is None else (attributes.to(device),)
-            parts.append(function(batch.x.to(device), *y).float().cpu().numpy())
+            attributes: tuple[Tensor, ...] = ()
+            if conditioned and model.attributes and batch.attributes is not None:
+                attributes = (batch.attributes.to(device),)
+            parts.append(function(batch.x.to(device), *attributes).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, *model.shape), np.float32)
 
 
-def encode(model: Model, split: Split, ids: np.ndarray, told: bool = False) -> np.ndarray:
-    """Codes (n, D) float32; the posterior's means where there is one.  told: see `over`."""
-    return map_batches(model, split, ids, require(model, "encode").encode, told=told)
+def encode(model: Model, split: Split, ids: Ids, conditioned: bool = False) -> Float32[np.ndarray, "n D"]:
+    """Codes (n, D); where there is a posterior, its means.  conditioned: see `map_batches`."""
+    return map_batches(model, split, ids, require(model, "encode").encode, conditioned=conditioned)
 
 
-def autoencode(model: Model, split: Split, ids: np.ndarray) -> np.ndarray:
-    """Reconstructions (n, *shape) float32 of the undamaged inputs."""
+def autoencode(model: Model, split: Split, ids: Ids) -> Float32[np.ndarray, "n *shape"]:
+    """Reconstructions (n, *shape) of the undamaged inputs."""
     able = require(model, "encode", "decode")
-    return map_batches(model, split, ids, lambda x, *y: able.decode(able.encode(x, *y), *y), told=True)
+
+    def reconstruct(x: Tensor, *attributes: Tensor) -> Tensor:
+        return able.decode(able.encode(x, *attributes), *attributes)
+
+    return map_batches(model, split, ids, reconstruct, conditioned=True)
 
 
-def decode(model: Model, codes: np.ndarray, *labels: Tensor) -> np.ndarray:
-    """Codes (n, D) → (n, *shape) float32.  labels: (n,), for a model that is conditioned on them (`Model.told`)."""
+def decode(
+    model: Model, codes: Float[np.ndarray, "n D"], *conditions: Shaped[Tensor, "n ..."]
+) -> Float32[np.ndarray, "n *shape"]:
+    """Codes (n, D) → (n, *shape).
+
+    conditions: labels (n,) or attributes (n, A), for a model that they condition (`Model.condition`).
+    """
     able = require(model, "decode")
     codes = np.ascontiguousarray(codes, dtype=np.float32)
     size = batch_size(model.shape)
+    parts = []
     with evaluating(model) as device:
-        parts = [
-            able.decode(
-                torch.from_numpy(codes[start : start + size]).to(device), *(y[start : start + size] for y in labels)
-            )
-            .float()
-            .cpu()
-            .numpy()
-            for start in range(0, len(codes), size)
-        ]
+        for start in range(0, len(codes), size):
+            batch = slice(start, start + size)
+            z = torch.from_numpy(codes[batch]).to(device)
+            parts.append(able.decode(z, *(values[batch] for values in conditions)).float().cpu().numpy())
     return np.concatenate(parts) if parts else np.zeros((0, *model.shape), np.float32)

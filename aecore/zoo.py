@@ -23,7 +23,7 @@ from tqdm import tqdm
 from . import data as datasets
 from . import paths, tasks
 from .data.base import DataSpec
-from .inference import autoencode, encode, factors_of, first
+from .inference import autoencode, encode, factors_of, first, require
 from .measure import attribute_classifier, coverage, disentanglement, looked_at
 from .models.base import Model
 from .nn.pixel_distributions import bits
@@ -32,8 +32,8 @@ from .runs.files import write_text
 from .runs.folder import Run
 from .runs.library import create
 from .runs.session import Session
-from .training.loop import evaluate
-from .training.plan import Plan
+from .training.loop import Training, evaluate
+from .training.plan import Plan, Row
 
 KEPT_PREVIEWS = 3
 KEPT_ROWS = 120  # in the record of a published run; a quarter of that in a sweep
@@ -80,7 +80,11 @@ def train(recipe: dict[str, Any], work: Path) -> Run:
         )
     if run.info.status != "done":
         with tqdm(total=1000, desc=recipe["id"], unit="‰") as bar:
-            status = Session(run).train(on_row=lambda row, training: bar.update(int(1000 * training.progress) - bar.n))
+
+            def show(row: Row, training: Training) -> None:
+                bar.update(int(1000 * training.progress) - bar.n)
+
+            status = Session(run).train(on_row=show)
         if status != "done":
             sys.exit(f"{recipe['id']}: {status}: {run.info.reason}")
     return run
@@ -103,7 +107,7 @@ def shrink(run: Run, file: Path, step: int | None = None) -> int:
             return np.log(evaluate(model, test, 200)["nll"])[None]
         if "encode" in run.entry.abilities:
             return autoencode(model, test, ids)
-        return model.sample(100, generator=torch.Generator().manual_seed(0)).numpy()
+        return require(model, "sample").sample(100, generator=torch.Generator().manual_seed(0)).numpy()
 
     full = outputs(model)
     for size in (12, 16):
@@ -199,10 +203,11 @@ def measured(run: Run) -> dict[str, float]:
     if data.factors and "encode" in run.entry.abilities:
         ids = first(data.test, FACTORED)
         factors = factors_of(data.test, ids)
-        named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, data.test.labels[ids]))
+        labels = None if data.test.labels is None else data.test.labels[ids]
+        named = tuple(k for k, factor in enumerate(factors.T) if labels is not None and np.array_equal(factor, labels))
         metrics |= disentanglement.scores(encode(run.model(), data.test, ids), factors, named).numbers()
     if data.modes is not None and "sample" in run.entry.abilities:
-        draws = run.model().sample(10_000, generator=torch.Generator().manual_seed(0))
+        draws = require(run.model(), "sample").sample(10_000, generator=torch.Generator().manual_seed(0))
         modes = coverage.modes(draws, *data.modes)
         metrics |= {"modes covered": modes.covered, "draws near a mode": modes.near, "modes kept": modes.assigned}
     return metrics
@@ -263,13 +268,18 @@ def compute_study(recipe: dict[str, Any]) -> None:
     if tasks.stored(task, settings):
         return
     with tqdm(total=100, desc=task, unit="%") as bar:
-        study = tasks.compute(task, settings, lambda fraction, doing: bar.update(int(100 * fraction) - bar.n))
+
+        def show(fraction: float, doing: str) -> None:
+            bar.update(int(100 * fraction) - bar.n)
+
+        study = tasks.compute(task, settings, show)
     tasks.store(task, settings, study)
 
 
 def fit_attribute_classifiers() -> None:
     """Fit and save the classifier of each data set that a listed run is conditioned on, where there is none."""
-    for spec in {DataSpec(**recipe["data"]) for recipe in recipes() if recipe["params"].get("attributes")}:
+    specs = [DataSpec(**recipe["data"]) for recipe in recipes() if recipe["params"].get("attributes")]
+    for spec in dict.fromkeys(specs):
         data = datasets.load(spec)
         if not attribute_classifier.path_of(data).exists():
             attribute_classifier.save(attribute_classifier.fit(data), attribute_classifier.path_of(data))

@@ -14,7 +14,7 @@ from .. import device as devices
 from ..data.base import Data
 from ..models.base import Model, total
 from ..training.loop import Training
-from ..training.plan import Plan
+from ..training.plan import Plan, Precision
 
 CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "deep, dense": ("deep", {"code": 16}),
@@ -38,26 +38,18 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
     "vq_vae": ("vq_vae", {}),
     "attribute_ali": ("attribute_ali", {}),
 }
-"""One or more of each family; those named "dense" or "conv" with networks that pythae can be given too."""
-
+"""One or more models of each family. Those named "dense" or "conv" have networks that pythae can use, too."""
 
 BATCH = 128
-
-
-PROGRESS = 0.9  # of a training by stages: the last one
-
-
-SECONDS = 1.0  # about, that one block of steps takes
-
-
-ROW = 6  # steps between two rows, a few more rows than usual; blocks are multiples, so that they end with a row
-
+PROGRESS = 0.9  # of a training by stages: in the last one
+SECONDS = 1.0  # about how long one block of steps takes
+ROW = 6  # steps between two rows, somewhat fewer than usual; blocks are multiples, so that they end with a row
 
 Stepper = Callable[[int], None]
 
 
-def ours(model: Model, data: Data, precision: str) -> Stepper:
-    """n steps of our loop, a multiple of ROW; rows included, held-out evaluations left out."""
+def ours(model: Model, data: Data, precision: Precision) -> Stepper:
+    """A function that does n steps of our loop, a multiple of ROW, with rows and without held-out evaluations."""
     training = Training(model, data, Plan(epochs=10_000, batch=BATCH, precision=precision, decay=False))
     training.eval_steps = []
     training.every = ROW
@@ -73,41 +65,42 @@ def ours(model: Model, data: Data, precision: str) -> Stepper:
     return steps
 
 
-def bare(model: Model, data: Data, precision: str) -> Stepper:
-    """n steps of the loop that one would write by hand for this model: no rows, no checks, no schedule, no clipping."""
+def bare(model: Model, data: Data, precision: Precision) -> Stepper:
+    """A function that does n steps of a hand-written loop: no rows, no checks, no schedule, no clipping."""
     device = devices.best()
     convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
     layout = torch.channels_last if convolves else torch.contiguous_format
-    model = model.to(device, memory_format=layout).train()
+    module: Any = model  # the type of `to` in torch knows no memory_format
+    model = module.to(device, memory_format=layout).train()
     data = data.to(device)
-    players, turns = model.players(PROGRESS), model.update_schedule(PROGRESS)
+    players, schedule = model.players(PROGRESS), model.update_schedule(PROGRESS)
     optimisers = {}
     for name, player in players.items():
-        own = [p for network in player.networks for p in network.parameters()]
+        parameters = [p for network in player.networks for p in network.parameters()]
         fused = device.type in ("cpu", "cuda")
-        optimisers[name] = (own, torch.optim.Adam(own, lr=1e-3, betas=player.betas, fused=fused))
+        optimisers[name] = (parameters, torch.optim.Adam(parameters, lr=1e-3, betas=player.betas, fused=fused))
     order = torch.randperm(len(data.train), device=device)
     position = 0
 
     def steps(n: int) -> None:
         nonlocal order, position
-        for turn in turns * n:
+        for names in schedule * n:
             if position + BATCH > len(order):
                 order, position = torch.randperm(len(order), device=device), 0
             batch = data.train.batch(order[position : position + BATCH])
             batch = batch._replace(x=batch.x.contiguous(memory_format=layout))
             position += BATCH
             with devices.autocast(device, precision):
-                terms = model.terms(batch, turn)
+                terms = model.terms(batch, names)
             gradients = {
                 name: torch.autograd.grad(
                     total(terms, players[name].weights), optimisers[name][0], retain_graph=True, allow_unused=True
                 )
-                for name in turn
+                for name in names
             }
-            for name in turn:
-                own, optimiser = optimisers[name]
-                for parameter, gradient in zip(own, gradients[name], strict=True):
+            for name in names:
+                parameters, optimiser = optimisers[name]
+                for parameter, gradient in zip(parameters, gradients[name], strict=True):
                     parameter.grad = gradient
                 optimiser.step()
                 optimiser.zero_grad()
@@ -117,7 +110,7 @@ def bare(model: Model, data: Data, precision: str) -> Stepper:
 
 
 def block_of(steps: Stepper) -> int:
-    """How many steps take about SECONDS, as a multiple of ROW; the first steps, which are slow, are not counted."""
+    """How many steps take about SECONDS, as a multiple of ROW. The first steps are slow, and not counted."""
     steps(ROW)
     start = time.perf_counter()
     steps(ROW)
@@ -136,7 +129,8 @@ def race(a: Stepper, b: Stepper, block: int = 60, rounds: int = 7) -> tuple[floa
 
     if block % ROW:
         raise ValueError(f"a block of {block} steps does not end with a row: give a multiple of {ROW}")
-    a(ROW), b(ROW)
+    a(ROW)
+    b(ROW)
     pairs = [(clock(a), clock(b)) if turn % 2 else (clock(b), clock(a))[::-1] for turn in range(rounds)]
     return (
         1 / statistics.median(first for first, _ in pairs),
@@ -146,7 +140,7 @@ def race(a: Stepper, b: Stepper, block: int = 60, rounds: int = 7) -> tuple[floa
 
 
 def busy() -> str:
-    """A warning when other programs were using the machine, else nothing."""
+    """A sentence of warning where other programs used the machine, else ""."""
     load, cores = os.getloadavg()[0], os.cpu_count() or 1
-    words = f"The machine was busy (load {load:.1f} on {cores} cores): trust the ratios, not the speeds."
-    return words if load > 1 else ""
+    warning = f"The machine was busy (load {load:.1f} on {cores} cores): trust the ratios, not the speeds."
+    return warning if load > 1 else ""

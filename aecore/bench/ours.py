@@ -1,6 +1,6 @@
-"""Speed, side by side in one process: our loop against a bare one, and against pythae's trainer where it is installed.
+"""Speed of our loop against a bare one, and against pythae's trainer where it is installed, in one process.
 
-Absolute numbers of a busy machine mean little; the ratios are of blocks of steps that alternate.
+Absolute numbers from a busy machine mean little. The ratios compare blocks of steps that alternate.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from ..data.base import Data, DataSpec
 from ..data.sets import faces
 from ..models.base import Model
 from ..training.loop import Training
-from ..training.plan import Plan
+from ..training.plan import Plan, Precision
 from .cases import BATCH, CASES, PROGRESS, bare, block_of, busy, ours, race
 
 
 def refreshed(model: Model, data: Data) -> Model:
-    """A model that has looked at all examples once and does not again: how long that takes varies with its state."""
+    """The model after one `on_epoch_start`, which then does nothing more: its time varies with the model's state."""
     with torch.no_grad():
         model.on_epoch_start(data.train, PROGRESS)
     model.on_epoch_start = lambda split, progress: None
@@ -34,11 +34,11 @@ def refreshed(model: Model, data: Data) -> Model:
 
 
 def drawn(side: int, n: int = 1024) -> float:
-    """Faces a second, on the CPU."""
-    painter, (attributes, rest) = faces.Painter(side), map(torch.from_numpy, faces.draw(n, 0))
-    painter.paint(attributes[:64], rest[:64])
+    """How many faces are drawn in a second, on the CPU."""
+    painter, (attributes, nuisance) = faces.Painter(side), map(torch.from_numpy, faces.draw(n, 0))
+    painter.paint(attributes[:64], nuisance[:64])
     start = time.perf_counter()
-    painter.paint(attributes, rest)
+    painter.paint(attributes, nuisance)
     return n / (time.perf_counter() - start)
 
 
@@ -51,8 +51,8 @@ def train_on() -> None:
 
 
 def pixel_by_pixel() -> str:
-    """Drawing digits with a PixelCNN of default size: what is kept and what is computed anew, side by side."""
-    model = seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval()
+    """Drawing digits with a PixelCNN of default size, with cached features and with a whole pass for each pixel."""
+    model: Any = seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval()
     x = torch.bernoulli(torch.full((16, 1, 28, 28), 0.5))
 
     def seconds(work: Callable[[], Any]) -> float:
@@ -61,11 +61,11 @@ def pixel_by_pixel() -> str:
             work()
         return time.perf_counter() - start
 
-    ratios, many = [], []
+    ratios, seconds_of_64 = [], []
     for _ in range(3):
         plain = 28 * 28 * statistics.median(seconds(lambda: model.outputs(x)) for _ in range(5))
         ratios.append(plain / seconds(lambda: model.sample(16)))
-        many.append(seconds(lambda: model.sample(64)))
+        seconds_of_64.append(seconds(lambda: model.sample(64)))
     training = multiprocessing.get_context("spawn").Process(target=train_on, daemon=True)
     training.start()
     time.sleep(15)  # it imports, and loads its data
@@ -74,7 +74,7 @@ def pixel_by_pixel() -> str:
     training.terminate()
     if not alive:
         raise RuntimeError("The training beside which 64 digits were drawn has ended: its time says nothing.")
-    ratio, slow, disturbed = (statistics.median(values) for values in (ratios, many, beside))
+    ratio, slow, disturbed = (statistics.median(values) for values in (ratios, seconds_of_64, beside))
     return (
         f"16 digits drawn pixel by pixel: {ratio:.0f} times as fast as with a pass for each pixel (target: 100); "
         f"64 digits in {slow:.2f} s, beside a training in {disturbed:.2f} s (target: 1.5 s)"
@@ -83,7 +83,8 @@ def pixel_by_pixel() -> str:
 
 def from_a_graph() -> str:
     """64 digits by a PixelCNN of default size on the CUDA device: kernel by kernel, and from the captured graph."""
-    other, model = (seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval().cuda() for _ in range(2))
+    models: list[Any] = [seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval().cuda() for _ in range(2)]
+    other, model = models
 
     def seconds(number: int) -> float:
         start = time.perf_counter()
@@ -98,7 +99,8 @@ def from_a_graph() -> str:
     )
 
 
-def main(precision: str = "auto") -> None:
+def main(precision: Precision = "auto") -> None:
+    """Print all speeds."""
     warning = busy()
     data = datasets.load(DataSpec(name="digits"))
     print(f"{devices.name(devices.best())}, {torch.get_num_threads()} threads, batch {BATCH}, precision {precision}")

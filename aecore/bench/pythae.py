@@ -1,5 +1,8 @@
 """Our loop against the trainers of pythae: the same networks, data, batch and threads."""
 
+# pythae is installed for this comparison only.
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
+
 from __future__ import annotations
 
 import tempfile
@@ -17,6 +20,7 @@ from torch import Tensor, nn
 from ..catalog import entry, seeded_build
 from ..data.base import Data
 from ..models.base import Model
+from ..training.plan import Precision
 from .cases import BATCH, CASES, ROW, Stepper, block_of, ours, race
 
 BLOCK = 60
@@ -24,6 +28,8 @@ FEATURES = 1  # the number that pythae gives to the one hidden layer of the crit
 
 
 class Encoder(BaseEncoder):
+    """Our encoder as pythae's."""
+
     def __init__(self, net: nn.Module, gaussian: bool):
         super().__init__()
         self.net, self.gaussian = net, gaussian
@@ -35,6 +41,8 @@ class Encoder(BaseEncoder):
 
 
 class Decoder(BaseDecoder):
+    """Our decoder as pythae's."""
+
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
@@ -44,7 +52,7 @@ class Decoder(BaseDecoder):
 
 
 class Critic(BaseDiscriminator):
-    """features: what comes before the last layer, if that is compared."""
+    """Our critic as pythae's.  features: the layers before the last one, if reconstructions are compared there."""
 
     def __init__(self, head: nn.Module, features: nn.Module | None = None):
         super().__init__()
@@ -58,10 +66,12 @@ class Critic(BaseDiscriminator):
 
 
 def config(kind: type, model: Any, **more: Any) -> Any:
+    """pythae's configuration of this kind for our model."""
     return kind(input_dim=model.shape, latent_dim=model.code, **more)
 
 
 def nets(model: Any, gaussian: bool = True) -> dict[str, nn.Module]:
+    """Encoder and decoder of our model as pythae's."""
     return {"encoder": Encoder(model.encoder, gaussian), "decoder": Decoder(model.decoder)}
 
 
@@ -86,7 +96,7 @@ THEIRS: dict[str, Callable[[Any], nn.Module]] = {
 
 
 def theirs(key: str, model: Model, data: Data) -> Stepper:
-    """n steps of pythae's trainer (full precision, its defaults) on the networks of `model`; n at most BLOCK."""
+    """A function that does n steps, at most BLOCK, of pythae's trainer with its defaults on the networks of `model`."""
     wrapped = THEIRS[key](model)
     images = data.train.batch(torch.arange(BATCH * BLOCK)).x
     kind = {"aae": "Adversarial", "vae_gan": "CoupledOptimizerAdversarial"}.get(key, "Base") + "Trainer"
@@ -97,21 +107,22 @@ def theirs(key: str, model: Model, data: Data) -> Stepper:
             output_dir=folder, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3
         )
         dataset = BaseDataset(images[: n * BATCH], torch.zeros(n * BATCH))
-        made = getattr(trainers, kind)(wrapped, dataset, training_config=settings)
-        made.prepare_training()
-        return made
+        prepared = getattr(trainers, kind)(wrapped, dataset, training_config=settings)
+        prepared.prepare_training()
+        return prepared
 
-    made: dict[int, Any] = {}
+    trainer_for: dict[int, Any] = {}
 
     def steps(n: int) -> None:
-        if n not in made:  # before it is timed: `block_of` and `race` take their first steps untimed
-            made[n] = trainer(n)
-        made[n].train_step(epoch=1)
+        if n not in trainer_for:  # not timed: `block_of` and `race` do not time their first steps
+            trainer_for[n] = trainer(n)
+        trainer_for[n].train_step(epoch=1)
 
     return steps
 
 
-def main(data: Data, precision: str) -> None:
+def main(data: Data, precision: Precision) -> None:
+    """Print the speeds of both, for each case that pythae can train."""
     print(f"{'':18}{'ours':>10}{'pythae':>10}   times as fast (target on a CPU: dense 1.4, convolutional 2)")
     for label, (key, params) in CASES.items():
         if key not in THEIRS or "," not in label:
@@ -119,6 +130,7 @@ def main(data: Data, precision: str) -> None:
         models = [seeded_build(entry(key), data.shape, params, 0) for _ in range(2)]
         loop, other = ours(models[0], data, precision), theirs(key, models[1], data)
         block = block_of(loop)
-        other(ROW), other(block)
+        other(ROW)
+        other(block)
         fast, plain, ratio = race(loop, other, block)
         print(f"{label:18}{fast:8.1f}/s{plain:8.1f}/s   {1 / ratio:.2f}", flush=True)

@@ -1,4 +1,4 @@
-"""Damaged images and who restores them: denoising autoencoders beside classical filters (chapter Fig. 2, Eq. 4, 5)."""
+"""Damaged images, restored by denoising autoencoders and by classical filters (chapter Fig. 2, Eq. 4, 5)."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32
 from scipy import ndimage
 from torch import Tensor
 
@@ -19,24 +20,29 @@ from ..models.regularised import erasures, gaussian_noise
 NOISES = ("gaussian", "erasures")
 TUNED = 100  # training images on which the best filter is chosen
 
+Filter = Callable[[np.ndarray, float], np.ndarray]
 
-def damaged(x: Tensor, noise: str, strength: float, seed: int = 0) -> Tensor:
-    """x̃ of x (B, C, H, W). gaussian: strength is σ. erasures: the share of pixels that are erased, 1 − p."""
+
+def damaged(x: Float[Tensor, "B *shape"], noise: str, strength: float, seed: int = 0) -> Float[Tensor, "B *shape"]:
+    """x̃, a damaged copy of x (B, C, H, W).
+
+    noise: one of NOISES.  strength: σ of "gaussian"; of "erasures" 1 − p, the share of pixels that are erased.
+    """
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return gaussian_noise(x, strength) if noise == "gaussian" else erasures(x, 1 - strength)
 
 
-def restored(model: Model, x_tilde: Tensor) -> np.ndarray:
-    """B(A(x̃)), (B, C, H, W)."""
+def restored(model: Model, x_tilde: Float[Tensor, "B *shape"]) -> Float32[np.ndarray, "B *shape"]:
+    """B(A(x̃)), the model's reconstruction of damaged images (B, C, H, W)."""
     return autoencode(model, TensorSplit(x_tilde), np.arange(len(x_tilde)))
 
 
-def _blur(sigma: float) -> Callable[[np.ndarray, float], np.ndarray]:
+def _blur(sigma: float) -> Filter:
     return lambda x, kept: ndimage.gaussian_filter(x, (0, 0, sigma, sigma)) / kept
 
 
-FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
+FILTERS: dict[str, Filter] = {
     "none": lambda x, kept: x,
     **{f"Gaussian blur, σ = {sigma}": _blur(sigma) for sigma in (0.5, 0.7, 1.0, 1.5)},
     **{
@@ -50,10 +56,12 @@ FILTERS: dict[str, Callable[[np.ndarray, float], np.ndarray]] = {
         for sigma in (0.5, 1.0)
     },
 }
-"""Classical filters of images (B, C, H, W); kept: the share of pixels that is left, by which a blur is divided."""
+"""Classical filters of images (B, C, H, W).  kept: the share of pixels that is not erased; a blur is divided by it."""
 
 
-def filtered(x_tilde: np.ndarray, name: str, noise: str, strength: float) -> np.ndarray:
+def filtered(
+    x_tilde: Float[np.ndarray, "B C H W"], name: str, noise: str, strength: float
+) -> Float[np.ndarray, "B C H W"]:
     """x̃ after one of FILTERS, clipped to [0, 1]."""
     kept = 1 - strength if noise == "erasures" else 1.0
     return np.clip(FILTERS[name](x_tilde, max(kept, 1e-3)), 0, 1)
@@ -114,10 +122,12 @@ def psnr_of_filters(
     return np.array(levels)
 
 
-def bits_restored(x: np.ndarray, x_tilde: np.ndarray, x_hat: np.ndarray) -> tuple[float, float]:
-    """Erasures as errors of a code: shares of wrong bits before and after, each from 0 to 1.
+def bits_restored(
+    x: Float[np.ndarray, "B *shape"], x_tilde: Float[np.ndarray, "B *shape"], x_hat: Float[np.ndarray, "B *shape"]
+) -> tuple[float, float]:
+    """Erasures seen as bit errors: shares of wrong bits before and after restoring, each from 0 to 1.
 
-    A bit is whether a value is above ½. All of the image counts: a decoder may also spoil what was right.
+    A bit says whether a value is above ½. The whole image counts, since a decoder may also damage correct bits.
     """
     bit = x > 0.5
     return float(((x_tilde > 0.5) != bit).mean()), float(((x_hat > 0.5) != bit).mean())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from ..data.base import Split
 from ..errors import DataError
@@ -19,9 +20,9 @@ class Maps(NamedTuple):
     distance: (C,) mean squared difference of a channel, relative to the block's variance over the data.
     """
 
-    x: np.ndarray
-    x_hat: np.ndarray
-    distance: np.ndarray
+    x: Float[np.ndarray, "C H W"]
+    x_hat: Float[np.ndarray, "C H W"]
+    distance: Float[np.ndarray, " C"]
 
 
 def feature_maps(eye: Model, model: Model, split: Split, example: int, block: int) -> Maps:

@@ -1,10 +1,11 @@
-"""What single units look for, or paint, as pictures."""
+"""Weights of single units as images: what the first layer looks for, and what the decoder paints."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
+from jaxtyping import Float
 from torch import nn
 
 from ..data.base import Split
@@ -13,12 +14,12 @@ from ..inference import examples, first, require_images
 from ..models.base import Model
 
 
-def first_layer(model: Model, spread: np.ndarray | None = None) -> np.ndarray:
-    """The weights with which each unit of an encoder's first layer sees the image: (units, C, H, W), ± its largest.
+def first_layer(model: Model, spread: Float[np.ndarray, "C H W"] | None = None) -> Float[np.ndarray, "units C H W"]:
+    """The weights of each unit of an encoder's first layer, (units, C, H, W), scaled to at most ± 1.
 
-    spread: (C, H, W), standard deviations of the pixels by which weights are multiplied: those of pixels that never
-    change are left as they were drawn at first, and would cover the others with noise.
-    DataError where that is a convolution, whose weights are no picture of the image's size.
+    spread: (C, H, W), standard deviations of the pixels, by which weights are multiplied. Weights of pixels that never
+    change keep their random initial values, and would cover the others with noise.
+    DataError where the first layer is a convolution, whose weights do not have the size of the image.
     """
     require_images(model.shape)
     for layer in getattr(model, "encoder", nn.Identity()).modules():
@@ -33,8 +34,8 @@ def pixel_spread(split: Split, limit: int) -> np.ndarray:
     return examples(split, first(split, limit)).std(0).numpy()
 
 
-def dictionary(model: Model) -> np.ndarray | None:
-    """What each unit of the code adds to the image, (D, C, H, W), ± its largest; None without a linear decoder."""
+def dictionary(model: Model) -> Float[np.ndarray, "D C H W"] | None:
+    """What each latent dimension adds to the image, (D, C, H, W), at most ± 1; None without a linear decoder."""
     layers = [layer for layer in getattr(model, "decoder", nn.Identity()).modules() if not list(layer.children())]
     linear = [layer for layer in layers if isinstance(layer, nn.Linear)]
     if len(linear) == 1 and linear[0].out_features == math.prod(model.shape):
@@ -42,7 +43,7 @@ def dictionary(model: Model) -> np.ndarray | None:
     return None
 
 
-def _scaled(weights: np.ndarray) -> np.ndarray:
-    """Each to at most ± 1."""
-    most = np.abs(weights).max((1, 2, 3), keepdims=True)
-    return weights / np.maximum(most, 1e-12)
+def _scaled(weights: Float[np.ndarray, "n C H W"]) -> Float[np.ndarray, "n C H W"]:
+    """Each image divided by its largest absolute value."""
+    largest = np.abs(weights).max((1, 2, 3), keepdims=True)
+    return weights / np.maximum(largest, 1e-12)

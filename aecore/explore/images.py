@@ -1,4 +1,4 @@
-"""Arrays of a model as pictures: uint8, channels last, small enough to send."""
+"""Arrays of a model as images for people: uint8, channels last, small enough to send."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import io
 
 import numpy as np
 import torch
+from jaxtyping import Num, UInt8
 from PIL import Image
 from torch.nn import functional as F
 
-GAP = 2
+GAP = 2  # pixels between two tiles
 
 
 def fit(shape: tuple[int, ...], side: int | None) -> tuple[int, int]:
@@ -21,8 +22,8 @@ def fit(shape: tuple[int, ...], side: int | None) -> tuple[int, int]:
     return max(1, round(height * scale)), max(1, round(width * scale))
 
 
-def to_uint8(images: np.ndarray, side: int | None = None) -> np.ndarray:
-    """(N, C, H, W) floats, clipped to [0, 1] → uint8 (N, H, W), or (N, H, W, 3) for colour.
+def to_uint8(images: Num[np.ndarray, "N C H W"], side: int | None = None) -> UInt8[np.ndarray, "N h w *rgb"]:
+    """(N, C, H, W), clipped to [0, 1] → (N, H, W), or (N, H, W, 3) for colour.
 
     side: pictures with a longer side are shrunk to it by averaging areas.
     """
@@ -35,8 +36,10 @@ def to_uint8(images: np.ndarray, side: int | None = None) -> np.ndarray:
     return np.ascontiguousarray(pixels.numpy())
 
 
-def grid(tiles: np.ndarray, columns: int, gap: int = GAP, paper: int = 128) -> np.ndarray:
-    """Tiles (N, H, W[, 3]) uint8 row by row on one sheet with `gap` pixels of grey `paper` between them."""
+def grid(
+    tiles: UInt8[np.ndarray, "N H W *rgb"], columns: int, gap: int = GAP, paper: int = 128
+) -> UInt8[np.ndarray, "height width *rgb"]:
+    """Tiles (N, H, W[, 3]) row by row in one image, with `gap` pixels of the grey value `paper` between them."""
     n, height, width = tiles.shape[:3]
     rows = -(-n // columns)
     sheet = np.full((rows, columns, height + gap, width + gap, *tiles.shape[3:]), paper, np.uint8)
@@ -45,8 +48,8 @@ def grid(tiles: np.ndarray, columns: int, gap: int = GAP, paper: int = 128) -> n
     return sheet[: sheet.shape[0] - gap, : sheet.shape[1] - gap]
 
 
-def png(image: np.ndarray, level: int = 6) -> bytes:
-    """A PNG file of (H, W) or (H, W, 3) uint8."""
+def png(image: UInt8[np.ndarray, "H W *channels"], level: int = 6) -> bytes:
+    """A PNG file of an image (H, W) or (H, W, 3)."""
     file = io.BytesIO()
     Image.fromarray(np.ascontiguousarray(image)).save(file, "PNG", compress_level=level)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""Codes on a plane that can be decoded: projections there and back, and all that the map shows."""
+"""The map: codes projected onto a plane, and images decoded everywhere on that plane."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Float32, Int64, UInt8
 
 from ..data.base import Split
 from ..errors import DataError
@@ -17,29 +18,29 @@ from .projection import Projection
 
 SplitName = Literal["test", "train"]
 
-THUMBNAIL = 32
+THUMBNAIL = 32  # longest side in pixels
 PLANE_BYTES, MOST_GRID, LEAST_GRID, MOST_TILE = 4_000_000, 64, 24, 64
-DRAWN_GRID = 16  # where each tile is drawn pixel by pixel, which takes milliseconds
+DRAWN_GRID = 16  # tiles along a side where each is drawn pixel by pixel, which takes milliseconds
 
 
 @dataclass(frozen=True)
 class MapView:
     """Everything that the map component shows. Row k of points, ids, labels, images and reconstructions is one example.
 
-    points: float32 (n, 2).  ids: int64 (n,) in their split.  labels: int64 (n,) or None.  class_names: or None.
-    images, reconstructions: uint8 (n, H, W[, 3]), at most 32 px.  plane: uint8 (g, g, H, W[, 3]); plane[i, j] is
+    points: (n, 2).  ids: (n,) in their split.  labels: (n,) or None.  class_names: of the labels, or None.
+    images, reconstructions: (n, H, W[, 3]), at most 32 pixels.  plane: (g, g, H, W[, 3]); plane[i, j] is
     decoded at x = linspace(x0, x1, g)[j], y = linspace(y0, y1, g)[i], so row 0 is the LOWEST y.
     extent: (x0, x1, y0, y1).  axes: names of x and y.  caption: the sample size as a phrase.
     note: how far the plane can be trusted, or "".  method: "units", "pca", "umap" or "tsne".
     """
 
-    points: np.ndarray
-    ids: np.ndarray
-    labels: np.ndarray | None
+    points: Float32[np.ndarray, "n 2"]
+    ids: Int64[np.ndarray, " n"]
+    labels: Int64[np.ndarray, " n"] | None
     class_names: tuple[str, ...] | None
-    images: np.ndarray
-    reconstructions: np.ndarray
-    plane: np.ndarray
+    images: UInt8[np.ndarray, "n h w *rgb"]
+    reconstructions: UInt8[np.ndarray, "n h w *rgb"]
+    plane: UInt8[np.ndarray, "g g H W *rgb"]
     extent: tuple[float, float, float, float]
     axes: tuple[str, str]
     caption: str
@@ -95,13 +96,13 @@ def caption(n: int, size: int, split_name: SplitName) -> str:
     return f"All {size:,} {name} images" if n == size else f"{n:,} of {size:,} {name} images"
 
 
-def tiles_of(model: Model, codes: np.ndarray, side: int = THUMBNAIL) -> np.ndarray:
-    """Codes (n, D) → tiles (n, H, W[, 3]), decoded and shrunk piece by piece so that memory stays small."""
+def tiles_of(model: Model, codes: Float[np.ndarray, "n D"], side: int = THUMBNAIL) -> UInt8[np.ndarray, "n H W *rgb"]:
+    """Codes (n, D) → tiles (n, H, W[, 3]), decoded and shrunk in chunks so that memory stays small."""
     size = max(1, PLANE_BYTES // int(np.prod(model.shape)))
     return np.concatenate([to_uint8(decode(model, codes[at : at + size]), side) for at in range(0, len(codes), size)])
 
 
-def _extent(points: np.ndarray) -> tuple[float, float, float, float]:
+def _extent(points: Float[np.ndarray, "n 2"]) -> tuple[float, float, float, float]:
     """(x0, x1, y0, y1) of the points with a margin of 4 %."""
     low, high = points.min(0).astype(float), points.max(0).astype(float)
     margin = np.maximum((high - low) * 0.04, 1e-3)
@@ -110,7 +111,10 @@ def _extent(points: np.ndarray) -> tuple[float, float, float, float]:
 
 
 def grid_of(shape: tuple[int, ...], most: int = MOST_GRID) -> tuple[int, int]:
-    """(tiles along one side of the plane, at most so many; longest side of a tile) that keep the plane under 4 MB."""
+    """How many tiles lie along a side of the plane, at most `most`, and the longest side of a tile in pixels.
+
+    Both are chosen so that the plane takes less than 4 MB.
+    """
 
     def largest(tile: int) -> int:
         return min(most, int((PLANE_BYTES / (shape[0] * np.prod(fit(shape, tile)))) ** 0.5))
@@ -121,7 +125,10 @@ def grid_of(shape: tuple[int, ...], most: int = MOST_GRID) -> tuple[int, int]:
     return largest(tile), tile
 
 
-def _plane(model: Model, projection: Projection, extent: tuple[float, float, float, float]) -> np.ndarray:
+def _plane(
+    model: Model, projection: Projection, extent: tuple[float, float, float, float]
+) -> UInt8[np.ndarray, "g g H W *rgb"]:
+    """The decoded images of a grid of points over `extent`; see `MapView`."""
     g, tile = grid_of(model.shape, DRAWN_GRID if model.sequential else MOST_GRID)
     x0, x1, y0, y1 = extent
     y, x = np.meshgrid(np.linspace(y0, y1, g), np.linspace(x0, x1, g), indexing="ij")

@@ -1,24 +1,28 @@
-"""Flat pieces of a latent space, decoded as a grid of pictures: for one model, or the same place in several."""
+"""Flat pieces of a latent space, decoded as a grid of images."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Num, UInt8
 
 from ..errors import DataError
 from ..inference import require_images
 from ..models.base import Model
 from .maps import tiles_of
 
+Vector = Num[np.ndarray, "..."]
+"""(D,); other shapes are flattened."""
+
 
 def plane(
-    model: Model, origin: np.ndarray, across: np.ndarray, up: np.ndarray | None = None, grid: int = 21, side: int = 64
-) -> np.ndarray:
-    """Tiles uint8 (n, m, H, W[, 3]) of the codes z(s, t) = origin + s · across + t · up, s and t from 0 to 1.
+    model: Model, origin: Vector, across: Vector, up: Vector | None = None, grid: int = 21, side: int = 64
+) -> UInt8[np.ndarray, "n m H W *rgb"]:
+    """Tiles (n, m, H, W[, 3]) of the codes z(s, t) = origin + s · across + t · up, s and t from 0 to 1.
 
     Row i has t = i / (n − 1), column j has s = j / (m − 1); n = 1 without `up`: a line.
-    origin, across, up: (D,).  grid: tiles a side.  side: the longest side of a tile in pixels.
+    origin, across, up: (D,).  grid: tiles along a side.  side: the longest side of a tile in pixels.
     """
     require_images(model.shape)
     origin, across = (np.asarray(v, np.float32).reshape(-1) for v in (origin, across))
@@ -32,12 +36,12 @@ def plane(
 
 
 def through(
-    codes: np.ndarray, margin: float = 0.25
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[float, float]]]:
+    codes: Num[np.ndarray, "3 D"], margin: float = 0.25
+) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, " D"], Float[np.ndarray, " D"], list[tuple[float, float]]]:
     """(origin, across, up) of the plane through three codes, and where each of the three lies on it, from 0 to 1.
 
-    codes: (3, D). The first lies at the lower left, the second at the lower right, the third at the upper left, each
-    `margin` of the way inside. DataError where two of them are one.
+    codes: (3, D). The first lies at the lower left, the second at the lower right, the third at the upper left, each at
+    the share `margin` of the side from the edge. DataError where two of them are equal.
     """
     a, b, c = (np.asarray(code, np.float32) for code in codes)
     for one, other in ((a, b), (a, c), (b, c)):
@@ -50,25 +54,25 @@ def through(
 
 
 class PrincipalPlane(NamedTuple):
-    """A plane through the middle of a cloud of codes: centre (D,), axes (2, D) orthonormal, kept: share of variance.
+    """A plane through the mean of codes, along their first two principal components.
 
-    The axes are the first two principal components of the codes.
+    centre: (D,).  axes: (2, D), orthonormal.  kept: share of the variance that lies in the plane.
     """
 
-    centre: np.ndarray
-    axes: np.ndarray
+    centre: Float[np.ndarray, " D"]
+    axes: Float[np.ndarray, "2 D"]
     kept: float
 
-    def points(self, codes: np.ndarray) -> np.ndarray:
-        """(n, 2) of codes (n, D)."""
+    def points(self, codes: Num[np.ndarray, "n D"]) -> Float[np.ndarray, "n 2"]:
+        """Codes (n, D) projected onto the plane, (n, 2)."""
         return (codes - self.centre) @ self.axes.T
 
-    def spreads(self, std: np.ndarray) -> np.ndarray:
-        """Standard deviations (n, 2) along the axes of Gaussians with independent units of these (n, D)."""
+    def spreads(self, std: Num[np.ndarray, "n D"]) -> Float[np.ndarray, "n 2"]:
+        """Standard deviations (n, 2) along the axes, of Gaussians whose independent units have these (n, D)."""
         return np.sqrt(np.square(std) @ np.square(self.axes).T)
 
 
-def principal_plane(codes: np.ndarray) -> PrincipalPlane:
+def principal_plane(codes: Num[np.ndarray, "n D"]) -> PrincipalPlane:
     """The plane in which codes (n, D), n and D of 2 or more, are spread most."""
     centre = codes.mean(0)
     _, sizes, directions = np.linalg.svd(codes - centre, full_matrices=False)

@@ -1,4 +1,4 @@
-"""One image inside a VAE: its posterior, draws of it by the reparameterisation, and its bound term by term."""
+"""One image inside a VAE: its posterior, draws from it by reparameterisation, and the terms of its bound."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float, UInt8
 
 from ..data.base import Split
 from ..inference import evaluating, examples, generator, require
@@ -14,24 +15,25 @@ from ..models.base import Model
 from ..nn.divergences import kl_per_unit
 from .images import to_uint8
 
-BLOCK = 64
+BLOCK = 64  # draws are made in multiples of this
 
 
 class Inside(NamedTuple):
-    """mu, std: (D,) of q(z|x).  xi: (L, D) draws of N(0, I).  z = mu + std · xi: (L, D).
+    """One example inside a VAE.
 
-    tiles: uint8 (L, H, W[, 3]), what each z decodes to; mean: what mu does.
+    mu, std: (D,) of q(z|x).  xi: (L, D) draws of N(0, I).  z: (L, D), mu + std · xi.
+    tiles: (L, H, W[, 3]), the decoded z.  mean: (H, W[, 3]), the decoded mu.
     recon: (L,) −log p(x|z_l), nats.  kl: (D,) KL(q(z_j|x) ‖ N(0, 1)), nats.
     """
 
-    mu: np.ndarray
-    std: np.ndarray
-    xi: np.ndarray
-    z: np.ndarray
-    tiles: np.ndarray
-    mean: np.ndarray
-    recon: np.ndarray
-    kl: np.ndarray
+    mu: Float[np.ndarray, " D"]
+    std: Float[np.ndarray, " D"]
+    xi: Float[np.ndarray, "L D"]
+    z: Float[np.ndarray, "L D"]
+    tiles: UInt8[np.ndarray, "L H W *rgb"]
+    mean: UInt8[np.ndarray, "H W *rgb"]
+    recon: Float[np.ndarray, " L"]
+    kl: Float[np.ndarray, " D"]
 
     @property
     def elbo(self) -> float:
@@ -53,14 +55,14 @@ def reparameterisation(inside: Inside, frames: int) -> np.ndarray:
 def inside(model: Model, split: Split, example: int, draws: int, seed: int = 0) -> Inside:
     """`draws` draws z = g(x) + h(x) ξ of one example (chapter Eq. 14), decoded, with the bound's terms (Eq. 9, 11).
 
-    The first draws of more are the same.
+    They are the first of any larger number of draws.
     """
     able = require(model, "posterior", "decode")
     x = examples(split, [example])
     with evaluating(model, seed) as device:
         x = x.to(device)
         qz_x = able.posterior(x)
-        rows = BLOCK * -(-draws // BLOCK)  # the first numbers of a long row are not those of a very short one
+        rows = BLOCK * -(-draws // BLOCK)  # very few numbers are drawn by another algorithm
         xi = torch.randn(rows, qz_x.mu.shape[1], generator=generator(device, seed), device=device)[:draws]
         z = qz_x.mu + qz_x.std * xi
         recon = -able.p_x(z[:, None]).log_prob(x)[:, 0]

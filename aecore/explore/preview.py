@@ -1,4 +1,4 @@
-"""The picture a run leaves at every held-out evaluation."""
+"""The preview image that a run writes at every held-out evaluation."""
 
 from __future__ import annotations
 
@@ -15,30 +15,31 @@ from .images import grid, png, to_uint8
 
 COLUMNS = 10
 SIDE = 64
-SEED = 20130612  # of the corruption and of the draws: the same at every call of every run
+SEED = 20130612  # of the corruption and of the draws, the same for all previews
 
 
 def preview_png(model: Model, entry: Entry, data: Data) -> bytes | None:
-    """A sheet of ten columns as PNG, always of the same size for the same run; None for what is no image.
+    """A PNG of ten columns of images, always of the same size for the same run; None for data that are no images.
 
-    First row: fixed held-out images; then, where the model damages its input, the damaged ones; then the
-    reconstructions; then two rows of samples from fixed draws, where it samples (one row of what has no decoder).
-    Gaps are 2 pixels.
+    First row: fixed held-out images. Then, as far as the model is able to: a row of damaged images; a row of
+    reconstructions; two rows of samples from fixed draws (one row for a model without decoder, where an image takes
+    long).
     """
     if data.kind != "image":
         return None
     ids = np.resize(first(data.test, COLUMNS), COLUMNS)
-    rows, able = [], cast(Any, model)  # what it can do, its entry says
+    rows, able = [], cast(Any, model)
     with evaluating(model, SEED) as device:
         batch = data.test.batch(torch.from_numpy(ids))
-        x, told = batch.x.to(device), (batch.attributes.to(device),) if model.attributes else ()
+        x = batch.x.to(device)
+        conditions = (batch.attributes.to(device),) if model.attributes and batch.attributes is not None else ()
         rows.append(x)
         if {"encode", "decode"} <= entry.abilities:
-            seen = x
+            inputs = x
             if "corrupt" in entry.abilities:
-                seen = able.corrupt(x)
-                rows.append(seen)
-            rows.append(able.decode(able.encode(seen, *told), *told))
+                inputs = able.corrupt(x)
+                rows.append(inputs)
+            rows.append(able.decode(able.encode(inputs, *conditions), *conditions))
         if "sample" in entry.abilities:
             count = 2 * COLUMNS if "decode" in entry.abilities else COLUMNS  # pixel by pixel, each is expensive
             rows.append(able.sample(count, generator=generator(device, SEED)))

@@ -6,6 +6,7 @@ import warnings
 from typing import Literal
 
 import numpy as np
+from jaxtyping import Float, Float32
 
 from ..errors import DataError
 
@@ -33,15 +34,15 @@ class Projection:
         method: str = "pca",
         units: tuple[int, int] = (0, 1),
         seed: int = 0,
-        points: np.ndarray | None = None,
+        points: Float[np.ndarray, "n 2"] | None = None,
     ):
         if method not in METHODS:
             raise DataError(f"There is no projection {method!r}; choose one of {', '.join(METHODS)}.")
         self.method, self.units, self.seed, self.points = method, units, seed, points
         self.note = ""
 
-    def fit(self, codes: np.ndarray) -> np.ndarray:
-        """Learn the projection of these codes: points (n, 2) float32."""
+    def fit(self, codes: Float[np.ndarray, "n D"]) -> Float32[np.ndarray, "n 2"]:
+        """Learn the projection of these codes (n, D), and return their points (n, 2)."""
         self.codes = np.asarray(codes, np.float32)
         size = self.codes.shape[1]
         self.mean = self.codes.mean(0, dtype=np.float64)
@@ -53,11 +54,11 @@ class Projection:
             return self._plane_of_pca(size)
         return self._neighbourhood()
 
-    def inverse(self, points: np.ndarray) -> np.ndarray:
-        """Points (m, 2) → codes (m, D) float32.
+    def inverse(self, points: Float[np.ndarray, "m 2"]) -> Float32[np.ndarray, "m D"]:
+        """Points (m, 2) → codes (m, D).
 
-        Exact on the plane for "units" and "pca", with everything off the plane at its mean; for "umap" and "tsne"
-        the mean of the 5 nearest points' codes, weighted by 1 / distance².
+        Exact on the plane for "units" and "pca", where all other directions stay at their mean. For "umap" and "tsne"
+        the mean of the codes of the 5 nearest points, weighted by 1 / distance².
         """
         points = np.asarray(points, np.float64)
         if self.method in SLOW and self.codes.shape[1] > 1:
@@ -68,15 +69,17 @@ class Projection:
             return np.einsum("mk,mkd->md", weight, self.codes[index]).astype(np.float32)
         return (self._origin + points @ self._directions).astype(np.float32)
 
-    def _line(self) -> np.ndarray:
+    def _line(self) -> Float32[np.ndarray, "n 2"]:
+        """The points of a code with one unit: its value, at random heights."""
         self.axes = ("z1", "")
         self.note = "The code has one unit: points are spread in height only to be seen."
         self._origin, self._directions = np.zeros(1), np.array([[1.0], [0.0]])
-        reach = max(float(np.ptp(self.codes)), 1e-3) / 4
-        height = np.random.default_rng(self.seed).uniform(-reach, reach, len(self.codes))
+        most = max(float(np.ptp(self.codes)), 1e-3) / 4
+        height = np.random.default_rng(self.seed).uniform(-most, most, len(self.codes))
         return np.stack([self.codes[:, 0], height], 1).astype(np.float32)
 
-    def _plane_of_units(self, size: int) -> np.ndarray:
+    def _plane_of_units(self, size: int) -> Float32[np.ndarray, "n 2"]:
+        """The points of two units as they are."""
         a, b = self.units
         if a == b or not (0 <= a < size and 0 <= b < size):
             raise DataError(f"Choose two different units from 1 to {size}.")
@@ -87,7 +90,8 @@ class Projection:
         self._origin = self.mean * (1 - self._directions.sum(0))
         return np.ascontiguousarray(self.codes[:, [a, b]])
 
-    def _plane_of_pca(self, size: int) -> np.ndarray:
+    def _plane_of_pca(self, size: int) -> Float32[np.ndarray, "n 2"]:
+        """The points of the first two principal components."""
         from sklearn.decomposition import PCA
 
         pca = PCA(2, svd_solver="full").fit(self.codes.astype(np.float64))
@@ -101,7 +105,8 @@ class Projection:
             )
         return pca.transform(self.codes.astype(np.float64)).astype(np.float32)
 
-    def _neighbourhood(self) -> np.ndarray:
+    def _neighbourhood(self) -> Float32[np.ndarray, "n 2"]:
+        """The points of UMAP or t-SNE: those that are known, else computed ones."""
         from scipy.spatial import KDTree
 
         points = self.points
@@ -121,7 +126,7 @@ class Projection:
         return points
 
 
-def _umap(codes: np.ndarray, seed: int) -> np.ndarray:
+def _umap(codes: Float[np.ndarray, "n D"], seed: int) -> Float[np.ndarray, "n 2"]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         from umap import UMAP
@@ -130,7 +135,7 @@ def _umap(codes: np.ndarray, seed: int) -> np.ndarray:
         return UMAP(n_neighbors=neighbours, min_dist=0.1, random_state=seed, n_jobs=1).fit_transform(codes)
 
 
-def _tsne(codes: np.ndarray, seed: int) -> np.ndarray:
+def _tsne(codes: Float[np.ndarray, "n D"], seed: int) -> Float[np.ndarray, "n 2"]:
     from sklearn.manifold import TSNE
 
     perplexity = min(30.0, (len(codes) - 1) / 3)

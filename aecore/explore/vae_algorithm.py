@@ -1,4 +1,4 @@
-"""Algorithm 1 of the chapter, one line at a time: a small VAE that really trains, and what each line has just made."""
+"""Algorithm 1 of the chapter, line by line: a small VAE is trained, and each line shows what it has computed."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LINES = (
     r"(\theta, \phi) \leftarrow \text{initialise the parameters}",
     r"\textbf{repeat}",
     r"\quad X^M \leftarrow \text{random minibatch of } M \text{ examples}",
-    r"\quad \xi \leftarrow L \text{ draws of } \mathcal{N}(0, I) \text{ for each}",
+    r"\quad \xi \leftarrow L \text{ samples of } \mathcal{N}(0, I) \text{ for each}",
     r"\quad g \leftarrow \nabla_{\theta, \phi}\, \hat{\mathcal{L}}(\theta, \phi; X^M)",
     r"\quad (\theta, \phi) \leftarrow \text{update by } g \text{ (Adam)}",
     r"\textbf{until } (\theta, \phi) \text{ converge}",
@@ -28,7 +28,10 @@ LINES = (
 
 
 class Line(NamedTuple):
-    """line: which of LINES was just done, from 0.  step: rounds done.  made: what it has made, by name."""
+    """One line of the algorithm after it was done.
+
+    line: its index in LINES.  step: how many rounds are complete.  made: what it has computed, by name.
+    """
 
     line: int
     step: int
@@ -45,12 +48,12 @@ def algorithm_1(
     lr: float = 3e-3,
     seed: int = 0,
 ) -> Iterator[Line]:
-    """Trains a VAE on a split, for ever; yields after each line.
+    """Train a VAE on a split, without end, and yield after each line.
 
     made: "model" always; "x" uint8 (M, H, W[, 3]) with line 2, "xi" (L, M, D) and "z" with line 3, "recon" and "kl"
     (nats, means over the minibatch) with "gradient" (its norm) with line 4, "moved" (‖Δ(θ, φ)‖) with line 5.
     """
-    model = seeded_build(entry(MODEL), shape, {"code": code, "width": width, "samples": L}, seed)
+    model: Any = seeded_build(entry(MODEL), shape, {"code": code, "width": width, "samples": L}, seed)
     weights = model.players(1.0)["autoencoder"].weights
     draws = torch.Generator().manual_seed(seed)
     step = 0

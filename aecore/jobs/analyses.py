@@ -1,7 +1,7 @@
 """Analyses that a worker computes in the background: maps of a run's codes, and studies of the tasks.
 
-An analysis is one request file in `.analyses/` of the folder of runs. Whoever asks writes it; the worker writes into it
-how far it is. Results lie elsewhere: a map with its run (`runs.maps`), a study in `.studies/`.
+An analysis is one request file in `.analyses/` of the folder of runs. A page writes the request, and the worker writes
+its state and progress into it. Results are stored elsewhere: a map with its run (`runs.maps`), a study in `.studies/`.
 """
 
 from __future__ import annotations
@@ -26,8 +26,9 @@ class Analysis(NamedTuple):
     """The state of an analysis.
 
     state: "waiting", "running", "done" or "failed: <reason>".
-    elapsed: seconds since a worker began it.  estimate: seconds that it takes in all, estimated.
-    progress: from 0 to 1.  doing: what it is doing, in words.  position: 1 for the next to be begun; 0 once it was.
+    elapsed: seconds since a worker began it.  estimate: estimated seconds from its beginning to its end.
+    progress: from 0 to 1.  doing: a sentence that says what is being computed.
+    position: among those that wait, 1 for the next; 0 once it was begun.
     """
 
     state: str
@@ -41,7 +42,8 @@ class Analysis(NamedTuple):
 class Analyses:
     """The analyses that were asked for in one folder of runs.
 
-    changed: set whenever one is asked for; a supervisor waits for it.
+    requests, studies: the folders of request files and of stored studies.
+    changed: set whenever an analysis is asked for; a supervisor waits for it.
     """
 
     def __init__(self, folder: str | Path | None = None, changed: threading.Event | None = None):
@@ -50,11 +52,11 @@ class Analyses:
         self.changed = changed or threading.Event()
 
     def map(self, run: Run, method: str = "umap", n: int = 5000, split: str = "test", again: bool = False) -> Analysis:
-        """Ask for a map of a run's codes, and return how far it is: call it again and again.
+        """Ask for a map of a run's codes, and return its state. Call it repeatedly to follow the progress.
 
         The result is then `runs.maps.stored(run, method, n, split)`.
 
-        again: try once more what has failed.
+        again: try again after a failure.  Raises RunError for a run without weights.
         """
         file = self._map_request(run, method, n, split)
         request = read_request(file)
@@ -62,8 +64,8 @@ class Analyses:
         if not weights:
             raise RunError(f"{run.info.title} has no weights yet. Wait for its first evaluation, or train it.")
         state = request.get("state", "")
-        current = request.get("weights") == weights and not (again and state.startswith("failed"))
-        if not current and state not in ("waiting", "running"):
+        up_to_date = request.get("weights") == weights and not (again and state.startswith("failed"))
+        if not up_to_date and state not in ("waiting", "running"):
             done = maps.stored(run, method, n, split) is not None
             request = {
                 "run": str(run.path.resolve()),
@@ -79,9 +81,10 @@ class Analyses:
         return self._state(file, request)
 
     def study(self, task: str, settings: Mapping[str, Any], estimate: float = 60.0, again: bool = False) -> Analysis:
-        """Ask for a task's study (`tasks.compute`), and return how far it is: call it again and again.
+        """Ask for a task's study (`tasks.compute`), and return its state. Call it repeatedly to follow the progress.
 
-        The result is then `tasks.stored(task, settings, analyses.studies)`.  estimate: seconds, a first guess.
+        The result is then `tasks.stored(task, settings, analyses.studies)`.
+        estimate: seconds, a first guess.  again: try again after a failure.
         """
         name = tasks.file_of(task, settings, self.studies).name
         file = self.requests / name
@@ -102,17 +105,19 @@ class Analyses:
         return self._state(file, request)
 
     def _map_request(self, run: Run, method: str, n: int, split: str) -> Path:
+        """The request file of a map."""
         kind = "pretrained-" if run.pretrained else ""
         return self.requests / f"{kind}{run.path.name}.{method}.{n}.{split}.json"
 
     def _ask(self, file: Path, request: Mapping[str, Any]) -> None:
-        """Write the request, and wake whoever hands out work."""
+        """Write a request, and wake the supervisor."""
         with suppress(OSError):
             file.parent.mkdir(parents=True, exist_ok=True)
         write_text(file, json.dumps(request))
         self.changed.set()
 
     def _state(self, file: Path, request: Mapping[str, Any]) -> Analysis:
+        """The state that a request file records."""
         state, started = request["state"], request.get("started")
         elapsed = (request.get("ended") or time.time()) - started if started else 0.0
         progress = 1.0 if state == "done" else request.get("progress", 0.0)
@@ -125,9 +130,9 @@ class Analyses:
 
     def in_state(self, *states: str) -> list[tuple[Path, dict[str, Any]]]:
         """The request files in these states with their content, the oldest first."""
-        found = [(file, read_request(file)) for file in (self.requests).glob("[!.]*.json")]
+        requests = [(file, read_request(file)) for file in self.requests.glob("[!.]*.json")]
         return sorted(
-            [(file, request) for file, request in found if request.get("state") in states],
+            [(file, request) for file, request in requests if request.get("state") in states],
             key=lambda pair: pair[1]["asked"],
         )
 
@@ -141,7 +146,7 @@ def _modified(path: Path) -> int:
 
 
 def read_request(file: Path) -> dict[str, Any]:
-    """What a request file says; empty where it cannot be read."""
+    """The content of a request file; empty where it cannot be read."""
     try:
         return json.loads(file.read_text())
     except (OSError, ValueError):

@@ -6,8 +6,8 @@
     queue.submit(run)
     queue.pause(run.info.id, me)
 
-The folders are the truth. A queue only reads and edits them, so it can be created anew at any time. The runs are
-trained by the workers of a `Supervisor`.
+All state is in the run folders. A queue only reads and edits them, so it can be created anew at any time. The workers
+of a `Supervisor` train the runs.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ from ..runs.library import Library, create, find, new_id
 from ..settings import parse
 from ..training.plan import Plan
 
-PATIENCE_SECONDS = 10.0  # how long to wait for a worker to answer, or to save and end
+PATIENCE_SECONDS = 10.0  # how long to wait until a worker answers, or has saved and ended
 
 
 def digest(token: str) -> str:
-    """Of a visitor's secret token: the owner that stands in run.json. "" for no token."""
+    """The owner that run.json records for a visitor, from the visitor's secret token; "" for no token."""
     return hashlib.sha256(token.encode()).hexdigest()[:16] if token else ""
 
 
 def fair_order(waiting: Iterable[Run], everyone: Iterable[Run]) -> list[Run]:
-    """Waiting runs in a fair order: owners take turns, whoever was served longest ago first; each owner's by `order`.
+    """Waiting runs in a fair order. Owners take turns, first the one who was served longest ago.
 
-    everyone: all runs, of which `taken` tells who was served when.
+    The runs of one owner keep their `order`.  everyone: all runs; their `taken` tells when each owner was served.
     """
-    lines: dict[str, list[Run]] = {}
+    runs_of: dict[str, list[Run]] = {}
     for run in sorted(waiting, key=lambda run: run.info.order):
-        lines.setdefault(run.info.owner, []).append(run)
-    served = dict.fromkeys(lines, 0.0)
+        runs_of.setdefault(run.info.owner, []).append(run)
+    served = dict.fromkeys(runs_of, 0.0)
     for run in everyone:
         if run.info.owner in served:
             served[run.info.owner] = max(served[run.info.owner], run.info.taken or 0.0)
-    places = [
-        ((place, served[owner], line[0].info.order), run)
-        for owner, line in lines.items()
-        for place, run in enumerate(line)
+    ranked = [
+        ((turn, served[owner], runs[0].info.order), run)
+        for owner, runs in runs_of.items()
+        for turn, run in enumerate(runs)
     ]
-    return [run for _, run in sorted(places, key=lambda pair: pair[0])]
+    return [run for _, run in sorted(ranked, key=lambda pair: pair[0])]
 
 
 class Queue:
@@ -65,7 +65,8 @@ class Queue:
     full.
 
     changed: set whenever a run may have begun to wait; a supervisor waits for it.
-    taken: names the runs that a worker has at this moment.  unable: names of the runs that no worker can even begin.
+    taken: returns the folder names of the runs that workers have at the moment.
+    unable: folder names of the runs whose worker died, and whose folder could not record that.
     """
 
     def __init__(self, folder: str | Path | None = None):
@@ -77,12 +78,15 @@ class Queue:
         self._bin = Library(self.folder / ".bin")
         self._examples = Library(paths.PRETRAINED, seconds=5.0)
 
-    # --- looking ----------------------------------------------------------------------------------------
+    # --- reading ----------------------------------------------------------------------------------------
 
     def listing(self, pretrained: bool = False) -> list[Run]:
-        """All readable runs, newest first (behind the pretrained ones, if these are wanted). Cheap: call it freely."""
-        own = self._own.runs()
-        return [*sorted(self._examples.runs(), key=lambda run: run.info.order), *own] if pretrained else own
+        """All readable runs, newest first. This is fast, so call it freely.
+
+        pretrained: with the trained examples before them, in the order of their recipe.
+        """
+        runs = self._own.runs()
+        return [*sorted(self._examples.runs(), key=lambda run: run.info.order), *runs] if pretrained else runs
 
     def broken(self) -> dict[str, str]:
         """Folders whose run.json cannot be read, with the reason."""
@@ -96,29 +100,29 @@ class Queue:
     def waiting(self) -> list[Run]:
         """The queued runs in the order in which they will be trained: owners take turns."""
         everyone = self._own.runs()
-        held = self.taken() | self.unable
-        queued = [run for run in everyone if run.info.status == "queued" and run.path.name not in held]
+        excluded = self.taken() | self.unable
+        queued = [run for run in everyone if run.info.status == "queued" and run.path.name not in excluded]
         return fair_order(queued, everyone)
 
     def position(self, id: str) -> int | None:
-        """1 for the run that is next; None for one that does not wait."""
+        """The position among the waiting runs, 1 for the next; None for a run that does not wait."""
         names = [run.path.name for run in self.waiting()]
         return names.index(id) + 1 if id in names else None
 
     def eta(self, id: str) -> float | None:
-        """Seconds left of a running run, by its heartbeat; None when unknown."""
+        """Seconds until a running run ends, from its heartbeat; None when unknown."""
         left = self.get(id).heartbeat().get("left", -1.0)
         return left if left >= 0 else None
 
     def may_change(self, run: Run, who: str) -> bool:
-        """Whether this visitor may pause, stop, resume, move or delete it."""
+        """Whether this visitor may pause, stop, resume, move or delete a run."""
         return not run.pretrained and run.info.owner == who
 
     def deleted(self, who: str) -> list[Run]:
-        """What this visitor has in the bin, newest first."""
+        """The runs that this visitor has deleted, newest first."""
         return [run for run in self._bin.runs() if run.info.owner == who]
 
-    # --- acting -----------------------------------------------------------------------------------------
+    # --- changing ---------------------------------------------------------------------------------------
 
     def submit(self, run: Run) -> int | None:
         """Let a run of this folder wait (see `runs.library.create`).
@@ -136,11 +140,11 @@ class Queue:
         return self.position(run.path.name)
 
     def pause(self, id: str, who: str) -> None:
-        """A waiting run leaves the line, a running one saves and ends within moments; others stay as they are."""
+        """Pause a run: a waiting one leaves the queue, a running one saves and ends soon; others stay as they are."""
         self._end(self._owned(id, who, "pause"), "pause", "paused")
 
     def stop(self, id: str, who: str) -> None:
-        """As `pause`, for good; it may be resumed all the same."""
+        """As `pause`, with the status "stopped". It can still be resumed."""
         self._end(self._owned(id, who, "stop"), "stop", "stopped")
 
     def _end(self, run: Run, command: str, status: Status) -> None:
@@ -149,18 +153,18 @@ class Queue:
         self.forget()
 
     def resume(self, id: str, who: str) -> int | None:
-        """Let a paused, stopped or failed run wait again, last in its owner's line; returns its position."""
+        """Let a paused, stopped or failed run wait again, behind its owner's other runs; returns its position."""
         return self.submit(self._owned(id, who, "resume"))
 
     def move_up(self, id: str, who: str) -> int | None:
-        """One place up among the waiting runs of its owner; returns its position."""
+        """Move a waiting run up by one among those of its owner; returns its position."""
         run = self._owned(id, who, "move")
-        line = [other for other in self.waiting() if other.info.owner == run.info.owner]
-        place = next((place for place, other in enumerate(line) if other.path.name == run.path.name), 0)
-        if place:
-            above = line[place - 1]
+        own = [other for other in self.waiting() if other.info.owner == run.info.owner]
+        index = next((index for index, other in enumerate(own) if other.path.name == run.path.name), 0)
+        if index:
+            above = own[index - 1]
             run.save(order=above.info.order)
-            above.save(order=line[place].info.order)
+            above.save(order=own[index].info.order)
         self.forget()
         return self.position(id)
 
@@ -172,23 +176,23 @@ class Queue:
         plan: Mapping[str, Any] | None = None,
         title: str = "",
     ) -> Run:
-        """A new run like this one, owned by `who` and waiting; params, plan: what is to be different."""
-        like = self.get(id).info
-        identity = new_id(like.model)
+        """Create a waiting run like this one, owned by `who`.  params, plan: the settings that differ."""
+        original = self.get(id).info
+        identity = new_id(original.model)
         run = create(
-            like.model,
-            like.data,
-            {**like.params, **(params or {})},
-            parse(Plan, {**like.plan.model_dump(), **(plan or {})}),
+            original.model,
+            original.data,
+            {**original.params, **(params or {})},
+            parse(Plan, {**original.plan.model_dump(), **(plan or {})}),
             path=self.folder / identity,
-            title=title or like.title,
+            title=title or original.title,
             owner=who,
         )
         self.forget()
         return run
 
     def delete(self, id: str, who: str) -> None:
-        """Put it into the bin; a running one is stopped first."""
+        """Move a run into the bin; a running one is stopped first."""
         run = self._owned(id, who, "delete")
         deadline = time.monotonic() + PATIENCE_SECONDS
         while run.refresh().info.status == "running":
@@ -202,7 +206,7 @@ class Queue:
         self._move(run, self.folder / ".bin")
 
     def undelete(self, id: str, who: str) -> Run:
-        """Take it back out of the bin."""
+        """Take a run back out of the bin."""
         for run in self._bin.runs():
             if run.path.name == id:
                 if run.info.owner != who:
@@ -211,6 +215,7 @@ class Queue:
         raise RunError(f"There is no run {id!r} in the bin.")
 
     def _move(self, run: Run, folder: Path) -> Run:
+        """Move a run's folder into another folder."""
         try:
             folder.mkdir(parents=True, exist_ok=True)
             os.rename(run.path, folder / run.path.name)
@@ -220,6 +225,7 @@ class Queue:
         return Run(folder / run.path.name, run.info)
 
     def _owned(self, id: str, who: str, verb: str) -> Run:
+        """The run, if this visitor may change it; else Forbidden. verb: for the message."""
         run = self.get(id)
         if run.pretrained:
             raise Forbidden(f"You cannot {verb} a pretrained example. Duplicate it to train one of your own.")
@@ -228,7 +234,7 @@ class Queue:
         return run
 
     def forget(self) -> None:
-        """Read the folders anew at the next question, and wake whoever hands out work."""
+        """Read the folders again at the next question, and wake the supervisor."""
         self._own.forget()
         self._bin.forget()
         self.changed.set()

@@ -3,7 +3,7 @@
     with Supervisor(Queue()):                    # once per app process
         ...
 
-Several supervisors may look at one folder. The one that holds its lock hands out work; the next takes over when that
+Several supervisors may watch one folder. The one that holds its lock hands out work, and another takes over when that
 one ends. Workers end with the process that started them.
 """
 
@@ -36,7 +36,7 @@ class Supervisor:
 
     threads: of all trainings together; by default all cores but one.
     devices: one worker for each; by default every GPU, else the best device there is.
-    leads: whether this supervisor is the one that hands out work.
+    leads: whether this supervisor holds the lock and hands out work.
     """
 
     def __init__(
@@ -59,14 +59,14 @@ class Supervisor:
         queue.taken = self._taken
 
     def start(self) -> Supervisor:
-        """Supervise workers from a thread of its own."""
+        """Start the thread that supervises the workers; returns the supervisor itself."""
         if self._thread is None:
             self._thread = threading.Thread(target=self._supervise, name="aecore-supervisor", daemon=True)
             self._thread.start()
         return self
 
     def close(self, patience: float = PATIENCE_SECONDS) -> None:
-        """End the workers; what they train is saved and paused first."""
+        """End the workers; the runs that they train are saved and paused first."""
         self._patience = patience
         self._closing.set()
         self.queue.changed.set()
@@ -80,7 +80,8 @@ class Supervisor:
         self.close()
 
     def _supervise(self) -> None:
-        lock, trouble = None, ""
+        """Wait for the lock, then hand out work until `close`."""
+        lock, last_warning = None, ""
         while not self._closing.is_set():
             try:
                 if lock is None:
@@ -90,13 +91,13 @@ class Supervisor:
                     lock.acquire()
                     self._lead()
                 self._tick()
-                trouble = ""
+                last_warning = ""
             except Timeout:
                 pass
-            except (OSError, RunError) as error:  # a full disk, say: the next tick tries again
-                if str(error) != trouble:
+            except (OSError, RunError) as error:  # for example a full disk: the next tick tries again
+                if str(error) != last_warning:
                     log.warning("The supervisor: %s", error)
-                trouble = str(error)
+                last_warning = str(error)
             except Exception:
                 log.exception("The supervisor met an unexpected error and goes on")
             self.queue.changed.wait(POLL_SECONDS)
@@ -107,6 +108,7 @@ class Supervisor:
         self.leads = False
 
     def _lead(self) -> None:
+        """Prepare to hand out work, once the lock is held."""
         (self.queue.folder / ".workers").mkdir(exist_ok=True)
         for file, request in self.analyses.in_state("running"):  # of a supervisor that has ended
             write_text(file, json.dumps({**request, "state": "waiting", "started": None}))
@@ -115,26 +117,29 @@ class Supervisor:
         self._workers = [None] * len(self.devices)
 
     def _taken(self) -> set[str]:
+        """Folder names of the runs that workers have."""
         return {worker.job.key for worker in self._workers if worker and worker.job}
 
     def _tick(self) -> None:
-        for place, device in enumerate(self.devices or ()):
+        """Replace dead workers, mark runs that were cut off, and give waiting runs to idle workers."""
+        for index, device in enumerate(self.devices or ()):
             threads = max(1, self.threads // len(self._workers))
-            self._workers[place] = self._alive(self._workers[place], "train", threads, device, str(place))
+            self._workers[index] = self._alive(self._workers[index], "train", threads, device, str(index))
         jobs = self._taken()
         for run in self.queue.listing():
             if run.info.status == "running" and run.path.name not in jobs and run.cut_off():
                 self.queue.forget()
         for worker in self._workers:
-            if worker and worker.idle and (line := self.queue.waiting()):
+            if worker and worker.idle and (waiting := self.queue.waiting()):
                 self.queue.forget()
-                worker.give(self._training(line[0]))
+                worker.give(self._training(waiting[0]))
         self._tick_analyses()
 
     def _tick_analyses(self) -> None:
+        """Give the oldest waiting analysis to the analyst."""
         waiting = self.analyses.in_state("waiting")
         if not waiting and self._analyst is None:
-            return  # most sessions need no analyst: it is started when it is
+            return  # many sessions need no analyst, so it is started at the first request
         self._analyst = self._alive(self._analyst, "analyse", self.threads, "cpu", "analyst")
         if waiting and self._analyst.idle:
             file, _ = waiting[0]
@@ -145,6 +150,8 @@ class Supervisor:
             self._analyst.give(Job(str(file), {"request": str(file.resolve())}, lost=lost))
 
     def _training(self, run: Run) -> Job:
+        """The job of training a run. If its worker dies, the run has failed."""
+
         def lost(reason: str) -> None:
             self.queue.forget()
             self.queue.unable.add(run.path.name)
@@ -156,7 +163,7 @@ class Supervisor:
         return Job(run.path.name, {"run": str(run.path.resolve())}, lost=lost)
 
     def _alive(self, worker: Worker | None, kind: Kind, threads: int, device: str, name: str) -> Worker:
-        """This worker; a fresh one in its place where it has died, whose job is then marked."""
+        """This worker, or a new one in its place if it has died; the job of a dead worker is reported as lost."""
         if worker and not worker.alive:
             reason = worker.exit_reason()
             if worker.job:
@@ -170,6 +177,7 @@ class Supervisor:
         )
 
     def _dismiss(self) -> None:
+        """End all workers, and mark the runs of those that did not save in time."""
         workers = [worker for worker in (*self._workers, self._analyst) if worker]
         for worker in workers:
             worker.dismiss()

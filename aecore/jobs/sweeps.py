@@ -1,4 +1,4 @@
-"""Queueing a sweep: all runs of one recipe at once."""
+"""Queue a sweep: all runs of one recipe at once."""
 
 from __future__ import annotations
 
@@ -6,11 +6,9 @@ import secrets
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from aecore.runs.library import create
-
 from ..catalog import entry
 from ..data.base import DataSpec
-from ..runs.library import new_id
+from ..runs.library import create, new_id
 from ..runs.sweeps import Value, expand
 from ..settings import parse
 from ..training.plan import Plan
@@ -24,23 +22,24 @@ def varied(
     plan: Mapping[str, Any],
     seeds: int = 1,
 ) -> dict[str, Any]:
-    """This sweep with other values (or fewer models), other data and other settings of training.
+    """The recipe of a sweep with other values (or fewer models), other data and other settings of training.
 
-    data, plan: beside what the recipe says; of a sweep of models, settings of a single model go before them.
+    data: in the place of the recipe's.  plan: settings that replace those of the recipe. In a sweep of models, the
+    settings of a single model have priority over both.
     """
-    found = {**recipe, "data": dict(data), "plan": {**recipe["plan"], **plan}, "seeds": seeds}
-    found.pop("shown", None)
+    variant = {**recipe, "data": dict(data), "plan": {**recipe["plan"], **plan}, "seeds": seeds}
+    variant.pop("shown", None)
     if recipe["vary"] == "model":
-        found["models"] = [single for single in recipe["models"] if single["title"] in chosen]
+        variant["models"] = [single for single in recipe["models"] if single["title"] in chosen]
     else:
-        found["values"] = list(chosen)
-    return found
+        variant["values"] = list(chosen)
+    return variant
 
 
 def submit(recipe: dict[str, Any], queue: Queue, owner: str) -> str:
-    """Queue all runs of a sweep at once; the name of the group they are, "ID.xxxxxx".
+    """Queue all runs of a sweep at once, and return the name of their group, "ID.xxxxxx".
 
-    FieldError for bad settings, before anything is written.
+    Raises FieldError for bad settings, before anything is written.
     """
     group = f"{recipe['id']}.{secrets.token_hex(3)}"
     singles = [single for _, _, single in expand(recipe)]

@@ -20,85 +20,81 @@ from .latents import Units, collapse_warning, statistics
 
 __all__ = [
     "Units",
-    "baseline",
     "collapse_warning",
-    "edits",
     "judge_of",
     "likelihood",
     "looked_at",
-    "passing",
     "reconstruction",
     "report",
     "statistics",
-    "units",
 ]
 
-VALUES = 2_000_000  # numbers in the held-out examples that are looked at: 2,000 digits, fewer images where larger
+VALUES = 2_000_000  # numbers in the held-out examples that are measured: 2,000 digits, fewer of larger images
 LL_SAMPLES = 64
 LL_VALUES = 200 * 64 * 784  # numbers decoded for the log-likelihood: 200 digits, each 64 times
 
 
 def looked_at(shape: tuple[int, ...], limit: int = 2000) -> int:
-    """How many held-out examples of this shape `report` takes, where there are as many."""
+    """How many held-out examples of this shape `report` measures, if there are as many."""
     return min(limit, max(100, VALUES // int(np.prod(shape))))
 
 
 def report(model: Model, entry: Entry, data: Data, limit: int = 2000) -> dict[str, float]:
-    """Held-out figures of a model, as far as its abilities permit; seconds on two cores for 28×28 images.
+    """Metrics of a model on held-out data, as far as its abilities permit; seconds on two cores for 28×28 images.
 
     "test/<term>", "test/loss": means of the objective's terms.  "bits per dimension": of an exact −log p.
-    "mse" (per value), "psnr" (dB), "ssim": of the reconstructions of undamaged inputs.  "denoised mse": from damaged
-    ones.  "pca mse": PCA's with as many components.
+    "mse" (per value), "psnr" (dB), "ssim": of reconstructions of undamaged inputs.  "denoised mse": of reconstructions
+    of damaged inputs.  "pca mse": of PCA with as many components.
     "elbo", "log p(x), K=64" (nats, the latter over "log p(x) examples").  "active units" of "code units", "code kl".
-    Of a model that is told attributes, those of `edits.evaluate`, where there is a judge of the data.
-    Everything over the first `limit` held-out examples; fewer where images are large.
+    For a model that attributes condition also those of `attribute_edits.evaluate`, if there is a judge of the data.
+    Everything is measured on the first `limit` held-out examples, on fewer where images are large.
     """
     ids = inference.first(data.test, looked_at(data.shape, limit))
     terms = evaluate(model, data.test, len(ids))
-    found = {f"test/{name}": value for name, value in {**terms, **losses(terms, model.players(1.0))}.items()}
+    metrics = {f"test/{name}": value for name, value in {**terms, **losses(terms, model.players(1.0))}.items()}
     if {"encode", "decode"} <= entry.abilities:
-        found |= _reconstruction(model, entry, data, ids)
+        metrics |= _reconstruction(model, entry, data, ids)
     if "density" in entry.abilities and "nll" in terms:
-        found["bits per dimension"] = bits(terms["nll"], int(np.prod(data.shape)))
+        metrics["bits per dimension"] = bits(terms["nll"], int(np.prod(data.shape)))
     if "encode" in entry.abilities:
-        found |= _code(model, data, len(ids))
+        metrics |= _code(model, data, len(ids))
     if "likelihood" in entry.abilities:
-        found |= _likelihood(model, data, ids)
+        metrics |= _likelihood(model, data, ids)
     if model.attributes:
         with suppress(DataError):  # no judge of these data has been trained
-            found |= attribute_edits.evaluate(model, data, judge_of(data)).numbers()
-    return {name: float(value) for name, value in found.items() if np.isfinite(value)}
+            metrics |= attribute_edits.evaluate(model, data, judge_of(data)).numbers()
+    return {name: float(value) for name, value in metrics.items() if np.isfinite(value)}
 
 
 def _reconstruction(model: Model, entry: Entry, data: Data, ids: np.ndarray) -> dict[str, float]:
     x = np.concatenate([part.cpu().numpy() for part in inference.inputs(data.test, ids, data.shape)])
     x_hat = inference.autoencode(model, data.test, ids)
     errors = reconstruction.mse(x, x_hat)
-    found = {"mse": errors.mean(), "psnr": reconstruction.psnr(x, x_hat).mean()}
+    metrics = {"mse": errors.mean(), "psnr": reconstruction.psnr(x, x_hat).mean()}
     if data.kind == "image":
-        found["ssim"] = reconstruction.ssim(x, x_hat).mean()
+        metrics["ssim"] = reconstruction.ssim(x, x_hat).mean()
     if "corrupt" in entry.abilities:
         able = inference.require(model, "corrupt")
         cleaned = inference.map_batches(model, data.test, ids, lambda x: able.decode(able.encode(able.corrupt(x))))
-        found["denoised mse"] = reconstruction.mse(x, cleaned).mean()
+        metrics["denoised mse"] = reconstruction.mse(x, cleaned).mean()
     components = inference.require(model, "encode").code
-    found["pca mse"] = pca.pca_mse(data, components, len(ids))
-    return {name: float(value) for name, value in found.items()}
+    metrics["pca mse"] = pca.pca_mse(data, components, len(ids))
+    return {name: float(value) for name, value in metrics.items()}
 
 
 def _code(model: Model, data: Data, count: int) -> dict[str, float]:
-    unit = statistics(model, data.test, count)
-    found = {"active units": float(unit.active.sum()), "code units": float(len(unit.active))}
-    return found | ({} if unit.kl is None else {"code kl": float(unit.kl.sum())})
+    latents = statistics(model, data.test, count)
+    metrics = {"active units": float(latents.active.sum()), "code units": float(len(latents.active))}
+    return metrics | ({} if latents.kl is None else {"code kl": float(latents.kl.sum())})
 
 
 def _likelihood(model: Model, data: Data, ids: np.ndarray) -> dict[str, float]:
     bounds = [likelihood.bound(model, x)["elbo"] for x in inference.inputs(data.test, ids, data.shape)]
-    few = ids[: int(np.clip(LL_VALUES // (LL_SAMPLES * int(np.prod(data.shape))), 16, 200))]
-    x = data.test.batch(torch.from_numpy(few)).x
+    subset = ids[: int(np.clip(LL_VALUES // (LL_SAMPLES * int(np.prod(data.shape))), 16, 200))]
+    x = data.test.batch(torch.from_numpy(subset)).x
     estimate = likelihood.log_likelihood(model, x, LL_SAMPLES).mean()
     return {
         "elbo": float(np.concatenate(bounds).mean()),
         f"log p(x), K={LL_SAMPLES}": float(estimate),
-        "log p(x) examples": len(few),
+        "log p(x) examples": len(subset),
     }

@@ -1,4 +1,7 @@
-"""All codes together against the prior, and one against the other: what VAE and WAE differ in (Fig. 7, Eq. 21)."""
+"""The aggregate posterior against the prior, and the overlap of single posteriors: where VAE and WAE differ.
+
+Chapter Fig. 7, Eq. 21.
+"""
 
 from __future__ import annotations
 
@@ -8,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Float32
+from torch import Tensor
 
 from ..data.base import Split
-from ..inference import encode, evaluating, first, generator, map_batches, require
+from ..inference import Ids, encode, evaluating, first, generator, map_batches, require
 from ..models.base import Model
 from ..nn.distributions import Normal
 from ..nn.divergences import bhattacharyya, mmd2, mmd2_quantile
@@ -18,10 +23,11 @@ from ..nn.divergences import bhattacharyya, mmd2, mmd2_quantile
 
 @dataclass(frozen=True)
 class Aggregate:
-    """Draws of Q_Z, one for each of n examples, against as many draws of the prior P_Z.
+    """n draws of Q_Z, one for each example, compared with n draws of the prior P_Z.
 
-    mmd2: MMD²(Q_Z, P_Z).  chance: its 95 % quantile between two samples of the prior.  kl: estimate of KL(Q_Z ‖ P_Z),
-    nats.  overlap: mean Bhattacharyya overlap of two different examples' Q(z|x), 0 … 1; 0 where codes are points.
+    mmd2: MMD²(Q_Z, P_Z).  chance: the 95 % quantile of MMD² between two samples of the prior.
+    kl: estimate of KL(Q_Z ‖ P_Z), nats.
+    overlap: mean Bhattacharyya overlap of two different examples' Q(z|x), from 0 to 1; 0 where codes are points.
     """
 
     n: int
@@ -31,8 +37,8 @@ class Aggregate:
     overlap: float
 
 
-def clouds(model: Model, split: Split, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation of Q(z|x) of these examples, each (n, D) float32; 0 for a deterministic encoder."""
+def clouds(model: Model, split: Split, ids: Ids) -> tuple[Float32[np.ndarray, "n D"], Float32[np.ndarray, "n D"]]:
+    """Mean and standard deviation of Q(z|x) of examples, each (n, D); of a deterministic encoder the second is 0."""
     able: Any = model
     if model.abilities.isdisjoint({"posterior", "cloud"}):
         mu = encode(model, split, ids)
@@ -43,7 +49,7 @@ def clouds(model: Model, split: Split, ids: np.ndarray) -> tuple[np.ndarray, np.
 
 
 def aggregate(model: Model, split: Split, limit: int = 500, seed: int = 0) -> Aggregate:
-    """How well the codes of (the first `limit` of) a split fill the prior, and how much they overlap."""
+    """How well the codes of the first `limit` examples fill the prior, and how much they overlap."""
     able = require(model, "encode", "sample")
     ids = first(split, limit)
     mu, std = clouds(model, split, ids)
@@ -51,7 +57,10 @@ def aggregate(model: Model, split: Split, limit: int = 500, seed: int = 0) -> Ag
     z = torch.from_numpy(mu + std * random.standard_normal(mu.shape).astype(np.float32))
     with evaluating(model, seed) as device:
         noise = generator(device, seed)
-        draw = lambda n: able.prior.sample(n, next(able.parameters()), 1.0, noise).float().cpu()  # noqa: E731
+
+        def draw(n: int) -> Tensor:
+            return able.prior.sample(n, next(able.parameters()), 1.0, noise).float().cpu()
+
         prior = draw(len(z))
         chance = by_chance(z.shape[1], len(z)) if able.has_standard_prior else mmd2_quantile(draw, len(z))
     return Aggregate(
@@ -66,27 +75,29 @@ def by_chance(size: int, n: int) -> float:
     return mmd2_quantile(lambda n: torch.randn(n, size, generator=draws), n)
 
 
-def holes(codes: np.ndarray, draws: np.ndarray, count: int) -> np.ndarray:
-    """(count, D) places that the prior calls likely and no code is near to, the emptiest first.
+def holes(
+    codes: Float[np.ndarray, "n D"], draws: Float[np.ndarray, "m D"], count: int
+) -> Float[np.ndarray, "{count} D"]:
+    """(count, D) points that are likely under the prior and far from every code, the farthest first.
 
-    codes: (n, D).  draws: (m, D) from N(0, I). Of the half of the draws that are nearest to 0, the one whose nearest
-    code is farthest; then the one that is farthest from all codes and from those found already.
+    codes: (n, D).  draws: (m, D) from N(0, I). Only the half of the draws that is nearest to 0 is considered. The first
+    point is the draw whose nearest code is farthest; each next one is farthest from all codes and earlier points.
     """
     from scipy.spatial import KDTree  # half a second to import, and no page's first picture needs it
 
     length = np.linalg.norm(draws, axis=1)
     inner = draws[length <= np.median(length)]
-    away, found = KDTree(codes).query(inner)[0], []
+    distance, points = KDTree(codes).query(inner)[0], []
     for _ in range(count):
-        found.append(inner[away.argmax()])
-        away = np.minimum(away, np.linalg.norm(inner - found[-1], axis=1))
-    return np.stack(found)
+        points.append(inner[distance.argmax()])
+        distance = np.minimum(distance, np.linalg.norm(inner - points[-1], axis=1))
+    return np.stack(points)
 
 
-def overlap(mu: np.ndarray, std: np.ndarray) -> float:
+def overlap(mu: Float[np.ndarray, "n D"], std: Float[np.ndarray, "n D"]) -> float:
     """Mean over pairs i ≠ j of ∫ √(q(z|x_i) q(z|x_j)), from 0 to 1.
 
-    mu, std: (n, D). 0 where every std is 0: two points do not overlap unless they are one.
+    mu, std: (n, D). 0 where a std is 0: the posteriors are points then, and two points do not overlap.
     """
     n = len(mu)
     if n < 2 or not (std > 0).all():
@@ -96,20 +107,21 @@ def overlap(mu: np.ndarray, std: np.ndarray) -> float:
     return float((each.sum() - each.diagonal().sum()) / (n * (n - 1)))
 
 
-def kl_of_neighbours(a: np.ndarray, b: np.ndarray, k: int = 5) -> float:
+def kl_of_neighbours(a: Float[np.ndarray, "n D"], b: Float[np.ndarray, "m D"], k: int = 5) -> float:
     """KL(P_A ‖ P_B) of samples a (n, D), b (m, D) from distances to k-th neighbours, nats; may be slightly negative.
 
-    (D/n) Σ_i log(ν_k(a_i) / ρ_k(a_i)) + log(m / (n − 1)), ρ_k the distance to the k-th neighbour among the other a,
-    ν_k among b. Biased in high dimensions, where neighbours are far: compare only within one D and n.
+    (D/n) Σ_i log(ν_k(a_i) / ρ_k(a_i)) + log(m / (n − 1)), where ρ_k is the distance to the k-th neighbour among the
+    other a, and ν_k that among b. Biased in high dimensions, where neighbours are far: compare only within one D and n.
+    Raises ValueError where there are too few points.
     Source: Wang, Kulkarni & Verdú (2009), Eq. 5, doi:10.1109/TIT.2009.2016060. Departures: none.
     """
     from scipy.spatial import KDTree
 
     if len(a) <= k or len(b) < k:
         raise ValueError(f"{len(a)} and {len(b)} points are too few for their {k}th neighbours")
-    own = KDTree(a).query(a, k + 1)[0][:, -1]
-    other = KDTree(b).query(a, [k])[0][:, -1]
+    rho = KDTree(a).query(a, k + 1)[0][:, -1]
+    nu = KDTree(b).query(a, k)[0].reshape(len(a), k)[:, -1]
     tiny = np.finfo(np.float64).tiny
     return float(
-        a.shape[1] * np.mean(np.log(np.maximum(other, tiny) / np.maximum(own, tiny))) + np.log(len(b) / (len(a) - 1))
+        a.shape[1] * np.mean(np.log(np.maximum(nu, tiny) / np.maximum(rho, tiny))) + np.log(len(b) / (len(a) - 1))
     )

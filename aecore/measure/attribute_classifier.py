@@ -1,4 +1,4 @@
-"""A judge of faces: a classifier that reads every attribute off an image, and everything else about a drawn face."""
+"""A judge of faces: a classifier of every attribute, and a regression of everything else about a drawn face."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
@@ -24,17 +25,20 @@ STEPS, BATCH, RATE = 2000, 128, 2e-3
 
 
 class Readings(NamedTuple):
-    """attributes: logits (B, A), positive where present.  nuisance: (B, N), about −1 to 1.  features: (B, FEATURES)."""
+    """What a judge reads from images.
 
-    attributes: Tensor
-    nuisance: Tensor
-    features: Tensor
+    attributes: logits (B, A), positive where present.  nuisance: (B, N), about −1 to 1.  features: (B, FEATURES).
+    """
+
+    attributes: Float[Tensor, "B A"]
+    nuisance: Float[Tensor, "B N"]
+    features: Float[Tensor, "B F"]
 
 
 class Judge(nn.Module):
     """x (B, C, H, W) in [0, 1] → `Readings`: four convolutions with batch normalisation, about 0.5 million weights.
 
-    attributes: how many it reads.  nuisance: how many numbers besides, 0 for data that know of none.
+    attributes: how many it reads.  nuisance: how many other numbers it reads, 0 where the data do not know them.
     """
 
     def __init__(self, shape: tuple[int, ...], attributes: int, nuisance: int = 0):
@@ -55,7 +59,7 @@ class Judge(nn.Module):
         self.attributes = nn.Linear(FEATURES, attributes)
         self.nuisance = nn.Linear(FEATURES, nuisance)
 
-    def forward(self, x: Tensor) -> Readings:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Readings:
         h = self.features(self.trunk(x))
         return Readings(self.attributes(h), self.nuisance(h), h)
 
@@ -67,26 +71,27 @@ def fit(
     device: torch.device | str | None = None,
     progress: Callable[[float, str], None] | None = None,
 ) -> Judge:
-    """A judge of these data's attributes, trained by cross-entropy; of drawn faces also on the rest.
+    """A judge of these data's attributes, trained by cross-entropy; for drawn faces also on the nuisance.
 
     Some minutes on a CPU for images of 32 × 32. Raises DataError for data without attributes.
     """
     if not data.attributes:
         raise DataError(f"{data.title} has no attributes to judge by. Choose faces, or pictures with a table of them.")
     device = torch.device(device) if device else devices.best()
-    rest = data.train.nuisance
+    nuisance = data.train.nuisance
     torch.manual_seed(seed)
-    judge = Judge(data.shape, len(data.attributes), 0 if rest is None else rest.shape[1]).to(device)
+    judge = Judge(data.shape, len(data.attributes), 0 if nuisance is None else nuisance.shape[1]).to(device)
     optimiser = torch.optim.AdamW(judge.parameters(), RATE, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, RATE, steps)
     random = torch.Generator().manual_seed(seed)
     for step in range(steps):
         index = torch.randint(len(data.train), (BATCH,), generator=random)
         batch = data.train.batch(index)
-        seen = judge((batch.x + 0.02 * torch.randn_like(batch.x)).to(device))
-        loss = F.binary_cross_entropy_with_logits(seen.attributes, batch.attributes.to(device))
-        if rest is not None:
-            loss = loss + 0.3 * F.mse_loss(seen.nuisance, torch.from_numpy(rest[index.numpy()]).to(device))
+        assert batch.attributes is not None
+        readings = judge((batch.x + 0.02 * torch.randn_like(batch.x)).to(device))
+        loss = F.binary_cross_entropy_with_logits(readings.attributes, batch.attributes.to(device))
+        if nuisance is not None:
+            loss = loss + 0.3 * F.mse_loss(readings.nuisance, torch.from_numpy(nuisance[index.numpy()]).to(device))
         optimiser.zero_grad()
         loss.backward()
         optimiser.step()
@@ -96,42 +101,45 @@ def fit(
     return judge.cpu().eval().requires_grad_(False)
 
 
-def read(judge: Judge, x: Tensor, size: int = 250) -> Readings:
-    """Readings of images (n, C, H, W)."""
+def read(judge: Judge, x: Float[Tensor, "n C H W"], size: int = 250) -> Readings:
+    """Readings of images (n, C, H, W), `size` of them at once."""
     with torch.no_grad():
         parts = [judge(part) for part in x.split(size)]
     return Readings(*(torch.cat(values) for values in zip(*parts, strict=True)))
 
 
 class Accuracy(NamedTuple):
-    """attributes: (A,) share read rightly.  nuisance: (N,) R² of the readings, 1 at best, 0 by chance."""
+    """How well a judge reads.
 
-    attributes: np.ndarray
-    nuisance: np.ndarray
+    attributes: (A,) the share of correct readings.  nuisance: (N,) R² of the readings: 1 at best, 0 by chance.
+    """
+
+    attributes: Float[np.ndarray, " A"]
+    nuisance: Float[np.ndarray, " N"]
 
 
 def accuracy(judge: Judge, split: Split, limit: int = 5000) -> Accuracy:
-    """How well it reads held-out examples."""
+    """How well a judge reads the first `limit` examples of a split with attributes."""
     ids = first(split, limit)
-    rights, said, known = [], [], []
+    correct: list[Bool[np.ndarray, "b A"]] = []
+    nuisance = []
     for part in np.array_split(ids, max(1, len(ids) // 250)):
         batch = split.batch(torch.from_numpy(part))
-        seen = read(judge, batch.x)
-        rights.append(((seen.attributes > 0) == (batch.attributes > 0.5)).numpy())
-        said.append(seen.nuisance.numpy())
-        if split.nuisance is not None:
-            known.append(split.nuisance[part])
-    rest = r2(np.concatenate(known), np.concatenate(said)) if known else np.zeros(0)
-    return Accuracy(np.concatenate(rights).mean(0), rest)
+        assert batch.attributes is not None
+        readings = read(judge, batch.x)
+        correct.append(((readings.attributes > 0) == (batch.attributes > 0.5)).numpy())
+        nuisance.append(readings.nuisance.numpy())
+    r2_nuisance = np.zeros(0) if split.nuisance is None else r2(split.nuisance[ids], np.concatenate(nuisance))
+    return Accuracy(np.concatenate(correct).mean(0), r2_nuisance)
 
 
-def r2(true: np.ndarray, said: np.ndarray) -> np.ndarray:
-    """R² of each column: 1 − Σ(true − said)² / Σ(true − mean)²."""
-    return 1 - np.square(true - said).sum(0) / np.square(true - true.mean(0)).sum(0)
+def r2(true: Float[np.ndarray, "n N"], predicted: Float[np.ndarray, "n N"]) -> Float[np.ndarray, " N"]:
+    """R² of each column: 1 − Σ(true − predicted)² / Σ(true − mean)²."""
+    return 1 - np.square(true - predicted).sum(0) / np.square(true - true.mean(0)).sum(0)
 
 
 def path_of(data: Data) -> Path:
-    """Where the judge of these data lies."""
+    """The file with the weights of the judge of these data."""
     from .. import paths
 
     grey = "-grey" if data.shape[0] == 1 else ""
@@ -139,7 +147,7 @@ def path_of(data: Data) -> Path:
 
 
 def save(judge: Judge, path: Path) -> None:
-    """In 12 bits a weight (`packing`)."""
+    """Write the judge's weights, in 12 bits each (`nn.quantize`)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(pack({name: value.contiguous() for name, value in judge.state_dict().items()}), path)
 
@@ -147,13 +155,13 @@ def save(judge: Judge, path: Path) -> None:
 def judge_of(data: Data) -> Judge:
     """The judge of these data that comes with the program; DataError, with the remedy, where there is none."""
     path = path_of(data)
-    rest = data.test.nuisance
-    judge = Judge(data.shape, len(data.attributes), 0 if rest is None else rest.shape[1])
+    nuisance = data.test.nuisance
+    judge = Judge(data.shape, len(data.attributes), 0 if nuisance is None else nuisance.shape[1])
     try:
         judge.load_state_dict(unpack(load_file(path), {k: v.shape for k, v in judge.state_dict().items()}))
     except (OSError, SafetensorError, RuntimeError) as error:
         raise DataError(
             f"There is no judge of {data.title} at {data.shape[1]} × {data.shape[2]} pixels. "
-            "Train one with aecore.measure.attribute_classifier.fit and keep it with aecore.measure.attribute_classifier.save: some minutes."
+            "Train one with aecore.measure.attribute_classifier.fit and keep it with its `save`: some minutes."
         ) from error
     return judge.eval().requires_grad_(False)

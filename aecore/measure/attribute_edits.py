@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 
 from ..data.attributes import switched_in
 from ..data.base import Data
@@ -15,39 +16,42 @@ from ..models.base import Model
 from .attribute_classifier import Judge, Readings, r2, read
 
 EACH = " · "
-"""Between a figure's title and the attribute that it is of."""
+"""Stands between the title of a metric and the attribute that it is for."""
 
 
 class Edits(NamedTuple):
-    """Of encoded held-out examples, each attribute switched alone; (A,) for each attribute, NaN where it is unknown.
+    """Metrics of edits of held-out examples in which one attribute at a time is switched.
 
-    seen: share of edits in which the judge sees the attribute switched.  unedited: the same where nothing is edited.
+    Arrays (A,) have one value for each attribute, NaN where it is unknown.
+
+    seen: share of edits in which the judge sees the attribute switched.  unedited: the same without an edit.
     stays: share of the other attributes that the judge sees as they should be.
-    right: share of edits of which the judge sees every attribute as it should be.
-    error: squared error per pixel of the decoded edit against the true edit, drawn.  laid: of the edit laid on the
-    image: x + (decoded edit − reconstruction).  standing: of not editing.
+    right: share of edits in which the judge sees every attribute as it should be.
+    error: squared error per pixel of the decoded edit against the true edit, which is drawn.  laid: that of the edit
+    laid on the image, x + (decoded edit − reconstruction).  standing: that of the unedited image.
     recon: squared error per pixel of reconstructions.
-    before, after: R² of the judge's reading of everything else, of the images and of the edits (NUISANCE,).
-    frechet: Fréchet distance, in the judge's features, of edited images to true edits.  chance: of two halves of those.
+    before, after: (N,) R² of the judge's readings of the nuisance, of the images and of the edits.
+    frechet: Fréchet distance, in the judge's features, between edits and true edits.  chance: that between two halves
+    of the true edits.
     """
 
     names: tuple[str, ...]
-    seen: np.ndarray
-    unedited: np.ndarray
-    stays: np.ndarray
-    right: np.ndarray
-    error: np.ndarray
-    laid: np.ndarray
-    standing: np.ndarray
+    seen: Float[np.ndarray, " A"]
+    unedited: Float[np.ndarray, " A"]
+    stays: Float[np.ndarray, " A"]
+    right: Float[np.ndarray, " A"]
+    error: Float[np.ndarray, " A"]
+    laid: Float[np.ndarray, " A"]
+    standing: Float[np.ndarray, " A"]
     recon: float
-    before: np.ndarray
-    after: np.ndarray
+    before: Float[np.ndarray, " N"]
+    after: Float[np.ndarray, " N"]
     frechet: float
     chance: float
 
     def numbers(self) -> dict[str, float]:
-        """What goes on a card: means over attributes, the worst of them, and each ("edits seen · Male")."""
-        found = {
+        """The metrics of a card: means over attributes, the worst attribute, and each one ("edits seen · Male")."""
+        metrics = {
             "edits seen": float(self.seen.mean()),
             "edits seen, worst attribute": float(self.seen.min()),
             "edits seen without editing": float(self.unedited.mean()),
@@ -56,7 +60,7 @@ class Edits(NamedTuple):
             "reconstruction, squared error": self.recon,
         }
         if np.isfinite(self.error).all():
-            found |= {
+            metrics |= {
                 "error against the true edit": float(self.error.mean()),
                 "error of the edit laid on the image": float(self.laid.mean()),
                 "error of not editing": float(self.standing.mean()),
@@ -75,12 +79,12 @@ class Edits(NamedTuple):
             "error, not editing": self.standing,
         }
         for title, values in each.items():
-            found |= {f"{title}{EACH}{name}": float(v) for name, v in zip(self.names, values, strict=True)}
-        return {name: value for name, value in found.items() if np.isfinite(value)}
+            metrics |= {f"{title}{EACH}{name}": float(v) for name, v in zip(self.names, values, strict=True)}
+        return {name: value for name, value in metrics.items() if np.isfinite(value)}
 
 
-def frechet(a: np.ndarray, b: np.ndarray) -> float:
-    """‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½) of two sets of features (n, F), as if both were Gaussian.
+def frechet(a: Float[np.ndarray, "n F"], b: Float[np.ndarray, "m F"]) -> float:
+    """‖μ_a − μ_b‖² + tr(Σ_a + Σ_b − 2 (Σ_a Σ_b)^½) of features a (n, F) and b (m, F), as if both were Gaussian.
 
     Source: Heusel et al. (2017), arXiv:1706.08500, Eq. 6; with this judge's features in place of Inception's.
     """
@@ -91,9 +95,9 @@ def frechet(a: np.ndarray, b: np.ndarray) -> float:
 
 
 def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
-    """Edits of the first n held-out examples, judged.
+    """Metrics of edits of the first n held-out examples.
 
-    Where the data can redraw an example with other attributes (`Faces.redrawn`), edits are compared with the truth.
+    Where the data can draw an example again with other attributes (`Split.redrawn`), edits are compared with the truth.
     Raises DataError for a model that no attributes condition, and for a judge of other attributes.
     """
     if not model.attributes:
@@ -101,36 +105,36 @@ def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
     if judge.attributes.out_features != len(data.attributes) or judge.shape != tuple(data.shape):
         raise DataError("This judge reads other attributes, or images of another size. Choose the judge of these data.")
     split, ids = data.test, first(data.test, n)
-    x, a, z = examples(split, ids).cpu(), attributes_of(split, ids), encode(model, split, ids, told=True)
-    back = torch.from_numpy(decode(model, z, torch.from_numpy(a)))
+    x, a, z = examples(split, ids).cpu(), attributes_of(split, ids), encode(model, split, ids, conditioned=True)
+    x_hat = torch.from_numpy(decode(model, z, torch.from_numpy(a)))
     untouched = read(judge, x)
     seen, unedited, stays, right, error, laid, standing = np.full((7, len(data.attributes)), np.nan)
-    after, fakes, truths = [], [], []
+    nuisance, features, true_features = [], [], []
     for k, name in enumerate(data.attributes):
         on, off = (switched_in(data, a, name, value) for value in (True, False))
         target = np.where(a[:, k : k + 1] > 0.5, off, on)
-        made = torch.from_numpy(decode(model, z, torch.from_numpy(target)))
-        said: Readings = read(judge, made)
-        fits = (said.attributes > 0).numpy() == (target > 0.5)
+        edited = torch.from_numpy(decode(model, z, torch.from_numpy(target)))
+        readings: Readings = read(judge, edited)
+        fits = (readings.attributes > 0).numpy() == (target > 0.5)
         others = np.delete(fits, k, 1)
         seen[k], stays[k], right[k] = fits[:, k].mean(), others.mean(), fits.all(1).mean()
         unedited[k] = ((untouched.attributes[:, k] > 0).numpy() == (target[:, k] > 0.5)).mean()
-        after.append(said.nuisance.numpy())
+        nuisance.append(readings.nuisance.numpy())
         if split.redrawn is not None:
             truth = split.redrawn(torch.from_numpy(ids), torch.from_numpy(target)).cpu()
-            put_on = (x + made - back).clamp(0, 1)
-            error[k], laid[k], standing[k] = ((other - truth).square().mean() for other in (made, put_on, x))
-            fakes.append(said.features.numpy())
-            truths.append(read(judge, truth).features.numpy())
-    rest = np.zeros((len(ids), 0)) if split.nuisance is None else split.nuisance[ids]
-    before = r2(rest, untouched.nuisance.numpy())
-    changed = np.mean([r2(rest, values) for values in after], 0)
+            laid_on = (x + edited - x_hat).clamp(0, 1)
+            error[k], laid[k], standing[k] = ((image - truth).square().mean() for image in (edited, laid_on, x))
+            features.append(readings.features.numpy())
+            true_features.append(read(judge, truth).features.numpy())
+    true_nuisance = np.zeros((len(ids), 0)) if split.nuisance is None else split.nuisance[ids]
+    before = r2(true_nuisance, untouched.nuisance.numpy())
+    after = np.mean([r2(true_nuisance, values) for values in nuisance], 0)
     distance = chance = float("nan")
-    if truths:
-        fake, true = np.concatenate(fakes), np.concatenate(truths)
+    if true_features:
+        fake, true = np.concatenate(features), np.concatenate(true_features)
         order = np.random.default_rng(0).permutation(len(true))
         distance = frechet(fake, true)
         chance = frechet(true[order[::2]], true[order[1::2]])
-    recon = float((back - x).square().mean())
+    recon = float((x_hat - x).square().mean())
     shares = (seen, unedited, stays, right)
-    return Edits(data.attributes, *shares, error, laid, standing, recon, before, changed, distance, chance)
+    return Edits(data.attributes, *shares, error, laid, standing, recon, before, after, distance, chance)

@@ -1,4 +1,4 @@
-"""How many of the modes of a known mixture a generator's draws reach, and how many draws miss all of them."""
+"""How many modes of a known mixture a generator's samples reach, and how many samples miss all of them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 NEAR = 3.0  # standard deviations from a centre within which a draw counts as that mode's
@@ -20,7 +21,7 @@ class Modes(NamedTuple):
     assigned: int
 
 
-def modes(samples: Tensor | np.ndarray, centres: Tensor, std: float) -> Modes:
+def modes(samples: Float[Tensor, "..."] | Float[np.ndarray, "..."], centres: Float[Tensor, "..."], std: float) -> Modes:
     """Modes that draws cover, and the share of draws within 3 σ of a mode.
 
     A draw belongs to the centre next to it if it lies within 3 σ of it; a mode is covered when at least n / 5M of the n

@@ -1,17 +1,18 @@
-"""What the units of a code do over a data set: which carry information, how they spread, whether they collapsed."""
+"""Statistics of the latent dimensions over a data set: which are active, how they spread, whether they collapsed."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+from jaxtyping import Bool, Float, Int
 
 from ..data.base import Split
 from ..inference import encode, first, map_batches, require
 from ..models.base import Model
 from ..nn import divergences
 
-ACTIVE = 0.01  # variance of a unit's mean above which it is active (Burda et al.)
+ACTIVE = 0.01  # a unit is active where the variance of its posterior mean is larger (Burda et al.)
 
 
 @dataclass(frozen=True)
@@ -19,15 +20,15 @@ class Units:
     """Statistics of a code over a split; arrays (D,).
 
     mean, std: of the encoded values (the posterior's means).  kl: mean KL(q(z_j|x) ‖ N(0, 1)) in nats, or None.
-    order: units by KL, else by variance, the largest first.  active: whether a unit moves with x.
-    collapsed: what `collapse_warning` says, or None.  examples: how many were looked at.
+    order: units by KL, else by variance, the largest first.  active: whether a unit varies with x.
+    collapsed: what `collapse_warning` says, or None.  examples: how many there were.
     """
 
-    mean: np.ndarray
-    std: np.ndarray
-    kl: np.ndarray | None
-    order: np.ndarray
-    active: np.ndarray
+    mean: Float[np.ndarray, " D"]
+    std: Float[np.ndarray, " D"]
+    kl: Float[np.ndarray, " D"] | None
+    order: Int[np.ndarray, " D"]
+    active: Bool[np.ndarray, " D"]
     examples: int
     collapsed: str | None
 
@@ -42,13 +43,19 @@ def statistics(model: Model, split: Split, limit: int = 2000) -> Units:
     return Units(codes.mean(0), std, kl, order(kl, std), active, len(ids), collapse_warning(kl, active))
 
 
-def kl_per_unit(model: Model, split: Split, limit: int | None = None) -> np.ndarray:
+def of_samples(codes: np.ndarray) -> Units:
+    """`Units` of codes (n, D) that were sampled, not encoded: all count as active, in the order of their numbers."""
+    size = codes.shape[1]
+    return Units(codes.mean(0), codes.std(0), None, np.arange(size), np.ones(size, bool), 0, None)
+
+
+def kl_per_unit(model: Model, split: Split, limit: int | None = None) -> Float[np.ndarray, " D"]:
     """Mean over a split of KL(q(z_j|x) ‖ N(0, 1)) for every unit j: (D,) nats."""
     able = require(model, "posterior")
     return map_batches(model, split, first(split, limit), lambda x: divergences.kl_per_unit(able.posterior(x))).mean(0)
 
 
-def active_of(codes: np.ndarray) -> np.ndarray:
+def active_of(codes: Float[np.ndarray, "n D"]) -> Bool[np.ndarray, " D"]:
     """Which units are active, Var_x E[z_j|x] > 0.01: (D,) bool, from codes (n, D).
 
     Source: Burda et al. (2015), §5, arXiv:1509.00519.
@@ -57,20 +64,20 @@ def active_of(codes: np.ndarray) -> np.ndarray:
 
 
 def active_units(model: Model, split: Split, limit: int | None = 2000) -> int:
-    """How many units are active over (the first `limit` of) a split."""
+    """How many units are active over the first `limit` examples of a split."""
     return int(active_of(encode(model, split, first(split, limit))).sum())
 
 
-def order(kl: np.ndarray | None, std: np.ndarray) -> np.ndarray:
+def order(kl: Float[np.ndarray, " D"] | None, std: Float[np.ndarray, " D"]) -> Int[np.ndarray, " D"]:
     """Units by KL where it is known, else by variance; the most important first, ties by number."""
     return np.argsort(-(std if kl is None else kl), kind="stable")
 
 
-def collapse_warning(kl: np.ndarray | None, active: np.ndarray) -> str | None:
-    """Posterior collapse in a sentence with its remedy, or None where there is none (or no posterior).
+def collapse_warning(kl: Float[np.ndarray, " D"] | None, active: Bool[np.ndarray, " D"]) -> str | None:
+    """A sentence about posterior collapse with its remedy; None where there is no collapse, or no posterior.
 
-    kl: (D,) nats per unit.  active: (D,) bool. Idle units beside working ones are a smaller code, not a collapse,
-    unless more than half are idle.
+    kl: (D,) nats per unit.  active: (D,) bool. Some idle units beside active ones only make
+    the code smaller; a collapse is where more than half are idle.
     """
     if kl is None:
         return None
@@ -89,11 +96,11 @@ def collapse_warning(kl: np.ndarray | None, active: np.ndarray) -> str | None:
     return None
 
 
-def activity(codes: np.ndarray, rest: float = 0.05) -> np.ndarray:
+def activity(codes: Float[np.ndarray, "n D"], rest: float = 0.05) -> Float[np.ndarray, " D"]:
     """Share of examples in which a unit is off its resting value: (D,) from 0 to 1, from codes (n, D).
 
-    A unit rests within `rest` of its range (its 0.5 % to 99.5 % quantile) around its median: so the same words hold
-    for units that are zero, that are held at a small probability, and that have any scale.
+    A unit rests where it differs from its median by at most `rest` times its range (from the 0.5 % to the 99.5 %
+    quantile). This suits units of any scale, those that are mostly zero, and those held at a small probability.
     """
     low, middle, high = np.quantile(codes, [0.005, 0.5, 0.995], axis=0)
     span = high - low

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..inference import batch_size, device_of, evaluating, generator, require
@@ -15,11 +16,13 @@ from ..nn.distributions import Normal
 from ..nn.divergences import kl_standard
 
 
-def bound(model: Model, x: Tensor, samples: int = 1, seed: int = 0) -> dict[str, np.ndarray]:
+def bound(
+    model: Model, x: Float[Tensor, "B *shape"], samples: int = 1, seed: int = 0
+) -> dict[str, Float[np.ndarray, " B"]]:
     """The evidence lower bound and its terms: {"elbo", "recon", "kl"}, each (B,) nats; elbo = −(recon + kl).
 
-    recon = −E log p(x|z) over `samples` draws of q(z|x). kl in closed form for the prior N(0, I), else from the draws.
-    β and warm-up play no part: this is the bound, whatever weights the model was trained with.
+    recon = −E log p(x|z) over `samples` draws of q(z|x). For the prior N(0, I) the kl is computed in closed form, else
+    from the draws. Both terms have weight 1, whatever weights the model was trained with.
     """
     able, recons, kls = require(model, "likelihood"), [], []
     size = max(1, batch_size(model.shape) // samples)
@@ -35,17 +38,21 @@ def bound(model: Model, x: Tensor, samples: int = 1, seed: int = 0) -> dict[str,
     return {"elbo": -(recon + kl), "recon": recon, "kl": kl}
 
 
-def log_weights(able: Any, x: Tensor, qz_x: Normal, z: Tensor) -> Tensor:
+def log_weights(
+    able: Any, x: Float[Tensor, "B *shape"], qz_x: Normal, z: Float[Tensor, "L B D"]
+) -> Float[Tensor, "L B"]:
     """log p(x|z) + log p(z) − log q(z|x), (L, B) nats, of draws z (L, B, D) for examples x (B, …)."""
     return able.p_x(z).log_prob(x) + able.prior.log_prob(z) - qz_x.log_prob(z)
 
 
-def log_likelihood(model: Model, x: Tensor, samples: int = 100, seed: int = 0) -> np.ndarray:
-    """Importance-sampled log p(x), (B,) nats: below the truth on average, and closer with more samples.
+def log_likelihood(
+    model: Model, x: Float[Tensor, "B *shape"], samples: int = 100, seed: int = 0
+) -> Float[np.ndarray, " B"]:
+    """Importance-sampled log p(x), (B,) nats: on average below the true value, and closer with more samples.
 
     log p̂(x) = log (1/K) Σ_k p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x),  K = samples.
 
-    Draws are made in pieces that keep memory bounded; the same seed and batch give the same number.
+    Draws are made in chunks of bounded memory; the same seed and batch give the same number.
     Source: Burda et al. (2015), Eq. 8, arXiv:1509.00519. Departures: none.
     """
     able = require(model, "likelihood")
@@ -53,7 +60,7 @@ def log_likelihood(model: Model, x: Tensor, samples: int = 100, seed: int = 0) -
     size = batch_size(model.shape)
     examples = max(1, size // samples)
     chunk = min(samples, size)
-    found = []
+    estimates = []
     with evaluating(model, seed) as device:
         noise = generator(device, seed)
         for part in x.split(examples):
@@ -63,5 +70,5 @@ def log_likelihood(model: Model, x: Tensor, samples: int = 100, seed: int = 0) -
                 z = qz_x.rsample(min(chunk, samples - start), noise)  # (K', B, D)
                 log_w = log_weights(able, part, qz_x, z)
                 total = torch.logaddexp(total, log_w.double().logsumexp(0))
-            found.append(total - math.log(samples))
-    return torch.cat(found).cpu().numpy() if found else np.zeros(0)
+            estimates.append(total - math.log(samples))
+    return torch.cat(estimates).cpu().numpy() if estimates else np.zeros(0)

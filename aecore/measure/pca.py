@@ -1,55 +1,57 @@
-"""PCA at the same code size: what a straight line can do."""
+"""PCA with as many components as the code has dimensions: the best that linear maps can do."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from cachetools import LRUCache
+from jaxtyping import Float, Int64
 
-from ..data.base import Data
+from ..data.base import Data, Split
 from ..inference import examples, first, inputs
 
 FIT_VALUES = 8_000_000  # numbers that PCA is fitted to: 10,000 digits, fewer images where they are larger
-EXACT = 2000  # values of an example up to which their whole covariance is taken apart
-KEEP = 16
-
-_kept: OrderedDict[tuple, float | Principal] = OrderedDict()
+EXACT = 2000  # up to so many values an example the whole covariance matrix is decomposed
 
 
 class Principal(NamedTuple):
     """The first principal components. mean: (V,).  directions: (K, V), orthonormal, the largest variance first."""
 
-    mean: np.ndarray
-    directions: np.ndarray
+    mean: Float[np.ndarray, " V"]
+    directions: Float[np.ndarray, "K V"]
 
-    def codes(self, x: np.ndarray, code: int) -> np.ndarray:
+    def codes(self, x: Float[np.ndarray, "n *shape"], code: int) -> Float[np.ndarray, "n code"]:
         """(n, code) of examples (n, …)."""
         return (x.reshape(len(x), -1) - self.mean) @ self.directions[:code].T
 
-    def reconstruct(self, x: np.ndarray, code: int) -> np.ndarray:
+    def reconstruct(self, x: Float[np.ndarray, "n *shape"], code: int) -> Float[np.ndarray, "n *shape"]:
         """x̂ = m + V Vᵀ (x − m) with the first `code` components, in the shape of x (n, …)."""
         return (self.mean + self.codes(x, code) @ self.directions[:code]).reshape(x.shape)
+
+
+_fits: LRUCache[tuple, Principal] = LRUCache(16)
+_errors: LRUCache[tuple, float] = LRUCache(64)
 
 
 def principal(data: Data, most: int) -> Principal:
     """The first `most` components of the first training examples (10,000 digits, fewer of larger images).
 
-    Kept in memory per data set. More components than there can be count as all there are.
+    The last few results stay in memory. Where `most` is more than there can be, all components are returned.
     """
     values = int(np.prod(data.shape))
     train = first(data.train, max(2, FIT_VALUES // values))
     most = min(most, len(train) - 1, values)
-    key = ("directions", most, *_named(data, train))
-    if (known := _kept.get(key)) is None:
-        known = _fitted(_rows(data.train, train, data.shape), most)
-        _keep(key, known)
-    assert isinstance(known, Principal)
-    return known
+    key = (most, *_identity(data, train))
+    fit = _fits.get(key)
+    if fit is None:
+        fit = _fits[key] = _fitted(_rows(data.train, train, data.shape), most)
+    return fit
 
 
-def _fitted(x: np.ndarray, most: int) -> Principal:
+def _fitted(x: Float[np.ndarray, "n V"], most: int) -> Principal:
+    """The first `most` principal components of x."""
     if x.shape[1] <= EXACT:  # without the half second that importing scikit-learn takes
         mean = x.mean(0)
         _, directions = np.linalg.eigh((x - mean).T @ (x - mean))
@@ -57,7 +59,7 @@ def _fitted(x: np.ndarray, most: int) -> Principal:
     from sklearn.decomposition import PCA
 
     pca = PCA(most, svd_solver="randomized", random_state=0).fit(x)
-    return Principal(pca.mean_.astype(np.float32), pca.components_.astype(np.float32))
+    return Principal(np.asarray(pca.mean_).astype(np.float32), np.asarray(pca.components_).astype(np.float32))
 
 
 def pca_mse(data: Data, code: int, limit: int = 2000) -> float:
@@ -66,13 +68,12 @@ def pca_mse(data: Data, code: int, limit: int = 2000) -> float:
     Tested on the first `limit` held-out examples; see `principal`.
     """
     test = first(data.test, limit)
-    key = ("error", code, len(data.test), limit, *_named(data, first(data.train, 16)))
-    if (known := _kept.get(key)) is None:
+    key = (code, len(data.test), limit, *_identity(data, first(data.train, 16)))
+    error = _errors.get(key)
+    if error is None:
         x = _rows(data.test, test, data.shape)
-        known = float(np.square(x - principal(data, code).reconstruct(x, code)).mean())
-        _keep(key, known)
-    assert isinstance(known, float)
-    return known
+        error = _errors[key] = float(np.square(x - principal(data, code).reconstruct(x, code)).mean())
+    return error
 
 
 def errors(data: Data, sizes: Sequence[int], limit: int = 2000) -> np.ndarray:
@@ -89,17 +90,11 @@ def reconstructions(data: Data, ids: Sequence[int], sizes: Sequence[int]) -> np.
     return np.stack([components.reconstruct(x, size) for size in sizes])
 
 
-def _named(data: Data, ids: np.ndarray) -> tuple:
-    """Tells these training examples from all others."""
+def _identity(data: Data, ids: Int64[np.ndarray, " n"]) -> tuple:
+    """A key that differs where the training examples do."""
     return data.spec, data.shape, len(data.train), _rows(data.train, ids[:16], data.shape).tobytes()
 
 
-def _keep(key: tuple, value: float | Principal) -> None:
-    _kept[key] = value
-    while len(_kept) > KEEP:
-        _kept.popitem(last=False)
-
-
-def _rows(split, ids: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
-    """(n, values) float32"""
+def _rows(split: Split, ids: Int64[np.ndarray, " n"], shape: tuple[int, ...]) -> Float[np.ndarray, "n V"]:
+    """Examples as rows of numbers: (n, V) float32."""
     return np.concatenate([x.flatten(1).cpu().numpy() for x in inputs(split, ids, shape)])

@@ -1,19 +1,22 @@
-"""How sharp images are: a blur has small differences between neighbouring pixels."""
+"""How sharp images are, by differences of neighbouring pixels and by their power at high frequencies."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
+from jaxtyping import Float, Num
 from torch import Tensor
 
+Images = Num[Tensor, "..."] | Num[np.ndarray, "..."]
 
-def gradient_energy(images: Tensor | np.ndarray) -> float:
+
+def gradient_energy(images: Images) -> float:
     """Mean squared difference of neighbouring pixels, over images (N, C, H, W) in [0, 1]: a number in [0, 1].
 
-    ½ [mean (x_{i+1,j} − x_{i,j})² + mean (x_{i,j+1} − x_{i,j})²]. A blur lowers it and noise raises it, so that the
-    figure says something only beside that of real images: nearer to theirs is better.
+    ½ [mean (x_{i+1,j} − x_{i,j})² + mean (x_{i,j+1} − x_{i,j})²]. A blur lowers it and noise raises it, so
+    compare it with the energy of real images: the nearer, the better.
 
-    Raises ValueError where there are no neighbours: not (N, C, H, W), or a side of one pixel.
+    Raises ValueError where images are not (N, C, H, W), or a side has one pixel.
     """
     if images.ndim != 4 or min(images.shape[2:]) < 2:
         raise ValueError(
@@ -24,11 +27,11 @@ def gradient_energy(images: Tensor | np.ndarray) -> float:
     return float((down + across) / 2)
 
 
-def spectrum(images: Tensor | np.ndarray) -> Tensor:
+def spectrum(images: Images) -> Float[Tensor, " frequencies"]:
     """Power of images (N, C, H, W) by frequency: (min(H, W) // 2 + 1,), from 0 (the mean) to half a cycle a pixel.
 
-    Each image's |FFT|² over its number of pixels, averaged over images, channels, and all directions of one frequency.
-    A blur lowers the high ones.
+    The |FFT|² of each image divided by its number of pixels, averaged over images, channels, and all directions of one
+    frequency. A blur lowers the power of high frequencies.
     """
     if images.ndim != 4 or min(images.shape[2:]) < 2:
         raise ValueError(f"spectrum looks at images (N, C, H, W) of 2×2 pixels or more, not {tuple(images.shape)}")

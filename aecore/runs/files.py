@@ -37,10 +37,13 @@ def write_aside(path: Path, write: Callable[[Path], object]) -> None:
 
 
 def write_text(path: Path, text: str) -> None:
+    """Write a text file in one step; RunError where that fails."""
     write_aside(path, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def write_tensors(path: Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> None:
+    """Write a safetensors file in one step; RunError where that fails."""
+
     def write(aside: Path) -> None:
         try:
             save_file({name: value.contiguous() for name, value in tensors.items()}, aside, metadata)

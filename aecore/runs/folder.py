@@ -1,17 +1,17 @@
-"""A run's folder: what training leaves and everything else reads. A pretrained example is the same thing.
+"""A run's folder: training writes it, and everything else reads it. A pretrained example is such a folder, too.
 
-    run.json              what is trained, on what, by whom, and how it stands
-    rows.jsonl            the rows of the loop, appended
+    run.json              what is trained, on what, by whom, and its status
+    rows.jsonl            the rows of the training loop, one a line
     weights.safetensors   the model
     snapshots/N.safetensors   the model after N steps, half precision
     preview/N.png         originals, reconstructions and samples after N steps
     resume/state.safetensors  model, optimisers and counters of the last checkpoint
-    heartbeat.json        how far the worker is
-    command               what somebody asks of the worker: pause or stop
-    .busy, .edit          locks: held by whoever trains it; for a moment, by whoever changes run.json
+    heartbeat.json        the progress of the worker
+    command               what the worker is asked to do: pause or stop
+    .busy, .edit          locks, held by the process that trains, and for a moment by one that changes run.json
 
-Files are written aside and then replaced: a kill at any instant leaves a readable folder. A run whose status is
-running while nobody holds .busy was cut off: locks end with their process, however it ends.
+Files are written under another name and then renamed, so a kill at any moment leaves a readable folder. A run with the
+status "running" whose .busy nobody holds was cut off, because locks end with their process, however it ends.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Info(BaseModel):
     model: str
     params: dict[str, Any]
     data: DataSpec
-    shown: DataSpec | None = Field(None, description="what the pages show it on, if not on `data`")
+    shown: DataSpec | None = Field(default=None, description="the data that pages show it on, if not `data`")
     plan: Plan
     shape: tuple[int, ...] = ()
     classes: tuple[str, ...] | None = None
@@ -77,13 +77,14 @@ class Info(BaseModel):
 
 
 class Run:
-    """One run folder, opened. `info` is run.json as last read or written."""
+    """One run folder.  info: run.json, as last read or written."""
 
     def __init__(self, path: Path, info: Info):
         self.path, self.info = Path(path), info
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
+        """The run of a folder; RunError where its run.json is missing, damaged, or of a newer version."""
         path = Path(path)
         try:
             text = (path / "run.json").read_text(encoding="utf-8")
@@ -110,13 +111,14 @@ class Run:
             raise RunError(f"{path / 'run.json'}: {where}: {first['msg']}. Mend it, or delete the folder.") from None
 
     def refresh(self) -> Run:
+        """Read run.json again; returns the run itself."""
         self.info = Run.open(self.path).info
         return self
 
     def save(self, *, only_from: Collection[Status] | None = None, **changes: Any) -> bool:
-        """Change these fields in run.json, leaving the others as they are on disk; without fields, write `info`.
+        """Change these fields in run.json and leave the others as they are on disk; without fields, write `info`.
 
-        only_from: do it only if the status is one of these at that moment. Returns whether it was done.
+        only_from: change nothing unless the status is one of these at that moment. Returns whether it was changed.
         """
         with self.locked("edit", 10.0):
             if changes and (self.path / "run.json").exists():
@@ -130,7 +132,7 @@ class Run:
 
     @contextmanager
     def locked(self, name: str, patience: float) -> Iterator[None]:
-        """Hold one of the folder's two locks; RunError if somebody else does so for too long."""
+        """Hold one of the folder's two locks; InUse if another process holds it for more than `patience` seconds."""
         lock = FileLock(self.path / f".{name}", timeout=patience)
         try:
             lock.acquire()
@@ -144,7 +146,7 @@ class Run:
             lock.release()
 
     def busy(self) -> bool:
-        """Whether a process trains it at this moment."""
+        """Whether a process trains this run at the moment."""
         if not (self.path / ".busy").exists():
             return False
         try:
@@ -154,7 +156,7 @@ class Run:
             return True
 
     def cut_off(self, status: Status = "paused", reason: str = CUT_OFF) -> bool:
-        """Say so of a run whose training process is gone without a word; False if that is not so."""
+        """Set the status of a run whose training process has died; returns False if none has."""
         try:
             with self.locked("busy", 0.0):
                 return self.save(only_from=("running",), status=status, reason=reason, ended=time.time())
@@ -163,19 +165,21 @@ class Run:
 
     @property
     def entry(self) -> Entry:
+        """The catalog's entry of the model."""
         return entry(self.info.model)
 
     @property
     def pretrained(self) -> bool:
+        """Whether it is one of the trained examples that come with the project."""
         return paths.PRETRAINED in self.path.resolve().parents
 
-    # --- what was written -------------------------------------------------------------------------------
+    # --- records ----------------------------------------------------------------------------------------
 
     def rows(self, start: int = 0) -> tuple[list[Row], int]:
-        """The rows from byte `start` on, and the byte to start from next time; a line still being written waits.
+        """The rows from byte `start` on, and the byte to start from next time. An unfinished line is left for then.
 
-        A resumed run drops the rows after its checkpoint and writes them again: a file shorter than `start` is read
-        from its beginning, so keep rows by their "step".
+        A resumed run drops the rows after its checkpoint and writes them again, and a file shorter than `start` is read
+        from its beginning: so store rows by their "step".
         """
         try:
             with open(self.path / "rows.jsonl", "rb") as file:
@@ -188,12 +192,12 @@ class Run:
         whole = chunk[: chunk.rfind(b"\n") + 1]
         rows = []
         for line in whole.splitlines():
-            with suppress(ValueError):  # half a line, where a disk was full
+            with suppress(ValueError):  # an incomplete line, where the disk was full
                 rows.append(json.loads(line))
         return rows, start + len(whole)
 
     def steps(self, folder: str) -> list[int]:
-        """The steps after which something lies in snapshots/ or preview/."""
+        """The steps of the files in snapshots/ or preview/."""
         return sorted(int(file.stem) for file in (self.path / folder).glob("[0-9]*.*"))
 
     def heartbeat(self) -> dict[str, float]:
@@ -204,19 +208,24 @@ class Run:
             return {}
 
     def command(self) -> str:
+        """What the worker is asked to do: "pause", "stop" or ""."""
         try:
             return (self.path / "command").read_text().strip()
         except OSError:
             return ""
 
     def ask(self, command: str) -> None:
-        """Ask the worker to "pause" or "stop"; it answers after its present row."""
+        """Ask the worker to "pause" or "stop"; it does so after its present row."""
         write_text(self.path / "command", command)
 
     # --- the model --------------------------------------------------------------------------------------
 
     def model(self, step: int | None = None, file: Path | None = None) -> Model:
-        """The trained model on the CPU, for looking at (eval mode); `step` takes a snapshot instead, `file` another."""
+        """The trained model on the CPU, in eval mode and without gradients.
+
+        step: take the snapshot of this step instead of the final weights.  file: take this file.
+        Raises RunError where there are no weights, or they do not fit the run.
+        """
         file = file or self.path / (f"snapshots/{step}.safetensors" if step is not None else "weights.safetensors")
         if not self.info.shape:
             raise RunError(f"{self.path} has not been trained yet, so there is no model to look at. Train it first.")
@@ -241,13 +250,15 @@ class Run:
         return model.eval().requires_grad_(False)
 
     def data(self, device: torch.device | str = "cpu") -> Data:
-        """The data to look at it with: what it was trained on, or a stand-in that is on every computer."""
+        """The data to show the run on: `info.shown` where it is given, else the data of the training."""
         return datasets.load(self.info.shown or self.info.data, device)
 
     def save_model(self, model: Model, bits: int = 32, path: Path | None = None, lean: bool = False) -> None:
-        """The weights, from any device.
+        """Write the model's weights, from any device.
 
-        bits: 32; 16, for all floats; 12 (`packing`), 16 for small tensors.  lean: without what only training needs.
+        bits: of each float: 32, 16, or 12 (`nn.quantize`; then 16 in small tensors).
+        path: by default weights.safetensors.
+        lean: without the tensors that only training needs (`Model.training_only`).
         """
         kind = torch.float32 if bits == 32 else torch.float16
         tensors = {

@@ -20,11 +20,15 @@ from ..training.plan import Plan
 from .files import remedy
 from .folder import Info, Run, Status
 
-LISTING_SECONDS = 0.1  # so long a listing is passed on without a look at the disk
+LISTING_SECONDS = 0.1  # a listing is returned again for so long before the disk is read
 
 
 class Library:
-    """The runs of one folder, remembered: only a run.json that has changed is read again."""
+    """The runs of one folder. They stay in memory: only a run.json that has changed is read again.
+
+    seconds: for how long a listing is returned again without reading the disk.
+    broken: folders whose run.json cannot be read, with the reason.
+    """
 
     def __init__(self, folder: Path, seconds: float = LISTING_SECONDS):
         self.folder, self.seconds = folder, seconds
@@ -34,11 +38,11 @@ class Library:
         self._runs: list[Run] = []
 
     def forget(self) -> None:
-        """The next look goes to the disk."""
+        """Read the disk at the next question."""
         self._read = -1.0
 
     def runs(self) -> list[Run]:
-        """Newest first. Every caller gets Run objects of its own."""
+        """The runs, newest first. Every caller gets its own Run objects."""
         with self._guard:
             if self._read < 0 or time.monotonic() - self._read > self.seconds:
                 self._read = time.monotonic()
@@ -46,6 +50,7 @@ class Library:
             return [Run(run.path, run.info) for run in self._runs]
 
     def _look(self) -> None:
+        """Read each run.json that is new or has changed."""
         before, self._known = self._known, {}
         try:
             names = [item.name for item in os.scandir(self.folder) if not item.name.startswith(".")]
@@ -59,12 +64,13 @@ class Library:
             stamp = (stat.st_mtime_ns, stat.st_ino)
             known = before.get(name)
             self._known[name] = known if known and known[0] == stamp else (stamp, _opened(self.folder / name))
-        found = [run for _, run in self._known.values() if isinstance(run, Run)]
+        runs = [run for _, run in self._known.values() if isinstance(run, Run)]
         self.broken = {name: text for name, (_, text) in self._known.items() if isinstance(text, str)}
-        self._runs = sorted(found, key=lambda run: -run.info.created)
+        self._runs = sorted(runs, key=lambda run: -run.info.created)
 
 
 def _opened(path: Path) -> Run | str:
+    """The run in a folder, or why it cannot be opened."""
     try:
         return Run.open(path)
     except RunError as error:
@@ -72,7 +78,7 @@ def _opened(path: Path) -> Run | str:
 
 
 def new_id(model: str) -> str:
-    """Sorts by time, says the model, and cannot be guessed."""
+    """A new id: it sorts by time, contains the model's key, and cannot be guessed."""
     return f"{time.strftime('%y%m%d-%H%M%S')}-{model}-{secrets.token_hex(3)}"
 
 
@@ -82,7 +88,7 @@ def pretrained() -> Iterator[Run]:
 
 
 def scan(folder: Path) -> Iterator[Run]:
-    """Every readable run in a folder, by name; unreadable ones are left to `broken`."""
+    """Every readable run in a folder, by name; see `broken` for the others."""
     for path in sorted(folder.glob("*/run.json")):
         try:
             yield Run.open(path.parent)
@@ -127,12 +133,15 @@ def create(
     encoder: str = "",
     status: Status = "queued",
 ) -> Run:
-    """Create the folder of a new run; the queue that watches it takes up runs whose status is "queued".
+    """Create the folder of a new run. A queue that watches the folder of runs trains those with the status "queued".
+
+    title: by default the model's name.  path: by default a new folder in `paths.root()`.
+    encoder: id of the run whose encoder it takes and holds fixed.  group: the comparison it belongs to.
 
     Raises FieldError for bad settings, before anything is written, and RunError where the folder cannot be made.
     """
-    which = entry(model)
-    checked = which.check(params or {})
+    chosen = entry(model)
+    checked = chosen.check(params or {})
     if encoder:
         find(encoder)
     identity = path.name if path else new_id(model)
@@ -142,11 +151,11 @@ def create(
     now = time.time()
     info = Info(
         id=identity,
-        title=title or which.name,
+        title=title or chosen.name,
         model=model,
         params=checked,
         data=data,
-        plan=plan or Plan(**which.plan),
+        plan=plan or Plan(**chosen.plan),
         encoder=encoder,
         owner=owner,
         group=group,

@@ -33,16 +33,17 @@ def stored(run: Run, method: str, n: int, split: str = "test") -> np.ndarray | N
 
 
 def store(run: Run, method: str, n: int, split: str, points: np.ndarray, folder: Path | None = None) -> Path:
-    """Keep points in the run's folder; in the cache where that cannot be written, or the run is a pretrained one.
+    """Store points in the run's folder; in the cache where that cannot be written, or the run is pretrained.
 
-    folder: write there and nowhere else (how maps get into pretrained runs).
+    folder: store them there and nowhere else (for the maps of pretrained runs).  Returns the file.
+    Raises RunError where no folder can be written.
     """
-    choice = [folder] if folder else [_cache(run)] if run.pretrained else [run.path / "maps", _cache(run)]
+    folders = [folder] if folder else [_cache(run)] if run.pretrained else [run.path / "maps", _cache(run)]
     problem: Exception | None = None
-    for place in choice:
+    for candidate in folders:
         try:
-            place.mkdir(parents=True, exist_ok=True)
-            path = place / _file(method, n, split)
+            candidate.mkdir(parents=True, exist_ok=True)
+            path = candidate / _file(method, n, split)
             write_aside(path, lambda aside: _write(aside, points.astype(np.float32), _digest(run)))
             return path
         except (OSError, RunError) as error:
@@ -53,22 +54,26 @@ def store(run: Run, method: str, n: int, split: str, points: np.ndarray, folder:
 def compute(
     run: Run, method: str, n: int = 5000, split: str = "test", progress: Callable[[float, str], None] | None = None
 ) -> np.ndarray:
-    """Points (n, 2), computed and stored: for a background worker. progress: called with a fraction and a sentence."""
-    say = progress or (lambda fraction, sentence: None)
-    say(0.0, "Reading the data")
-    half = getattr(run.data(), split)
-    ids = code_of.choose(half, n)
-    say(0.05, f"Encoding {len(ids):,} images")
-    codes = code_of.codes(run.model(), half, ids)
-    say(0.1, f"{NAMES[method]} of {len(ids):,} codes, about {estimate(method, len(ids)):.0f} seconds")
+    """Points (n, 2), computed and stored; for a background worker.
+
+    progress: called with the fraction done and a sentence.
+    """
+    report = progress or (lambda fraction, sentence: None)
+    report(0.0, "Reading the data")
+    data = run.data()
+    examples = data.train if split == "train" else data.test
+    ids = code_of.choose(examples, n)
+    report(0.05, f"Encoding {len(ids):,} images")
+    codes = code_of.codes(run.model(), examples, ids)
+    report(0.1, f"{NAMES[method]} of {len(ids):,} codes, about {estimate(method, len(ids)):.0f} seconds")
     points = Projection(method).fit(codes)
     store(run, method, n, split, points)
-    say(1.0, "Done")
+    report(1.0, "Done")
     return points
 
 
 def estimate(method: str, n: int) -> float:
-    """About how many seconds `compute` takes on one core, UMAP's compiling (40 s, the first time) included."""
+    """About how many seconds `compute` takes on one core, including UMAP's compilation (40 s, the first time)."""
     return {"units": 0.5, "pca": 0.5, "umap": 44 + 0.0025 * n, "tsne": 3 + 0.005 * n}[method]
 
 
@@ -86,7 +91,7 @@ def _cache(run: Run) -> Path:
 
 
 def _digest(run: Run) -> str:
-    """Of the weights, so that a map is never shown for a model that was trained on."""
+    """Digest of the weights, so that a map is not shown after the model was trained further."""
     try:
         return hashlib.sha256((run.path / "weights.safetensors").read_bytes()).hexdigest()[:32]
     except OSError as error:

@@ -1,4 +1,4 @@
-"""A session trains the run of one folder and writes down everything that the training leaves.
+"""A session trains the run of one folder and writes all results into it.
 
 This is the only module of `aecore.runs` that knows the training loop, the measures and the previews.
 """
@@ -44,12 +44,13 @@ def versions() -> dict[str, str]:
 
 
 class Session:
-    """Trains the run of one folder, from its last checkpoint where there is one."""
+    """Trains the run of one folder; where there is a checkpoint, from there on."""
 
     def __init__(self, run: Run):
         self.run = run
 
     def checkpoint(self, training: Training) -> None:
+        """Write the whole state of a training, from which `restore` goes on."""
         tensors, plain = training.state()
         rows = self.run.path / "rows.jsonl"
         plain["row_bytes"] = rows.stat().st_size if rows.exists() else 0
@@ -60,9 +61,9 @@ class Session:
     def restore(self, training: Training) -> bool:
         """Go back to the last checkpoint, dropping the rows after it; False where there is none."""
         state, rows = self.run.path / "resume/state.safetensors", self.run.path / "rows.jsonl"
-        known = state.exists()
+        exists = state.exists()
         row_bytes = 0
-        if known:
+        if exists:
             tensors, metadata = read_tensors(state)
             try:
                 plain = json.loads(metadata["state"])
@@ -86,7 +87,7 @@ class Session:
                 if step > training.step:
                     for file in (self.run.path / folder).glob(f"{step}.*"):
                         file.unlink()
-        return known
+        return exists
 
     def train(
         self,
@@ -95,12 +96,13 @@ class Session:
         command: Callable[[], str] | None = None,
         only_from: Collection[Status] = ("queued", "running", *RESUMABLE),
     ) -> Status:
-        """Train to the end, or until a command; the folder tells everything. Returns the status reached.
+        """Train to the end, or until a command. Returns the status reached.
 
-        command: asked after each row, answers "", "pause", "stop" or "cut" (the program ends); by default the file
-        of that name. only_from: do nothing where the status is another.
-        Errors a person can mend (data, parameters, divergence, disk) end as status "failed" with their reason;
-        RunError where another process trains it.
+        on_row: called with each row and the training.
+        command: called after each row; returns "", "pause", "stop" or "cut" (the program ends). By default it reads the
+        file of that name.  only_from: do nothing if the status is another.
+        After an error that a person can mend (data, parameters, divergence, disk) the status is "failed", with the
+        reason. Raises InUse where another process trains the run.
         """
         with self.run.locked("busy", 2.0):
             (self.run.path / "command").unlink(missing_ok=True)
@@ -121,6 +123,7 @@ class Session:
                 return self._end("failed", "The memory is full. Try a smaller batch, width or image size.")
 
     def _train(self, device: torch.device | str | None, on_row: OnRow | None, command: Callable[[], str]) -> Status:
+        """As `train`, once the folder is locked and the status is "running"."""
         self._remove_leftovers()
         (self.run.path / ".reserve").write_bytes(os.urandom(RESERVE_BYTES))
         data = datasets.load(self.run.info.data)
@@ -143,7 +146,7 @@ class Session:
         if not self.restore(training):
             self.checkpoint(training)
         self._write_heartbeat(training)
-        saved = beaten = time.monotonic()
+        saved = last_beat = time.monotonic()
         with open(self.run.path / "rows.jsonl", "a", encoding="utf-8") as rows:
             for row in training:
                 rows.write(json.dumps(row) + "\n")
@@ -153,9 +156,9 @@ class Session:
                 if time.monotonic() - saved > CHECKPOINT_SECONDS:
                     self.checkpoint(training)
                     saved = time.monotonic()
-                if time.monotonic() - beaten > 0.3:
+                if time.monotonic() - last_beat > 0.3:
                     self._write_heartbeat(training)
-                    beaten = time.monotonic()
+                    last_beat = time.monotonic()
                 if on_row:
                     on_row(row, training)
                 wish = command()
@@ -177,13 +180,14 @@ class Session:
         return status
 
     def _remove_leftovers(self) -> None:
-        """Remove what a killed writer left aside."""
+        """Remove temporary files that a killed process left behind."""
         for aside in self.run.path.rglob(".*.tmp"):
             with suppress(OSError):
                 if time.time() - aside.stat().st_mtime > 60:
                     aside.unlink()
 
     def _write_heartbeat(self, training: Training) -> None:
+        """Write the progress and the estimated seconds left; −1 where they are unknown."""
         done = training.progress
         left = training.seconds / done * (1 - done) if done > 0 else -1.0
         beat = {
@@ -197,7 +201,7 @@ class Session:
         write_text(self.run.path / "heartbeat.json", json.dumps(beat))
 
     def _keep_snapshot(self, training: Training, data: Data) -> None:
-        """Weights, a snapshot and a preview, after a held-out evaluation."""
+        """Write the weights, a snapshot and a preview, after a held-out evaluation."""
         self.run.save_model(training.model)
         for folder in ("snapshots", "preview"):
             (self.run.path / folder).mkdir(exist_ok=True)

@@ -17,6 +17,9 @@ EVAL_STEPS = 24  # held-out evaluations spread over a run, denser at its start
 EPOCH_EVAL_STEPS = 60  # at most so many more, at the ends of epochs
 
 
+Precision = Literal["auto", "bf16", "fp32"]
+
+
 class Plan(BaseModel):
     """How to train: everything but the model and the data.
 
@@ -58,9 +61,7 @@ class Plan(BaseModel):
     seed: int = Field(
         default=0, ge=0, le=2**31 - 1, description="of weights, order and noise", json_schema_extra={"scale": "linear"}
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field(
-        default="auto", description="auto: bf16 where the device is fast in it"
-    )
+    precision: Precision = Field(default="auto", description="auto: bf16 where the device is fast in it")
     held_out: int = Field(
         default=1000,
         ge=1,

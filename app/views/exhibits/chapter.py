@@ -67,7 +67,7 @@ def show_links(section: Section, examples: list[Run]) -> None:
     """Links to the pages of a section, to trained examples of its models, and to Train with each of them."""
     entries = entries_of(section)
     for label, key, query in section.places:
-        pages.link(key, label=f"**{label}**", icon="play_circle", query=to_page(**query))
+        pages.link(key, label=f"**{label}**", icon="play_circle", query=to_page(query))
     keys = {entry.key for entry in entries}
     for run in examples:
         if run.info.model in keys:

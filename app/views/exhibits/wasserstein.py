@@ -33,7 +33,7 @@ NO_CODES, NO_LABELS = np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
 class State:
     """The models, the chosen images, whether all codes are shown, and the pointers of the three rows of planes."""
 
-    models = Many("wasserstein.models")
+    models: Many[str] = Many("wasserstein.models")
     n = Number("wasserstein.n", 4, 16, 8)
     seed = Number("wasserstein.seed", 0, 9999)
     all_codes = Flag("wasserstein.all", True)
@@ -47,7 +47,7 @@ class View(NamedTuple):
 
     runs: dict[str, Run]
     ids: tuple[int, ...]
-    labels: np.ndarray
+    labels: list[int]
     all_codes: bool
     seed: int
 
@@ -98,7 +98,9 @@ def chosen(sweep: Sweep) -> View:
     """The visitor's choice of models and images; the page stops where no model is chosen."""
     runs = dict(zip(map(str, sweep.values), sweep.runs, strict=True))
     usual = [name for name in runs if name in FIRST] or list(runs)[:MOST]
-    models = State.models.given(name=exhibit.key_of(State.models.name, sweep), options=tuple(runs), default=usual)
+    models: Many[str] = State.models.given(
+        name=exhibit.key_of(State.models.name, sweep), options=tuple(runs), default=usual
+    )
     names = models.pills("Models")
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
         n = State.n.slider("Chosen images", width=260)
@@ -106,15 +108,14 @@ def chosen(sweep: Sweep) -> View:
         all_codes = State.all_codes.toggle("All codes", help="of 1,500 held-out images")
     if len(names) > MOST:
         st.info(f"The first {MOST} are shown: more would be too small.", icon=":material/info:")
-    shown = {name: run for name, run in runs.items() if name in names}
-    shown = dict(list(shown.items())[:MOST])
+    shown = {name: runs[name] for name in [name for name in runs if name in names][:MOST]}
     if not shown:
         st.info("Choose at least one model.", icon=":material/info:")
         st.stop()
     first = next(iter(shown.values()))
     ids = tuple(cached.choice(first, n, seed).tolist())
     labels = held_out(first).labels
-    return View(shown, ids, NO_LABELS if labels is None else labels[list(ids)], all_codes, seed)
+    return View(shown, ids, [] if labels is None else labels[list(ids)].tolist(), all_codes, seed)
 
 
 def show_clouds(view: View) -> None:
