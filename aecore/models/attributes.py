@@ -1,4 +1,4 @@
-"""Chapter §5.2, Fig. 6: models that are told attributes, so that one can be switched and all else stays."""
+"""Chapter §5.2, Fig. 6: models conditioned on attributes, so that one can be switched while all else stays."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from .inference import WIDEST
 
 # --- networks -------------------------------------------------------------------------------------------
 
-MAPS = 4  # in which the condition enters the encoder beside the image
+MAPS = 4  # feature maps by which the condition enters the encoder beside the image
 
 
 def widths(shape: Shape, width: int) -> list[int]:
@@ -142,11 +142,12 @@ class AttributeCritic(nn.Module):
 
 
 class Reader(nn.Sequential):
-    """Reads attributes off images: (B, *shape) → logits (B, A).
+    """Classifies the attributes of images: (B, *shape) → logits (B, A).
 
-    A network of its own, since a head of the critic reads badly: spectral normalisation leaves it too little of what
-    is fine. After 600 steps on faces the head's cross-entropy is 3.1 nats, of wavy hair 0.65; this one's 0.65 and 0.16.
-    Groups of channels are normalised, not batches: real and decoded images must not tell each other anything.
+    It is a separate network, since a head on the critic classifies badly: spectral normalisation leaves too little of
+    fine details. After 600 steps on faces the head's cross-entropy is 3.1 nats, of wavy hair 0.65; this one's is 0.65
+    and 0.16. Groups of channels are normalised and not batches, so that real and decoded images do not influence each
+    other.
     """
 
     def __init__(self, shape: Shape, width: int, attributes: int):
@@ -163,7 +164,7 @@ class Reader(nn.Sequential):
 
 
 def averaged(net: nn.Module) -> nn.Module:
-    """A copy of a network whose weights are buffers: nobody trains them, they follow by averaging."""
+    """A copy of a network whose weights are buffers, which are not trained but hold averages."""
     copied = copy.deepcopy(net)
     for module in copied.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
@@ -182,20 +183,20 @@ class AttributeALI(ConditionedGaussian):
     generator (encoder and decoder): min −log(1 − D(x, ẑ, y)) − ½ log D(x̃, z, y) − ½ log D(x′, ẑ, y′)
     + λ‖x − B(ẑ, y)‖₁ + η ½[H(y, R(x̃)) + H(y′, R(x′))];
     ẑ ~ q(z|x, y), z ~ N(0, I), x̃ = B(z, y), and the edit x′ = B(ẑ, y′) with the attributes y′ of another image.
-    R reads attributes off an image, H is the sum of their cross-entropies; R learns from real images alone.
+    R classifies the attributes of an image, H is the sum of their cross-entropies; R is trained on real images alone.
 
-    lam: λ; where no attributes are told it is all that keeps the critic from winning (sprites with λ = 0.003: all draws
-    alike for one seed of four).  read: η.
-    attributes: how many, 0 for none: then the cycle alone is left of the additions.
+    lam: λ. Without attributes only the cycle keeps the critic from winning (sprites with λ = 0.003: all draws alike for
+    one seed of four).  read: η.
+    attributes: how many, 0 for none; of the additions only the cycle is then left.
     cycle, head, shuffle: whether each of the three additions is made.
 
     Source: Dumoulin et al. (2016), arXiv:1606.00704: the conditional model of faces. The cycle: Li et al. (2017),
     arXiv:1709.01215. Reading attributes: Odena et al. (2017), arXiv:1610.09585; He et al. (2019), arXiv:1711.10678.
     Departures: all of the above; non-saturating losses; spectral normalisation in place of dropout; conditional batch
     normalisation in the decoder, maps of attributes in the encoder and a projection in the critic in place of one
-    embedding in each; attributes are read by a network of its own; noise on all that critic and reader see, fading from
-    0.1 to 0; the generator moves three times as fast as the critic (after 0.7 epochs of faces images came back with an
-    error of 153 in place of 172); what is looked at are averages of its weights over about the last 500 steps.
+    embedding in each; attributes are read by a separate network; noise on all inputs of critic and reader, which fades
+    from 0.1 to 0; the generator moves three times as fast as the critic (after 0.7 epochs of faces the reconstruction
+    error was 153 in place of 172); outside of training averages of its weights over about the last 500 steps are used.
     """
 
     condition_dropout_rate = 0.05
@@ -239,11 +240,13 @@ class AttributeALI(ConditionedGaussian):
         return players | {"reader": Player((self.reader,), {"reading": 1.0}, lr=3.0)}
 
     def after_step(self, player: str) -> None:
-        """After each move of the generator: its averages follow."""
+        """Update the averages after each step of the generator."""
         if player != "generator":
             return
         self.moves += 1
-        keep = ((1 + self.moves) / (10 + self.moves)).clamp_max(self.decay)  # on the device: nothing waits for it
+        keep = ((1 + self.moves) / (10 + self.moves)).clamp_max(
+            self.decay
+        )  # stays on the device, so that nothing waits for it
         with torch.no_grad():
             for net, mean in ((self.encoder, self.encoder_mean), (self.decoder, self.decoder_mean)):
                 means = dict(mean.named_buffers())
@@ -301,10 +304,10 @@ class ConditionalVAE(ConditionedGaussian):
 
     The constant of p(x|z, y) is left out: recon = c‖x − B(z, y)‖².
 
-    c: precision of pixels.  beta: β.  attributes or classes: what it is told.
+    c: precision of pixels.  beta: β.  attributes or classes: the condition.
 
     Source: Sohn, Lee & Yan (2015), NeurIPS; Kingma et al. (2014), arXiv:1406.5298, M2 with all labels known.
-    Departures: the prior of z does not depend on y; a twentieth of the conditions is withheld; the networks of
+    Departures: the prior of z does not depend on y; a twentieth of the conditions is dropped; the networks of
     `AttributeALI`.
     """
 

@@ -19,9 +19,9 @@ from .base import Autoencoder, Clustering, Mirrored, PlainCode, Player, Terms
 from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 from .variational import PARAMS, RECON
 
-VALUES = 4_000_000  # numbers that are encoded at once when all examples are looked at
-SPREAD = 0.5  # standard deviation of the first means of a mixture's components
-RESTARTS = 10  # of k-means, from other starts; the tightest result is kept
+VALUES = 4_000_000  # numbers that are encoded at once when all examples are encoded
+SPREAD = 0.5  # initial standard deviation of the means of a mixture's components
+RESTARTS = 10  # of k-means; the best result is kept
 
 
 def codes(model: Autoencoder, split: Split) -> Float[Tensor, "N D"]:
@@ -32,8 +32,11 @@ def codes(model: Autoencoder, split: Split) -> Float[Tensor, "N D"]:
 
 
 def k_means(h: Float[Tensor, "N D"], clusters: int) -> Float[Tensor, "K D"]:
-    """Centres (K, D) of k-means on codes h (N, D), the best of some starts; the same ones for the same codes."""
-    from sklearn.cluster import KMeans  # a second to load, and only a training needs it
+    """Centres (K, D) of k-means on codes h (N, D), the best of RESTARTS; deterministic.
+
+    Of fewer codes than clusters some are centres twice.
+    """
+    from sklearn.cluster import KMeans  # takes a second to load, and only a training needs it
 
     if len(h) < clusters:
         return h[torch.arange(clusters, device=h.device) % len(h)]
@@ -45,9 +48,9 @@ def k_means(h: Float[Tensor, "N D"], clusters: int) -> Float[Tensor, "K D"]:
 def means_of(
     h: Float[Tensor, "N D"], assigned: Int[Tensor, "N"], centres: Float[Tensor, "K D"]
 ) -> Float[Tensor, "K D"]:
-    """The mean code of each cluster, (K, D); a cluster without a member keeps its centre.
+    """The mean code of each cluster, (K, D); a cluster without members keeps its centre.
 
-    h: (N, D).  assigned: (N,) numbers of clusters.  centres: (K, D), the ones so far.
+    h: (N, D).  assigned: (N,) the cluster of each code.  centres: (K, D), the present ones.
     """
     member = F.one_hot(assigned, len(centres)).to(h.dtype)  # (N, K)
     counts = member.sum(0)[:, None]
@@ -59,8 +62,8 @@ class Centroid(Clustering, PlainCode):
 
     loss = Δ(x, B(h)) + λ ‖h − c*‖²,  h = A(x), c* the centre nearest to h (Eq. 2).
 
-    After a pretraining without the second term, k-means gives the first centres. From then on each round, an epoch,
-    lowers the loss with the centres held, then makes each centre the mean of the codes nearest to it (Algorithm 1).
+    After a pretraining without the second term, k-means gives the first centres. From then on each epoch lowers the
+    loss with fixed centres, and then makes each centre the mean of the codes nearest to it (Algorithm 1).
 
     clusters: K.  lam: λ.  pretraining: share of the training before the clusters.  keywords: those of `PlainCode`.
 
@@ -109,15 +112,15 @@ class Centroid(Clustering, PlainCode):
         return terms
 
     def nearest(self, h: Float[Tensor, "B D"]) -> Int[Tensor, "B"]:
-        """h (B, D) → number of the nearest centre, (B,)."""
+        """The number of the centre nearest to each code h (B, D): (B,)."""
         return squared_distances(h.float(), self.centres).argmin(1)
 
     def assign(self, x: Float[Tensor, "B *shape"]) -> Int[Tensor, "B"]:
-        """x (B, *shape) → number of its cluster, (B,)."""
+        """The number of the cluster of each x (B, *shape): (B,)."""
         return self.nearest(self.encode(x))
 
     def responsibilities(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B K"]:
-        """x (B, *shape) → (B, K): 1 for its cluster, 0 for the others."""
+        """1 for the cluster of each x (B, *shape) and 0 for the others: (B, K)."""
         return F.one_hot(self.assign(x), len(self.centres)).float()
 
 
@@ -131,7 +134,7 @@ def student_t(h: Float[Tensor, "B D"], centres: Float[Tensor, "K D"]) -> Float[T
 
 
 def sharpened(q: Float[Tensor, "B K"], frequencies: Float[Tensor, "K"]) -> Float[Tensor, "B K"]:
-    """The target p_ij = (q_ij² / f_j) / Σ_j' (q_ij'² / f_j'): (B, K), surer than q, with large clusters damped.
+    """The target p_ij = (q_ij² / f_j) / Σ_j' (q_ij'² / f_j'): (B, K), sharper than q, with large clusters damped.
 
     frequencies: f_j = Σ_i q_ij over all examples, (K,); only their ratios matter.  Source: Xie et al. (2016), Eq. 3.
     """
@@ -140,7 +143,7 @@ def sharpened(q: Float[Tensor, "B K"], frequencies: Float[Tensor, "K"]) -> Float
 
 
 class SoftClusters(nn.Module):
-    """K centres that move by gradients: codes h (B, D) → soft assignments q (B, K)."""
+    """K trainable centres: codes h (B, D) → soft assignments q (B, K)."""
 
     def __init__(self, clusters: int, code: int):
         super().__init__()
@@ -162,7 +165,7 @@ class DCEC(Clustering, PlainCode):
 
     Source: Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39; Q and P are of Xie et al. (2016), arXiv:1511.06335.
     Departures: Δ is a sum over pixels where the authors' loss has a mean, so their γ = 0.1 is 0.1 · 784 ≈ 80 here. They
-    hold P for 140 steps; here f is renewed at every epoch and p follows the current q, with no gradient through p.
+    keep P for 140 steps; here f is computed anew at every epoch and p follows the current q, without a gradient.
     """
 
     abilities = Autoencoder.abilities | {"assign"}
@@ -211,7 +214,7 @@ class DCEC(Clustering, PlainCode):
         return terms
 
     def responsibilities(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B K"]:
-        """x (B, *shape) → soft assignments q, (B, K)."""
+        """Soft assignments q of x (B, *shape): (B, K)."""
         return self.clusters(self.encode(x))
 
     @property
@@ -221,7 +224,7 @@ class DCEC(Clustering, PlainCode):
 
 
 def kl_normals(q: Normal, p: Normal) -> Float[Tensor, "..."]:
-    """KL(q ‖ p) of two diagonal Gaussians, summed over the last dimension: nats, in the shape of the others."""
+    """KL(q ‖ p) of two diagonal Gaussians, summed over the last dimension: nats, in the shape of the leading ones."""
     ratio = (q.logvar - p.logvar).exp()
     return 0.5 * (ratio + (q.mu - p.mu) ** 2 / p.logvar.exp() - 1 + p.logvar - q.logvar).sum(-1)
 
@@ -231,8 +234,8 @@ class MixturePrior(nn.Module):
 
     size: D, of z.  style: of w.
 
-    At first the components' means are apart by their biases, N(0, SPREAD²): from one common place they part late and
-    by chance (accuracy 0.50 and 0.46 in place of 0.56 and 0.64: digits, 40 epochs, two seeds).
+    Initial biases N(0, SPREAD²) set the means of the components apart. From a common mean they part late and by chance
+    (accuracy 0.50 and 0.46 in place of 0.56 and 0.64: digits, 40 epochs, two seeds).
     """
 
     def __init__(self, size: int, components: int, style: int, width: int):
@@ -244,7 +247,7 @@ class MixturePrior(nn.Module):
             last.bias.view(components, 2, size)[:, 0].normal_(0, SPREAD)
 
     def forward(self, w: Float[Tensor, "B W"]) -> Normal:
-        """w (B, W) → p(z|w, c) for every c: μ and log σ², (B, K, D)."""
+        """p(z|w, c) for every c, from w (B, W): μ and log σ², (B, K, D)."""
         mu, logvar = self.net(w).float().unflatten(-1, (self.components, 2 * self.size)).chunk(2, -1)
         return Normal(mu, logvar)
 
@@ -256,7 +259,7 @@ class MixturePrior(nn.Module):
         generator: Generator | None = None,
         component: int | None = None,
     ) -> Float[Tensor, "n D"]:
-        """(n, D) draws, all of one component if it is given; the noise in w and z is scaled by `temperature`."""
+        """(n, D) draws, all of one component if it is given.  temperature: scales the noise in w and z."""
         which = torch.randint(self.components, (n,), device=like.device, generator=generator)
         which = which if component is None else torch.full_like(which, component)
         pz = self(temperature * noise(like.new_empty(n, self.style), generator))
@@ -266,19 +269,20 @@ class MixturePrior(nn.Module):
 
 
 class GMVAE(Clustering, Mirrored):
-    """Gaussian-mixture VAE: a VAE whose prior has clusters, each a Gaussian that a second code w places and shapes.
+    """Gaussian-mixture VAE: the prior has clusters, which are Gaussians whose mean and variance a second code w sets.
 
     p(w) = N(0, I), p(c) = 1/K, p(z|w, c) = N(μ_c(w), diag σ_c²(w)), p(x|z);  q(z|x), q(w|x) Gaussian, and the exact
     p(c|z, w) = N(z; μ_c(w), σ_c²(w)) / Σ_c' N(z; μ_c'(w), σ_c'²(w)) = r_c.
 
     −L = E[−log p(x|z)] + E[Σ_c r_c KL(q(z|x) ‖ p(z|w, c))] + KL(q(w|x) ‖ p(w)) + max(λ, E[KL(r ‖ p(c))])  (Eq. 3–7).
 
-    r belongs to one z, and the KL beside it is over all of them: L lies below the evidence lower bound even with λ = 0.
-    The last term pulls all examples into all clusters alike, and wins early in training: λ nats are free of it.
+    r is computed from one z, and the KL beside it from the whole q(z|x), so that L lies below the evidence lower bound
+    even with λ = 0. The last term pulls every example into all clusters alike and dominates early in training; λ nats
+    are therefore free of it.
 
     clusters: K.  style: size of w.  lam: λ, nats.  likelihood, c: as in the VAE.
 
-    Source: Dilokthanakul et al. (2016), arXiv:1611.02648; there z is called x, c is called z, and x is y.
+    Source: Dilokthanakul et al. (2016), arXiv:1611.02648, where z is called x, c is called z, and x is called y.
     Departures: no batch normalisation in the encoder; the components' means start apart (`MixturePrior`).
     """
 
@@ -335,11 +339,11 @@ class GMVAE(Clustering, Mirrored):
         }
 
     def encode(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
-        """x (B, *shape) → the mean of q(z|x), (B, D)."""
+        """The mean of q(z|x), (B, D)."""
         return self.posteriors(x)[0].mu
 
     def responsibilities(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B K"]:
-        """x (B, *shape) → p(c|z, w) at the means of q(z|x) and q(w|x), (B, K)."""
+        """p(c|z, w) at the means of q(z|x) and q(w|x): (B, K)."""
         qz_x, qw_x = self.posteriors(x)
         return self.log_responsibilities(qz_x.mu, self.prior(qw_x.mu)).exp()
 

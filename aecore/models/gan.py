@@ -1,4 +1,4 @@
-"""Chapter §5: generators without an encoder, and the critics they play against."""
+"""Chapter §5: generators without an encoder, and their critics."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def fooling_loss(fake: Float[Tensor, "B"]) -> Float[Tensor, "B"]:
 
 
 class Critic(nn.Module):
-    """Tells real examples from generated ones: x (B, *shape) → logits (B,), large for real."""
+    """Tells real examples from generated ones: x (B, *shape) → logits (B,), large for real ones."""
 
     def __init__(self, shape: Shape, net: str = "dense", width: int = 512):
         super().__init__()
@@ -39,7 +39,7 @@ class Critic(nn.Module):
         self.head = nn.Linear(size, 1)
 
     def judge(self, x: Float[Tensor, "B *shape"]) -> tuple[Float[Tensor, "B"], Float[Tensor, "B F"]]:
-        """Logits (B,), and the last hidden layer that they were read from (B, F)."""
+        """Logits (B,), and the features of the last hidden layer (B, F)."""
         f = self.features(x)
         return self.head(f).squeeze(-1), f
 
@@ -50,9 +50,9 @@ class Critic(nn.Module):
 def slope_at(
     judge: Callable[[Tensor], tuple[Tensor, Tensor]], x: Float[Tensor, "B *shape"]
 ) -> tuple[tuple[Float[Tensor, "B"], Float[Tensor, "B F"]], Float[Tensor, "B"]]:
-    """A critic's logits D(x) (B,) and features (B, F), and ‖∇D(x)‖² (B,), from one pass.
+    """A critic's logits D(x) (B,) and features (B, F), and ‖∇D(x)‖² (B,), from one forward pass.
 
-    The slope is differentiable by the critic's weights wherever gradients are recorded, and only a number elsewhere.
+    Where gradients are recorded the slope is differentiable with respect to the critic's weights.
     judge: x → logits, features.
     Source: Mescheder et al. (2018), arXiv:1801.04406, Eq. 9 (R₁).
     """
@@ -91,7 +91,7 @@ class TwoPlayers(Decoding):
 
 
 class GAN(TwoPlayers):
-    """Generative adversarial network: no encoder, only a decoder and a critic that keep each other busy.
+    """Generative adversarial network: a decoder without an encoder, trained against a critic.
 
     critic: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖²;  generator: min −log D(x̃),  x̃ = G(z), z ~ p(z).
     ∇D is the slope of the critic's logit. The critic moves on one minibatch, the generator on the next.
@@ -100,9 +100,9 @@ class GAN(TwoPlayers):
 
     Source: Goodfellow et al. (2014), arXiv:1406.2661, Algorithm 1 with k = 1 and the generator's loss that its
     §3 recommends; Mescheder et al. (2018), arXiv:1801.04406, Eq. 9, for the slope.
-    Departures: Adam in place of momentum. The slope's penalty: without it critic and generator circle each other, and
-    after 8 epochs of digits the draws reach 0 to 1 of 100 held-out digits' neighbourhoods in place of 40. No batch
-    normalisation, with which an image would depend on its neighbours.
+    Departures: Adam in place of momentum. The slope is penalised: without that critic and generator circle each
+    other, and after 8 epochs of digits the draws reach 0 to 1 of 100 held-out digits' neighbourhoods in place of 40.
+    No batch normalisation, with which an image would depend on its neighbours.
     """
 
     def __init__(self, shape: Shape, gamma: float = 10.0, **keywords: Any):
@@ -130,7 +130,7 @@ def gradient_penalty(
 ) -> Float[Tensor, "B"]:
     """(‖∇f(x̂)‖₂ − 1)² at a random point x̂ between each x and x̃: (B,).
 
-    Differentiable by the critic's weights wherever gradients are recorded, and only a number elsewhere.
+    Where gradients are recorded it is differentiable with respect to the critic's weights.
     Source: Gulrajani et al. (2017), Eq. 3, arXiv:1704.00028.
     """
     learning = torch.is_grad_enabled()
@@ -147,11 +147,11 @@ class WGAN(TwoPlayers):
     critic: max E f(x) − E f(x̃) − λ (‖∇f(x̂)‖ − 1)², or with its weights clipped to [−c, c];
     generator: min −E f(x̃). Five critic steps to one of the generator.
 
-    lipschitz: how f is kept Lipschitz, "penalty" with weight `lam`, or "clip" at `c`; the penalty is logged
-    in both cases.  critic_steps: the critic's steps to one.  keywords: those of `TwoPlayers`.
+    lipschitz: how f is kept Lipschitz, by a "penalty" with weight `lam`, or by a "clip" of weights at `c`; the penalty
+    is logged in both cases.  critic_steps: its steps to one of the generator.  keywords: those of `TwoPlayers`.
 
     Source: Arjovsky et al. (2017), arXiv:1701.07875, Algorithm 1; Gulrajani et al. (2017), arXiv:1704.00028.
-    Departures: Adam with β = (0, 0.9) for both; the paper of 2017a clips under RMSProp.
+    Departures: Adam with β = (0, 0.9) for both kinds; Arjovsky et al. clip under RMSProp.
     """
 
     def __init__(
@@ -189,7 +189,7 @@ class WGAN(TwoPlayers):
         terms = {"adv": -fake} if "generator" in players else {}
         if "critic" in players:
             terms["wasserstein"] = self.critic(x).float() - fake
-            # Of a clipped critic, whose training it is no part of, only when it is looked at.
+            # It is no part of a clipped critic's training, so it is then computed only for held-out examples.
             if self.lipschitz == "penalty" or not torch.is_grad_enabled():
                 terms["penalty"] = gradient_penalty(self.critic, x, x_tilde)
         return terms

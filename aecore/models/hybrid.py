@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -20,9 +21,9 @@ from .base import Clustering, GaussianCode, Player, Terms
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
 from .gan import ADAM, ADV, CRITIC, GAMMA, PLAN, SLOPE, Critic, TwoPlayers, critic_loss, fooling_loss, slope_at
 
-DIGIT = 784  # values of a digit, at which the weight of the slope is given
-FITTED = 4000  # examples whose codes a mixture is fitted to
-LEAST = 0.1  # variance added to every direction of a fitted component: codes of few examples would make needles of it
+DIGIT = 784  # values of a digit of 28 × 28, for which the weight of the slope is given
+FITTED = 4000  # examples to whose codes a mixture is fitted
+LEAST = 0.1  # variance added to a fitted component in every direction, since few examples would make it degenerate
 
 
 class VAEGAN(GaussianCode):
@@ -33,16 +34,16 @@ class VAEGAN(GaussianCode):
     L_f = ½‖f(x) − f(x̂)‖², f the critic's last hidden layer, x̂ = B(z), z ~ q(z|x), x̃ = B(z_p), z_p ~ N(0, I).
 
     c: precision of the Gaussian p(f(x)|z) = N(f(x̂), I/c).  gamma: γ, the features' part in the decoder's loss.
-    lam: λ, weight of the slope at real examples, of as many values as a digit of 28 × 28. The more values, the less
-    slope a critic needs in each: with the same weight it wins at once on images of three channels, where no unit of the
-    code ever moves, and is held back on small ones: on 16 × 16 digits the sharpness of draws is then two to three times
-    as far from that of the data (two seeds).
+    lam: λ, weight of the slope at real examples, for images of n = 784 values. The more values an image has, the less
+    slope a critic needs in each. With the same weight for all sizes it wins at once on images of three channels, where
+    the code then never changes, and is held back on small images: on 16 × 16 digits the sharpness of draws is then two
+    to three times as far from that of the data (two seeds).
 
     Source: Larsen et al. (2016), arXiv:1512.09300, Eq. 7–9 and Algorithm 1: three players, one forward pass.
-    Departures: the critic's slope is penalised (Mescheder et al. 2018): without it the critic's features grow without
-    bound, and decoder and encoder are lost on digits. So bounded, features lie close together, and c (1 in the paper)
-    makes up for it: with c = 1 the code says nothing (KL 0.2 nats). The decoder minimises −log D where Algorithm 1
-    maximises the critic's own loss, so that its gradient does not vanish while the critic wins. Adam in place of
+    Departures: the critic's slope is penalised (Mescheder et al. 2018). Without the penalty the critic's features grow
+    without bound, and decoder and encoder fail on digits. With it features lie close together, for which c (1 in the
+    paper) makes up: with c = 1 the code says nothing (KL 0.2 nats). The decoder minimises −log D, where Algorithm 1
+    maximises the critic's loss, so that its gradient does not vanish while the critic wins. Adam in place of
     RMSProp, no batch normalisation.
     """
 
@@ -104,18 +105,18 @@ class FittedMixture(nn.Module):
     def fit(self, z: Float[Tensor, "N D"]) -> None:
         """Maximum likelihood by expectation–maximisation, from k-means.
 
-        z: (N, D); the mixture stays as it was where they are fewer than 2 K, or not all numbers.
+        z: (N, D). Fewer than 2 K codes, or codes that are not finite, leave the mixture as it was.
         """
-        from sklearn.mixture import GaussianMixture  # a second to load, and only a training needs it
+        from sklearn.mixture import GaussianMixture  # takes a second to load, and only a training needs it
 
         if len(z) < 2 * len(self.pi) or not z.isfinite().all():
             return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of codes that coincide, or are still moving after 100 rounds
-            found = GaussianMixture(len(self.pi), reg_covar=LEAST, random_state=0).fit(z.cpu().double().numpy())
-        self.pi.copy_(torch.as_tensor(found.weights_))
-        self.means.copy_(torch.as_tensor(found.means_))
-        self.factors.copy_(torch.linalg.cholesky(torch.as_tensor(found.covariances_)))
+            warnings.simplefilter("ignore")  # codes coincide, or the fit still moves after 100 rounds
+            mixture: Any = GaussianMixture(len(self.pi), reg_covar=LEAST, random_state=0).fit(z.cpu().double().numpy())
+        self.pi.copy_(torch.as_tensor(mixture.weights_))
+        self.means.copy_(torch.as_tensor(mixture.means_))
+        self.factors.copy_(torch.linalg.cholesky(torch.as_tensor(mixture.covariances_)))
 
     def sample(
         self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
@@ -137,19 +138,20 @@ class FittedMixture(nn.Module):
 
 
 class GMMGAN(Clustering, TwoPlayers):
-    """A GAN whose critic is an encoder too; the codes of the data are modelled by a Gaussian mixture.
+    """A GAN whose critic is also an encoder; a Gaussian mixture models the codes of the data.
 
     critic and encoder, on one trunk: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖² + λ ½‖z − A(x̃)‖²;
     generator: min −log D(x̃) + λ ½‖z − A(x̃)‖²,  x̃ = B(z), z ~ N(0, I).
-    ½‖z − A(x̃)‖² is −log N(z; A(x̃), I) but for a constant: the encoder learns from generated images, whose codes are
-    known. Before each epoch a mixture of K Gaussians is fitted to the codes of data; it clusters, and is sampled.
+    ½‖z − A(x̃)‖² is −log N(z; A(x̃), I) up to a constant: the encoder learns from generated images, whose codes are
+    known. Before each epoch a mixture of K Gaussians is fitted to the codes of data. It gives the clusters, and images
+    are drawn from it.
 
     components: K.  lam: λ, weight of the code.  gamma: γ, weight of the slope at real examples.
 
     Source: Feigin, Spitzer & Giryes (2020), arXiv:2012.04525.
-    Departures: of the paper its abstract was read, and code of its first author in which a head on the critic's trunk
-    learns z from generated images; when and how often their mixture is fitted could not be verified, nor the weights.
-    Here it is fitted outside the game, with 0.1 added to all variances. The slope's penalty as in `GAN`.
+    Departures: only the abstract of the paper was read, and code of its first author in which a head on the critic's
+    trunk learns z from generated images. When and how often their mixture is fitted could not be verified, nor the
+    weights. Here it is fitted outside the game, with 0.1 added to all variances. The slope is penalised as in `GAN`.
     """
 
     abilities = TwoPlayers.abilities | {"encode", "assign"}
@@ -172,9 +174,9 @@ class GMMGAN(Clustering, TwoPlayers):
         self.lam, self.gamma = lam, gamma
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
-        own = {"critic": 1.0, "slope": self.gamma / 2, "code": self.lam}
+        weights = {"critic": 1.0, "slope": self.gamma / 2, "code": self.lam}
         return {
-            "critic": Player((self.critic, self.encoder), own, betas=ADAM),
+            "critic": Player((self.critic, self.encoder), weights, betas=ADAM),
             "generator": Player((self.decoder,), {"adv": 1.0, "code": self.lam}, betas=ADAM),
         }
 

@@ -1,6 +1,6 @@
 """Chapter §5.2: adversarially learned inference, its hierarchy and its cycle.
 
-Nobody compares pixels here: a critic is shown pairs of an image and a code, and encoder and decoder move until it
+No pixels are compared here. A critic sees pairs of an image and a code, and encoder and decoder are trained until it
 cannot tell pairs that began with an image from pairs that began with a code.
 """
 
@@ -25,15 +25,16 @@ from .gan import ADAM, CRITIC, critic_loss
 
 
 def append_condition(v: Float[Tensor, "B F"], c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B inputs"]:
-    """What a layer reads: v (B, F), beside it the condition c (B, C) where there is one, which it embeds linearly."""
+    """The input of a linear layer: v (B, F) joined with the condition c (B, C), where there is one."""
     return v if c is None else torch.cat([v, c.to(v.dtype)], -1)
 
 
 def batch_normalised(net: nn.Module) -> nn.Sequential:
-    """The layers of a net with what enters each ReLU normalised over the batch, and no longer per example.
+    """The layers of a net with the input of each ReLU normalised over the batch, in place of per example.
 
-    As in the ALI paper's encoder and decoder. With normalisation per example, at 3e-4 in place of 1e-3, 61 % of the
-    digits that a convolutional ALI drew were read as ones; with this, 23 % (a run each: 8 epochs, γ = 1, noisy x).
+    The ALI paper's encoder and decoder have this. With normalisation per example (at a rate of 3e-4 in place of 1e-3)
+    61 % of the digits that a convolutional ALI drew were classified as ones; with this, 23 % (a run each: 8 epochs,
+    γ = 1, noisy x).
     Source: Ioffe & Szegedy (2015), arXiv:1502.03167; Dumoulin et al. (2016), arXiv:1606.00704, appendix A.
     """
     layers: list[nn.Module] = []
@@ -70,7 +71,7 @@ class Encoder(nn.Module):
 class PairCritic(nn.Module):
     """Tells pairs (x, ẑ) from pairs (x̃, z): x (B, *shape), z (B, D), c (B, C) → logits (B,), large for (x, ẑ).
 
-    Its slope is bounded by `slope_penalty`, not by its layers. Images are brought to −1 … 1.
+    Its slope is bounded by `slope_penalty`, not by its layers. Images are scaled to −1 … 1.
     """
 
     def __init__(self, shape: Shape, code: int, net: str = "dense", width: int = 512, given: int = 0):
@@ -88,11 +89,11 @@ class PairCritic(nn.Module):
 def slope_penalty(
     logits: Float[Tensor, "B"], seen: tuple[Float[Tensor, "B ..."], ...], learning: bool = True
 ) -> Float[Tensor, "B"]:
-    """½‖∇f‖² of each example's logit f by all that the critic saw of it: (B,), squared logits per unit of x and z.
+    """½‖∇f‖² of each example's logit f with respect to all inputs of the critic: (B,), squared logits per unit.
 
-    learning: differentiable by the critic's weights.
-    Source: Mescheder et al. (2018), Eq. 9, arXiv:1801.04406. Departures: on both kinds of pairs, since either may be
-    called the data here; Roth et al. (2017), arXiv:1705.09367, have both.
+    seen: these inputs.  learning: whether it is differentiable with respect to the critic's weights.
+    Source: Mescheder et al. (2018), Eq. 9, arXiv:1801.04406. Departures: for both kinds of pairs, since either may be
+    called the data here, as in Roth et al. (2017), arXiv:1705.09367.
     """
     slopes = torch.autograd.grad(logits.float().sum(), seen, create_graph=learning)
     return 0.5 * torch.stack([sum_dims(slope**2) for slope in slopes]).sum(0)
@@ -101,20 +102,20 @@ def slope_penalty(
 # --- models ---------------------------------------------------------------------------------------------
 
 WIDEST = 10.0
-"""The largest log σ² of a code, beside a prior's 0. Nothing in these objectives but the critic holds it: on coloured
-digits it grew to 16 in six steps, the level above was fed codes of thousands, and its variance was no number."""
+"""The largest log σ² of a code, where the prior's is 0. In these objectives only the critic bounds it: on coloured
+digits it grew to 16 in six steps, the upper level received codes of thousands, and its variance became infinite."""
 
 
 class ALI(ConditionedGaussian):
-    """Adversarially learned inference: encoder and decoder are matched by a critic on pairs, no pixel is compared.
+    """Adversarially learned inference: a critic on pairs of image and code matches encoder and decoder.
 
     critic: min −log D(x, ẑ) − log(1 − D(x̃, z)) + γ ½‖∇ log(D / (1 − D))‖²;
     generator (encoder and decoder): min −log(1 − D(x, ẑ)) − log D(x̃, z);
     ẑ ~ q(z|x) = N(μ(x), diag σ²(x)), reparameterised, x̃ = B(z), z ~ N(0, I). Both move at once, on one forward pass.
 
-    With classes the encoder, the decoder and the critic are told the label c of x, embedded linearly:
-    q(z|x, c), B(z, c), D(x, z, c). A tenth of the labels are withheld in training (c = 1/C for every class), so that
-    `encode` and `decode` without a label mean something. With attributes c is a vector of −1 (absent) and 1 (present).
+    With classes, encoder, decoder and critic also receive the label c of x, embedded linearly: q(z|x, c), B(z, c),
+    D(x, z, c). In training a tenth of the labels are dropped (c = 1/C for every class), so that `encode` and `decode`
+    also work without a label. With attributes c is a vector of −1 (absent) and 1 (present).
 
     gamma: γ.  classes: C, 0 for none.  attributes: how many, 0 for none.
 
@@ -122,7 +123,7 @@ class ALI(ConditionedGaussian):
     conditional model of faces.
     Departures: p(x|z) is a point, as in the authors' networks. In place of maxout and dropout the critic has leaky
     ReLUs and a bound on its slope (`slope_penalty`): with dropout, or spectral normalisation, convolutions came to
-    decode all codes to one digit. The label enters each network once, not at every layer. Labels are withheld.
+    decode all codes to one digit. The label enters each network once, not at every layer. Labels are dropped.
     """
 
     def __init__(
@@ -144,7 +145,7 @@ class ALI(ConditionedGaussian):
 
     @property
     def seen(self) -> int:
-        """How many numbers of a code the critic sees."""
+        """How many latent dimensions the critic sees."""
         return self.code
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -166,7 +167,7 @@ class ALI(ConditionedGaussian):
         decoded: tuple[Float[Tensor, "B *shape"], Float[Tensor, "B D"]],
         c: Float[Tensor, "B C"] | None,
     ) -> dict[str, Float[Tensor, "B"]]:
-        """Both players' terms, (B,) each, from the pairs (x, ẑ) and (x̃, z) and one forward pass of the critic."""
+        """The terms of both players, (B,) each, from the pairs (x, ẑ) and (x̃, z) by one forward pass of the critic."""
         learning = torch.is_grad_enabled()
         with torch.enable_grad():
             x, z = (torch.cat(parts).requires_grad_() for parts in zip(encoded, decoded, strict=True))
@@ -188,12 +189,12 @@ class ALI(ConditionedGaussian):
 
 
 class ALICE(ALI):
-    """ALI plus the conditional entropy of x given its code, bounded by how far x comes back changed (a cycle).
+    """ALI plus a bound on the conditional entropy of x given its code: the error of a reconstruction (a cycle).
 
     critic: as in `ALI`;  generator: min −log(1 − D(x, ẑ)) − log D(x̃, z) + λ‖x − B(ẑ)‖₁.
 
-    H(x|z) ≤ −E log p(x|ẑ): the pairs' joint distributions may agree while x and ẑ tell nothing of each other; where
-    the cycle is closed they do.
+    H(x|z) ≤ −E log p(x|ẑ). The joint distributions of the pairs may agree although x and ẑ are independent; the cycle
+    makes each carry information about the other.
 
     lam: λ.  Other parameters as in `ALI`.
 
@@ -234,7 +235,7 @@ class Conditional(nn.Module):
 
 
 class UpperPrior(nn.Module):
-    """What the upper level says of the lower: p(z₁) = E p(z₁|z₂), z₂ ~ N(0, I), to draw from.
+    """The prior of the lower level that the upper one defines: p(z₁) = E p(z₁|z₂), z₂ ~ N(0, I).
 
     size: of z₁.  top: of z₂.
     """

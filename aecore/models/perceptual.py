@@ -1,4 +1,4 @@
-"""Chapter §5.4: reconstructions compared by what a network sees in them that has learned to see."""
+"""Chapter §5.4: reconstructions compared by the features of a trained network."""
 
 from __future__ import annotations
 
@@ -24,18 +24,17 @@ TAPS = {  # the last layer of each block that is compared, in torchvision's numb
     "vgg19": (1, 6, 11, 20, 29),  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
     "vgg19_bn": (2, 9, 16, 29, 42),  # the same
 }
-LABELS = 64  # what the classifier can tell apart; of more labels some count as one
+LABELS = 64  # outputs of the classifier; of more labels some share an output
 ROTATIONS = 4
-SEEN = 2_000_000  # numbers in the images from which the variance of features is estimated: 512 of them at most
+SEEN = 2_000_000  # values of the images from which the variance of features is estimated: at most 512 images
 
 
 class Classifier(nn.Module):
     """A small convolutional classifier: x (B, C, H, W) → logits (B, LABELS). Its features compare images.
 
-    Five blocks of two 3×3 convolutions with ReLUs, as in VGG; each but the first halves the image before, by means of
-    2×2 pixels, until the shorter side is 4 or less. (Strided convolutions would do with less, but see a chequered x̂ as
-    well as a smooth one: decoders then draw chequers.) The mean over positions of what the last block sees goes to a
-    linear layer.
+    Five blocks of two 3×3 convolutions with ReLUs, as in VGG. Each but the first begins with means of 2×2 pixels, until
+    the shorter side is 4 or less. (Strided convolutions would be cheaper, but do not tell a chequered x̂ from a smooth
+    one; decoders then draw chequers.) The mean of the last features over positions goes to a linear layer.
     """
 
     def __init__(self, shape: Shape, widths: tuple[int, ...] = (32, 32, 64, 64, 64)):
@@ -73,7 +72,7 @@ class Classifier(nn.Module):
 
 
 def turned(x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B C H W"], Int[Tensor, "B"]]:
-    """Each image turned by 0, 90, 180 or 270°, by chance, and by how many quarters, (B,).
+    """Each image turned by a random multiple of 90°, and the number of quarter turns, (B,).
 
     Images that are not square are mirrored instead: not, left to right, top to bottom, both.
     """
@@ -88,7 +87,7 @@ def turned(x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B C H W"], Int[T
 def torchvision_layers(name: str) -> nn.Sequential:
     """The convolutional part of a torchvision net with its ImageNet weights, downloaded once by torchvision.
 
-    FieldError where they cannot be had.
+    Raises FieldError where they cannot be downloaded.
     """
     from torchvision import models
 
@@ -101,10 +100,10 @@ def torchvision_layers(name: str) -> nn.Sequential:
 
 
 class Frozen(nn.Module):
-    """A pretrained network that only looks: it moves with the model, but is neither trained nor saved with it.
+    """A pretrained network that gives features. It moves with the model, but is neither trained nor saved with it.
 
     name: of `TAPS`.  last: the last block that is needed.
-    Its weights are read when it first looks: who opens a trained model to decode needs none of them.
+    Its weights are read when features are first needed, since decoding with a trained model needs none.
     """
 
     mean: Tensor
@@ -119,20 +118,20 @@ class Frozen(nn.Module):
         super().train(False)
 
     def load(self) -> None:
-        """Read the weights, to where the model is; FieldError where they cannot be had."""
-        # torchvision draws weights before it reads them; who looks first may not be who trains
+        """Read the weights onto the model's device. Raises FieldError where they cannot be downloaded."""
+        # torchvision draws random weights before it reads them, which must not disturb a training
         with torch.random.fork_rng(devices=[]), torch.inference_mode(False):
             layers = torchvision_layers(self.name)[: self.taps[-1] + 1].eval()
             for module in layers.modules():
                 for key, weight in list(module._parameters.items()):
-                    if weight is not None:  # a buffer that is not saved, in place of a parameter
+                    if weight is not None:  # replaced by a buffer that is not saved
                         del module._parameters[key]
                         module.register_buffer(key, weight.detach(), persistent=False)
                 module._non_persistent_buffers_set.update(module._buffers)
-            self.layers = layers.to(self.mean)  # a copy on a GPU, which a training must be able to go back through
+            self.layers = layers.to(self.mean)  # outside of inference mode, since gradients pass through
 
     def train(self, mode: bool = True) -> Frozen:
-        return self  # its normalisation keeps ImageNet's statistics, whatever the model does
+        return self  # its normalisation keeps ImageNet's statistics in training, too
 
     def features(
         self, x: Float[Tensor, "B C H W"], first: int = 1, last: int = BLOCKS
@@ -150,21 +149,21 @@ class Frozen(nn.Module):
 
 
 class DFCVAE(GaussianCode):
-    """Deep-feature-consistent VAE: a trained network Φ compares input and reconstruction, no pixel does.
+    """Deep-feature-consistent VAE: input and reconstruction are compared by features of a trained network Φ.
 
     loss = α KL(q(z|x) ‖ N(0, I)) + β Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l s_l),  l = first … last,
     s_l the variance of Φ_l over the data, averaged like the square.
 
-    features: Φ. "classifier" is trained here, on the same data, in a first stage: min −log p_Φ(y|x), y the label, or,
-    where there are none, by how many quarters the image was turned. Then it is held. Else a torchvision net by name,
+    features: Φ. The "classifier" is trained on the same data in a first stage, min −log p_Φ(y|x), and then frozen; y is
+    the label or, without labels, the number of quarter turns of the image. Otherwise Φ is a torchvision net by name,
     with its ImageNet weights and normalisation.
-    first, last: which of Φ's five blocks compare, in either order; for VGG 1 … 3 are relu1_1, relu2_1, relu3_1. Without
-    the first block much noise goes unseen, above all by a classifier of small images.
-    pretraining: share of the training given to the classifier; 0 leaves its first, random weights.
+    first, last: which of Φ's five blocks are compared, in either order; for VGG 1 … 3 are relu1_1, relu2_1, relu3_1.
+    Without the first block much noise is missed, above all by a classifier of small images.
+    pretraining: share of the training given to the classifier; 0 leaves its initial, random weights.
     alpha, beta: α, β.
 
-    FieldError where the data are vectors or images too small for Φ's last block; once Φ is to look, where its weights
-    cannot be had.
+    Raises FieldError where the data are vectors, or images too small for Φ's last block; and when features are first
+    needed, where Φ's weights cannot be downloaded.
 
     Source: Hou et al. (2017), Eq. 2–4, arXiv:1610.00291 (VAE-123; VAE-345 is first = 3, last = 5); the turned images:
     Gidaris et al. (2018), arXiv:1803.07728, with one turn of each image in a minibatch in place of all four.

@@ -21,12 +21,12 @@ class Linear(Autoencoder):
     """Linear encoder and decoder.
 
     h = A x + a,  x̂ = B h + b,  loss = ‖x − x̂‖² (Eq. 1). At the optimum B spans the subspace of the first
-    D principal components; the biases do the centring.
+    D principal components; the biases centre the data.
 
     Source: Baldi & Hornik (1989); Plaut (2018), arXiv:1804.10253.
     Departures: trained by Adam from a random orthonormal B with A = Bᵀ. From unrelated matrices the last
-    directions, whose eigenvalues are close, take ten times as long; so they do with Adam's usual β₂ = 0.999,
-    which remembers the large gradients of the start.
+    directions, whose eigenvalues are close, take ten times as long. So they do with Adam's usual β₂ = 0.999,
+    which keeps the large gradients of the start in memory.
     """
 
     def __init__(self, shape: Shape, code: int = 16):

@@ -1,4 +1,4 @@
-"""Chapter §3, further on: an autoencoder whose code is made of symbols."""
+"""Beyond chapter §3: an autoencoder whose code is made of symbols."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ class VQVAE(PlainCode):
     loss = Δ(x, B(z)) + ‖sg[h] − z‖² + β ‖h − sg[z]‖²,  h = A(x) in `symbols` parts of `size` numbers,
     z_s = e_k with k = argmin_j ‖h_s − e_j‖²; sg stops gradients, and Δ's passes from z straight through to h.
 
-    symbols, size: of a code, which has symbols · size numbers and says at most symbols · log K nats.  K: vectors in
-    the codebook.  beta: β.
+    symbols, size: a code has symbols · size numbers and carries at most symbols · log K nats.  K: vectors in the
+    codebook.  beta: β.
 
     Source: van den Oord et al. (2017), Eq. 3, arXiv:1711.00937.
-    Departures: the parts come from one dense code, not from the places of a feature map. At the start of each epoch
-    vectors that were hardly used are put onto encoded examples: from random ones most would never be used. No second
-    model of the symbols is trained, hence nothing is sampled.
+    Departures: the parts come from one dense code, not from the positions of a feature map. At the start of each epoch
+    vectors that were hardly used are moved onto encoded examples, since most would never be used otherwise. No second
+    model of the symbols is trained, so nothing can be sampled.
     """
 
     usage: Float[Tensor, "K"]
@@ -79,12 +79,12 @@ class VQVAE(PlainCode):
         }
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
-        if progress == 1:  # nothing would train a vector that is replaced at the end
+        if progress == 1:  # a vector that is replaced at the end would not be trained
             return
         idle = self.usage < 0.01 / len(self.usage)
         h = self.parts(split.batch(torch.randint(len(split), (1000,))).x).flatten(0, 1)
-        some = h[torch.randint(len(h), (len(idle),))]
-        self.codebook.weight.copy_(torch.where(idle[:, None], some, self.codebook.weight))
+        drawn = h[torch.randint(len(h), (len(idle),))]
+        self.codebook.weight.copy_(torch.where(idle[:, None], drawn, self.codebook.weight))
         self.usage.copy_(torch.where(idle, 1 / len(idle), self.usage))
 
 

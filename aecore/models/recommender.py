@@ -39,7 +39,7 @@ class AutoRec(Autoencoder):
     in the input, and their outputs receive no gradient.
 
     f, g: "identity" or "sigmoid", of the output and of the code. A sigmoid output reaches from the lowest to the
-    highest of the training ratings, which `refresh` looks up.
+    highest of the training ratings, which `on_epoch_start` finds.
 
     r is a user's vector over items (U-AutoRec) or an item's vector over users (I-AutoRec): only the data differ.
     batch.mask says what was observed. lam: λ.
@@ -69,7 +69,7 @@ class AutoRec(Autoencoder):
             )
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
-        """The lowest and the highest rating there is, for a sigmoid output; once, at the start."""
+        """Find the lowest and the highest training rating, for a sigmoid output; once, at the start."""
         if progress or self.f == "identity":
             return
         low, high = math.inf, -math.inf
@@ -106,13 +106,13 @@ class ItemAutoRec(AutoRec):
 
 
 class CFN(Autoencoder):
-    """Denoising autoencoder of ratings that is also told what else is known: h(r, s) = W [a; s] + b, a = g(V [r̃; s]).
+    """Denoising autoencoder of ratings that also reads side information: h(r, s) = W [a; s] + b, a = g(V [r̃; s]).
 
     loss = α ‖r − h(r̃, s)‖²_C + β ‖r − h(r̃, s)‖²_{O∖C} + (λ/2)(‖W‖² + ‖V‖²): of the observed ratings O, a share C
     (each with probability `noise`) is hidden from the input, r̃; α weighs the prediction of those, β the reconstruction
     of the others. s: traits of the user, genres of the film (batch.attributes), beside the input and the hidden units.
 
-    Ratings enter and leave relative to the mean of their column, which `refresh` takes from the training ratings.
+    Ratings are relative to the mean of their column, which `on_epoch_start` computes from the training ratings.
     side: how many numbers s has; 0 for none. Where a batch has none, s = 0.
 
     Source: Strub, Gaudel & Mary (2016), doi:10.1145/2988450.2988456; Strub & Mary (2015), hal-01256422.
@@ -146,7 +146,7 @@ class CFN(Autoencoder):
             raise FieldError("side", f"{data.title} knows {len(data.attributes)} more of each: give that, or 0")
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
-        """The mean rating of each column, drawn to the mean of all as by five more ratings; once, at the start."""
+        """Compute the mean of each column, shrunk to the mean of all as by five more ratings; once, at the start."""
         if progress or self.centre.any():
             return
         sums, counts = torch.zeros_like(self.centre), torch.zeros_like(self.centre)
@@ -157,8 +157,8 @@ class CFN(Autoencoder):
             counts += mask.sum(0)
         self.centre.copy_((sums + 5 * sums.sum() / counts.sum().clamp(1)) / (counts + 5))
 
-    def told_side(self, s: Num[Tensor, "n side"] | None, n: int) -> Float[Tensor, "n side_read"]:
-        """s (n, side), zeros where nothing is told."""
+    def side_or_zeros(self, s: Num[Tensor, "n side"] | None, n: int) -> Float[Tensor, "n side_read"]:
+        """s (n, side), zeros where there is none."""
         like = self.decoder.weight
         return like.new_zeros(n, self.side) if s is None or not self.side else s.to(like.dtype)
 
@@ -168,7 +168,7 @@ class CFN(Autoencoder):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         mask = observed(batch)
-        s = self.told_side(batch.attributes, len(mask))
+        s = self.side_or_zeros(batch.attributes, len(mask))
         r = mask * (batch.x - self.centre)
         hidden = mask * (torch.rand_like(mask) < self.noise)
         a = self.encoder(torch.cat([r * (1 - hidden), s], -1))
@@ -181,12 +181,12 @@ class CFN(Autoencoder):
         }
 
     def encode(self, x: Float[Tensor, "B ratings"], s: Num[Tensor, "B side"] | None = None) -> Float[Tensor, "B D"]:
-        """Ratings (B, D), 0 where there is none, and what else is known (B, side) → code (B, code)."""
-        return self.encoder(torch.cat([(x != 0) * (x - self.centre), self.told_side(s, len(x))], -1))
+        """The code (B, code) of ratings (B, D), 0 where there is none, and side information (B, side)."""
+        return self.encoder(torch.cat([(x != 0) * (x - self.centre), self.side_or_zeros(s, len(x))], -1))
 
     def decode(self, z: Float[Tensor, "B D"], s: Num[Tensor, "B side"] | None = None) -> Float[Tensor, "B ratings"]:
         """Ratings (B, D) on their own scale, not squashed."""
-        return self.centre + self.decoder(torch.cat([z, self.told_side(s, len(z))], -1)).float()
+        return self.centre + self.decoder(torch.cat([z, self.side_or_zeros(s, len(z))], -1)).float()
 
 
 # --- what was liked -------------------------------------------------------------------------------------
@@ -207,10 +207,10 @@ class CDAE(Autoencoder):
     the others multiplied by 1/(1 − q); g is the sigmoid.
 
     like: from how many stars on a rating counts as liked; 0: any rating does.  users: how many have a vector of their
-    own, told by batch.y; 0 for none. Whoever is none of these (−1) has v = 0, as has a visitor.
+    own, by their number in batch.y; 0 for none. All others (−1), such as visitors, have v = 0.
 
-    Source: Wu et al. (2016), doi:10.1145/2835776.2835837. Departures: S is drawn by a coin for each item, so that its
-    size is right on average; the mean over users; Adam in place of AdaGrad.
+    Source: Wu et al. (2016), doi:10.1145/2835776.2835837. Departures: S is drawn item by item, so that its size is
+    right on average; the mean over users; Adam in place of AdaGrad.
     """
 
     recommends = Recommends(predicts="ranking", unit="chance of a like")
@@ -244,7 +244,7 @@ class CDAE(Autoencoder):
         return {"autoencoder": Player(networks, {"recon": 1.0, "weights": self.lam})}
 
     def vectors(self, y: Int[Tensor, "n"] | None, n: int) -> Float[Tensor, "n D"]:
-        """v (n, code) of users y; 0 for −1, and where nobody is told."""
+        """v (n, code) of users y; 0 for −1, and where y is None."""
         if self.own is None or y is None:
             return self.linear.weight.new_zeros(n, self.code)
         known = (y >= 0) & (y < len(self.own.weight))
@@ -264,20 +264,20 @@ class CDAE(Autoencoder):
         }
 
     def encode(self, x: Float[Tensor, "B items"], y: Int[Tensor, "B"] | None = None) -> Float[Tensor, "B D"]:
-        """Ratings (B, D), 0 where there is none, of users y (B,) or of nobody known → code (B, code)."""
+        """The code (B, code) of ratings (B, D), 0 where there is none, of users y (B,), None for unknown users."""
         return (self.linear(liked(x, self.like)) + self.vectors(y, len(x))).sigmoid()
 
     def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B ratings"]:
-        """Chances (B, D) of being liked."""
+        """The probability of each item to be liked, (B, D)."""
         return self.decoder(z).float().sigmoid()
 
 
 class MultVAE(Stochastic):
     """VAE of what was liked, with a multinomial likelihood: −Σ_i y_i log π_i(z) + β KL(q(z|y) ‖ N(0, I)).
 
-    π(z) = softmax(f(z)): items compete for a user's likes, as they do for places at the top. y is normalised to length
-    1 and loses each entry with probability `dropout` before it is encoded. β rises from 0 over the first `warmup` of
-    training; at less than 1 the bound is no longer one, and the ranking better.
+    π(z) = softmax(f(z)): items compete for a user's likes, as they do for the first places of a ranking. y is
+    normalised to length 1 and loses each entry with probability `dropout` before it is encoded. β rises from 0 over the
+    first `warmup` of training; below 1 the loss is no bound any more, but the ranking is better.
 
     like: from how many stars on a rating counts as liked; 0: any rating does.
 
@@ -319,7 +319,7 @@ class MultVAE(Stochastic):
         return Normal(mu, logvar)
 
     def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B ratings"]:
-        """π (B, D): shares of the next like, which sum to 1."""
+        """π (B, D): the probability of each item to be liked next; they sum to 1."""
         return self.decoder(z).float().softmax(-1)
 
 

@@ -1,4 +1,4 @@
-"""Chapter §2: autoencoders regularised otherwise than by a narrow code alone."""
+"""Chapter §2: autoencoders with a penalty, noise or a Jacobian as regulariser."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def gaussian_noise(x: Float[Tensor, "*any"], sigma: float) -> Float[Tensor, "*an
 
 
 def erasures(x: Float[Tensor, "*any"], p: float) -> Float[Tensor, "*any"]:
-    """x̃ = β ⊙ x, β ~ Ber(p): p is the probability that a value is KEPT (Eq. 5)."""
+    """x̃ = β ⊙ x, β ~ Ber(p), where p is the probability that a value is KEPT (Eq. 5)."""
     return x * torch.empty_like(x).bernoulli_(p)
 
 
@@ -38,16 +38,16 @@ def kl_bernoulli(p: float, p_hat: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
 
 
 class SparseL1(Autoencoder):
-    """Sparse autoencoder: every unit that is active costs its activation, so that few are.
+    """Sparse autoencoder: the loss contains the activations of the code, so that few units are active.
 
     loss = Δ(x, B(a)) + λ Σ_j |a_j|,  a = ReLU(A(x)),  B(a) = Σ_j a_j b_j + b_0 (as logits),  ‖b_j‖ = 1 (Eq. 2).
 
     lam: λ.  A unit is active for x where a_j(x) > 0; the ReLU's zeros are exact.
 
     Source: Olshausen & Field (1996), doi:10.1038/381607a0, for the penalty and the linear dictionary; chapter Eq. 2.
-    Departures: the codes are computed by an encoder, not by optimising each. The decoder is one linear layer, its
-    columns b_j held at length 1: without that the encoder halves all activations, the decoder doubles its weights,
-    and the penalty is lowered with nothing learnt. Only the code's activations are summed, not those of the layers
+    Departures: codes are computed by an encoder, not by an optimisation for each. The decoder is one linear layer whose
+    columns b_j are kept at length 1. Otherwise the encoder could halve all activations and the decoder double its
+    weights, which lowers the penalty without learning. Only the code's activations are summed, not those of the layers
     before it, whose scale is free in the same way.
     """
 
@@ -76,7 +76,7 @@ class SparseL1(Autoencoder):
 
     @torch.no_grad()
     def after_step(self, player: str) -> None:
-        """Back to ‖b_j‖ = 1."""
+        """Rescale the columns to ‖b_j‖ = 1."""
         columns = self.decoder.get_parameter("0.weight")  # (V, D)
         columns /= columns.norm(dim=0).clamp_min(1e-12)
 
@@ -89,10 +89,10 @@ class SparseKL(PlainCode):
     p: the target activation.  lam: λ.  keywords: those of `PlainCode`.
 
     Source: Ng (2011), CS294A lecture notes, Sparse autoencoder; chapter Eq. 3.
-    Departures: Eq. 3 has no λ (it is 1); with a reconstruction summed over pixels p̂ needs a heavier weight. No decay of
-    weights, so that only the mean of a unit is held: it need not be silent for most images. Units begin at p, and the
-    decoder's first weights are those of units that are 0 or 1: from ½, and with common weights, the error of digits
-    after 5 epochs was 0.91 of their variance in place of 0.4.
+    Departures: Eq. 3 has no λ (it is 1); with a reconstruction summed over pixels p̂ needs a heavier weight. Without
+    weight decay only the mean of a unit is set: it need not be silent for most images. Units start at p, and the
+    decoder's initial weights fit units that are 0 or 1. With units that start at ½ and the usual weights the error of
+    digits after 5 epochs was 0.91 of their variance in place of 0.4.
     """
 
     def __init__(self, shape: Shape, code: int = 64, p: float = 0.05, lam: float = 10.0, **keywords: Any):
@@ -121,8 +121,8 @@ class Denoising(PlainCode):
     keywords: those of `PlainCode`.
 
     Source: Vincent et al. (2008), doi:10.1145/1390156.1390294; Gaussian noise: Vincent et al. (2010), JMLR 11.
-    Departures: each value is erased by its own lot, where the paper erases a fixed number of them; Adam, and the
-    squared error by default, where it has plain gradient descent and cross-entropy.
+    Departures: each value is erased independently, where the paper erases a fixed number of values; Adam, and the
+    squared error by default, where the paper has plain gradient descent and cross-entropy.
     """
 
     abilities = Autoencoder.abilities | {"corrupt"}
@@ -148,24 +148,24 @@ class Denoising(PlainCode):
 
 
 class Seen(nn.Module):
-    """An encoder of images of which parts are ERASED: x (B, C, H, W) → net(x ⊙ m, m) (B, D), m: 1 where x is seen.
+    """An encoder of images that are partly ERASED: x (B, C, H, W) → net(x ⊙ m, m) (B, D), where m is 1 for seen pixels.
 
-    Both inputs are multiplied by the number of all pixels over that of the seen ones, so that a layer that sums over
-    pixels gets as much from a part as from the whole image.
+    Both inputs are divided by the share of seen pixels, so that a layer that sums over pixels gets as much from a part
+    as from the whole image.
     """
 
     def __init__(self, net: nn.Module):
         super().__init__()
         self.net = net
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B D"]:
         m = (x != ERASED).any(1, keepdim=True).to(x.dtype)
         share = m.mean((2, 3), keepdim=True).clamp_min(1 / m[0].numel())
         return self.net(torch.cat([x * m, m], 1) / share)
 
 
 class MAE(Autoencoder):
-    """Masked autoencoder: most patches of an image are erased, and must be told from those that are left.
+    """Masked autoencoder: most patches of an image are erased, and are predicted from those that are left.
 
     loss = Σ_{i ∈ M} ‖x_i − x̂_i‖²,  x̂ = B(A(x̃)),  x̃_i = ERASED for patches i ∈ M and x_i for all others.
 
@@ -197,8 +197,8 @@ class MAE(Autoencoder):
         self.decoder = networks.decoder(net, code, self.shape, width)
         self.share, self.patch = share, min(patch, min(height, breadth) // 2)
 
-    def corrupt(self, x: Tensor) -> Tensor:
-        """x̃ for a new draw of M, shape of x."""
+    def corrupt(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
+        """x̃ for a new draw of M."""
         size = x.shape[2:]
         rows, columns = (math.ceil(side / self.patch) for side in size)
         erased = min(max(round(self.share * rows * columns), 1), rows * columns - 1)
@@ -207,7 +207,7 @@ class MAE(Autoencoder):
         mask = mask.repeat_interleave(self.patch, 2).repeat_interleave(self.patch, 3)
         return x.masked_fill(mask[..., : size[0], : size[1]], ERASED)
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x, x_tilde = batch.x, self.corrupt(batch.x)
         x_hat = self.decode(self.encoder(x_tilde))
         return {"recon": sum_dims((x_tilde == ERASED) * (x - x_hat) ** 2)}
@@ -216,12 +216,12 @@ class MAE(Autoencoder):
 class Transposed(nn.Module):
     """Decodes with an encoder's own weights: h (B, D) → Wᵀ h + c as (B, *shape) logits.
 
-    layer: the encoder's linear layer, which keeps W; only c is a parameter of this one.
+    layer: the encoder's linear layer, which owns W; the parameter of this one is c.
     """
 
     def __init__(self, layer: nn.Linear, shape: Shape):
         super().__init__()
-        self.layer = (layer,)  # in a tuple, so that W is listed once, as the encoder's
+        self.layer = (layer,)  # in a tuple, so that W is registered once, in the encoder
         self.bias = nn.Parameter(torch.zeros(layer.in_features))
         self.shape = shape
 
@@ -241,12 +241,12 @@ def sigmoid_jacobian(W: Float[Tensor, "D V"], h: Float[Tensor, "B D"]) -> Float[
 
 
 def estimated_jacobian(x: Float[Tensor, "B *shape"], h: Float[Tensor, "B D"], create_graph: bool) -> Float[Tensor, "B"]:
-    """‖vᵀ ∂h/∂x‖² for one v of random signs per example, whose expectation is ‖∂h/∂x‖²_F: (B,).
+    """‖vᵀ ∂h/∂x‖² with random signs v for each example, an unbiased estimate of ‖∂h/∂x‖²_F: (B,).
 
     E vvᵀ = I, hence E ‖vᵀJ‖² = tr JᵀJ; for a code of one number it is exact.
 
-    x: (B, *shape), requires its gradient.  h: (B, D), each row of the same row of x alone.
-    create_graph: make the estimate itself differentiable.
+    x: (B, *shape), which requires gradients.  h: (B, D), in which each row depends on the same row of x alone.
+    create_graph: whether the estimate is differentiable.
 
     Source: Hutchinson (1990), doi:10.1080/03610919008812866, for the estimator of a trace. Departures: none.
     """
@@ -256,7 +256,7 @@ def estimated_jacobian(x: Float[Tensor, "B *shape"], h: Float[Tensor, "B D"], cr
 
 
 class Contractive(Autoencoder):
-    """Contractive autoencoder: a small step of the input should hardly move the code.
+    """Contractive autoencoder: a small step of the input should hardly change the code.
 
     loss = Δ(x, B(A(x))) + λ ‖J_A(x)‖²_F,  J_ji = ∂h_j/∂x_i,  h = A(x) (Eq. 6).
 
@@ -264,8 +264,9 @@ class Contractive(Autoencoder):
     "conv" are deep, and their norm is estimated by one random projection, without bias.
 
     Source: Rifai et al. (2011), "Contractive auto-encoders: explicit invariance during feature extraction", ICML.
-    Departures: none for "sigmoid", whose tied weights keep the norm honest. Deep encoders are not in the paper; their
-    weights are not tied, so that a decoder which scales up a code that was scaled down evades a part of the penalty.
+    Departures: none for "sigmoid", whose tied weights fix the scale of the code. Deep encoders are not in the paper.
+    Their weights are not tied, so that a decoder can evade a part of the penalty: it scales up what the encoder scaled
+    down.
     """
 
     def __init__(
@@ -297,7 +298,7 @@ class Contractive(Autoencoder):
             h = self.encoder(x)
             return h, sigmoid_jacobian(self.encoder.get_parameter("1.weight"), h)
         learning = torch.is_grad_enabled()
-        with torch.enable_grad():  # held-out terms are taken without gradients
+        with torch.enable_grad():  # also for held-out terms, which are computed without gradients
             x = x.detach().requires_grad_()
             h = self.encoder(x)
             return h, estimated_jacobian(x, h, create_graph=learning)
@@ -308,7 +309,7 @@ class Contractive(Autoencoder):
         return {"recon": distance(self.distance, x, self.decoder(h)), "jacobian": jacobian}
 
 
-class RAE(Autoencoder):
+class RAE(PlainCode):
     """Regularised autoencoder: a VAE without noise, whose codes are kept small and whose decoder is kept smooth.
 
     loss = Δ(x, x̂) + β ½‖z‖² + λ R,  z = A(x), x̂ = B(z);  R = ‖∂x̂/∂z‖²_F, or R = ‖θ‖² of all weights θ of B.
@@ -316,6 +317,7 @@ class RAE(Autoencoder):
     There is no prior: to draw images, fit a density to the codes after the training, for example a Gaussian mixture.
 
     beta: β.  lam: λ.  smooth: R is taken of the decoder's "gradient" or of its "weights".
+    keywords: those of `PlainCode`.
 
     Source: Ghosh et al. (2020), "From variational to deterministic autoencoders", Eq. 4–8, arXiv:1903.12436.
     Departures: the norm of the gradient is estimated by one random projection, without bias. Spectral normalisation,
@@ -330,20 +332,16 @@ class RAE(Autoencoder):
         beta: float = 0.01,
         lam: float = 0.01,
         smooth: str = "gradient",
-        net: str = "dense",
-        width: int = 512,
-        distance: str = "squared",
+        **keywords: Any,
     ):
-        super().__init__(shape, code)
-        self.encoder = networks.encoder(net, self.shape, code, width)
-        self.decoder = networks.decoder(net, code, self.shape, width)
-        self.beta, self.lam, self.smooth, self.distance = beta, lam, smooth, distance
+        super().__init__(shape, code, **keywords)
+        self.beta, self.lam, self.smooth = beta, lam, smooth
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         weights = {"recon": 1.0, "size": self.beta, "slope": self.lam}
         return {"autoencoder": Player((self.encoder, self.decoder), weights)}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x, learning = batch.x, torch.is_grad_enabled()
         z = self.encoder(x)
         z = z if z.requires_grad else z.requires_grad_()  # held-out terms are taken without gradients

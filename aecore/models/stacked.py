@@ -1,4 +1,4 @@
-"""Chapter §1: autoencoders trained layer by layer, then as a whole."""
+"""Chapter §1: autoencoders that are trained layer by layer and then as a whole."""
 
 from __future__ import annotations
 
@@ -61,24 +61,23 @@ def stack(shape: Shape, code: int, flavour: str, layers: int, width: int) -> tup
 
 
 class Stacked(Autoencoder):
-    """Stacked autoencoder: each layer is an autoencoder of the layer below, trained alone; then all are, as one.
+    """Stacked autoencoder: each layer is trained alone as an autoencoder of the layer below, then all together.
 
     stage k: min Δ(h_{k−1}, B_k(A_k(h̃_{k−1}))),  h_0 = x,  h_k = A_k(h_{k−1}), the layers below fixed;
     whole: min Δ(x, B_1(…B_n(A_n(…A_1(x))))).
 
-    flavour: "denoising" has dense layers, and h̃ keeps a value of h with probability p, else it is 0; "convolutional"
-    has convolutions that halve the image and a dense layer on top of them, and h̃ = h.
-    layers: n; of convolutions no more than until the shorter side is 4.  width: of the first layer; the
-    others halve it. Convolutions start with width / 16 channels and double them.
-    stages: share of the training given to the layers alone, in equal parts; 0: only the whole is trained.
+    flavour: "denoising" has dense layers, and h̃ keeps a value of h with probability p and is 0 otherwise;
+    "convolutional" has convolutions that halve the image, a dense layer after them, and h̃ = h.
+    layers: n; convolutions stop where the shorter side is 4.  width: of the first layer, halved by each further one;
+    convolutions start with width / 16 channels and double them.
+    stages: share of the training given to the single layers, in equal parts; 0: only the whole is trained.
 
     The hidden h_k are sigmoids, so that Δ fits them as it fits pixels; the code h_n is linear.
 
     Source: Vincent et al. (2010), JMLR 11:3371, for "denoising"; Masci et al. (2011),
     doi:10.1007/978-3-642-21735-7_7, for "convolutional".
-    Departures: the whole is fine-tuned to reconstruct its undamaged input, not to classify. Weights are not tied, and
-    Adam takes the place of gradient descent. Strided convolutions take the place of max-pooling, which forgets where
-    in the window its value was.
+    Departures: the whole is fine-tuned to reconstruct its undamaged input, not to classify. Weights are not tied. Adam
+    replaces gradient descent. Strided convolutions replace max-pooling, which loses the position of its value.
     """
 
     abilities = Autoencoder.abilities | {"layers"}

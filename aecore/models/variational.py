@@ -21,7 +21,7 @@ from .gan import CRITIC, critic_loss
 
 
 class Variational(GaussianCode):
-    """What the family shares: a Gaussian posterior, reparameterised, and the terms of the bound.
+    """The base of this family: a Gaussian posterior, reparameterised, and the terms of the evidence lower bound.
 
     recon = (1/L) Σ_l −log p(x|z_l),  kl = KL(q(z|x) ‖ N(0, I)),  z_l = μ + σ ⊙ ξ_l  (Eq. 9, 14, 15).
 
@@ -47,7 +47,7 @@ class Variational(GaussianCode):
         self.likelihood, self.c, self.samples, self.warmup = likelihood, c, samples, warmup
 
     def weights(self) -> dict[str, float]:
-        """Of the terms beside `recon`, after the warm-up."""
+        """Weights of the terms other than `recon`, after the warm-up."""
         return {"kl": 1.0}
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -61,7 +61,7 @@ class Variational(GaussianCode):
         return likelihood(self.likelihood, logits, self.c)
 
     def bound(self, x: Float[Tensor, "B *shape"]) -> tuple[Terms, Normal, Float[Tensor, "L B D"]]:
-        """The terms of −L with q(z|x) and its draws z (L, B, D), for those who add further terms of them."""
+        """The terms of −L, q(z|x) and its draws z (L, B, D), from which subclasses compute further terms."""
         qz_x = self.posterior(x)
         z = qz_x.rsample(self.samples)
         return {"recon": -self.p_x(z).log_prob(x).mean(0), "kl": kl_standard(qz_x)}, qz_x, z
@@ -103,9 +103,9 @@ class IWAE(Variational):
 
     −L_K = −log (1/K) Σ_k w_k = recon + kl − gain,  w_k = p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x)  (Eq. 13),
     recon = (1/K) Σ_k −log p(x|z_k),  kl = (1/K) Σ_k log q(z_k|x) − log p(z_k),
-    gain = log (1/K) Σ_k w_k − (1/K) Σ_k log w_k ≥ 0: what weighing the draws adds to the VAE's bound L_1.
+    gain = log (1/K) Σ_k w_k − (1/K) Σ_k log w_k ≥ 0, which the weights add to the VAE's bound L_1.
 
-    Its gradient is that of the log w_k, each weighted by w_k / Σ_j w_j.
+    The gradient is that of the log w_k, each weighted by w_k / Σ_j w_j.
 
     K: draws.  likelihood, c: p(x|z), as in the VAE.
 
@@ -141,7 +141,7 @@ class IWAE(Variational):
 
 
 class InfoVAE(Variational):
-    """A VAE that holds all codes together to the prior, rather than each image's: more of the image stays in the code.
+    """A VAE that matches the aggregate posterior to the prior more than each posterior: codes keep more of the image.
 
     loss = recon + (1 − α) KL(q(z|x) ‖ N(0, I)) + (α + λ − 1) MMD²(q(z), N(0, I)).
 
@@ -149,7 +149,7 @@ class InfoVAE(Variational):
 
     Source: Zhao et al. (2017), the InfoVAE objective with MMD, arXiv:1706.02262.
     Departures: the kernel is `mmd2`'s inverse multiquadratic sum over seven scales, not one Gaussian, so the same λ
-    weighs more; from about 100 the codes of a minibatch are held to the prior at the price of what they say.
+    weighs more; from about 100 on codes match the prior at the price of the information in them.
     """
 
     def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **family: Any):
@@ -165,7 +165,7 @@ class InfoVAE(Variational):
 
 
 class BetaTCVAE(Variational):
-    """A VAE whose KL is taken apart, so that only the dependence between units weighs more.
+    """A VAE whose KL is decomposed, so that only the dependence between latent dimensions weighs more.
 
     loss = recon + α mi + β tc + γ dw_kl;  mi = log q(z|x) / q(z),  tc = log q(z) / Π_j q(z_j),
     dw_kl = Σ_j log q(z_j) / p(z_j),  z ~ q(z|x),  q(z) = (1/N) Σ_n q(z|x_n): with all weights 1 the KL, hence the VAE.
@@ -173,7 +173,7 @@ class BetaTCVAE(Variational):
     alpha, beta, gamma: α, β, γ.  family: the parameters of `Variational`.
 
     Source: Chen et al. (2018), Eq. 2 and 4, arXiv:1802.04942.
-    Departures: q(z) is estimated as `log_aggregate` says. N is the number of training examples for held-out ones too.
+    Departures: q(z) is estimated by `log_aggregate`. N is the number of training examples for held-out ones, too.
     """
 
     examples: Int[Tensor, ""]
@@ -196,8 +196,8 @@ class BetaTCVAE(Variational):
         return {"recon": terms["recon"], "mi": mi, "tc": log_qz - log_qz_j, "dw_kl": dw_kl}
 
 
-def permuted(z: Tensor) -> Tensor:
-    """Each unit's values in a random order of their own: codes z (B, D) with the same margins, but independent units.
+def permuted(z: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
+    """Codes z (B, D) with the values of each dimension in a random order: the same margins, but independent dimensions.
 
     Source: Kim & Mnih (2018), Algorithm 1, arXiv:1802.05983.
     """
@@ -205,24 +205,23 @@ def permuted(z: Tensor) -> Tensor:
 
 
 class FactorVAE(Variational):
-    """A VAE that pays for dependence between the units of its code, which a critic measures.
+    """A VAE that pays for dependence between latent dimensions, which a critic measures.
 
     autoencoder: min recon + kl + γ tc,  tc = log D(z) − log(1 − D(z)), z ~ q(z|x);
-    critic: min ½ (−log D(z) − log(1 − D(z̄))),  z̄: codes whose units were permuted, each across the minibatch.
+    critic: min ½ (−log D(z) − log(1 − D(z̄))),  z̄: codes whose dimensions were permuted, each across the minibatch.
     The best critic has D / (1 − D) = q(z) / Π_j q(z_j), and then the mean of tc is the total correlation.
 
     gamma: γ.  family: the parameters of `Variational`.  The critic has six hidden layers of `width` units.
 
     Source: Kim & Mnih (2018), Algorithm 2, arXiv:1802.05983.
-    Departures: the two minibatches of a step, one to be told from the other's permuted codes, are the halves of one;
-    the autoencoder learns from both. The players move at once. The critic has as many units per layer as the
-    autoencoder, where the paper has 1,000, and one logit in place of two.
+    Departures: a step has one minibatch where the paper has two: the critic tells codes of one half from permuted codes
+    of the other, and the autoencoder learns from both. The players move at once. The critic has as many units per layer
+    as the autoencoder, where the paper has 1,000, and one logit in place of two.
     """
 
-    def __init__(self, shape: Shape, gamma: float = 10.0, **family):
-        super().__init__(shape, **family)
+    def __init__(self, shape: Shape, gamma: float = 10.0, width: int = 512, **family: Any):
+        super().__init__(shape, width=width, **family)
         self.gamma = gamma
-        width = family.get("width", WIDTH.default)
         hidden = [(networks.linear(inputs, width), nn.LeakyReLU(0.2)) for inputs in (self.code, *[width] * 5)]
         self.critic = nn.Sequential(*(part for layer in hidden for part in layer), networks.linear(width, 1))
 
@@ -232,7 +231,7 @@ class FactorVAE(Variational):
     def players(self, progress: float = 1.0) -> dict[str, Player]:
         return super().players(progress) | {"critic": Player((self.critic,), {"critic": 0.5}, betas=(0.5, 0.9))}
 
-    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+    def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         terms, _, (z, *_) = self.bound(batch.x)
         half = (len(z) + 1) // 2
         logits = self.critic(torch.cat([z, permuted(z[-half:])])).squeeze(-1).float()

@@ -1,4 +1,4 @@
-"""Chapter §5.3: Wasserstein autoencoders (Eq. 21). All codes together fill the prior; each code may stay a point."""
+"""Chapter §5.3: Wasserstein autoencoders (Eq. 21), whose codes match the prior together while each may be a point."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ADAM = (0.5, 0.999)  # as in the paper, §4, for all players
 
 
 class WAE(PlainCode):
-    """What both Wasserstein autoencoders share: an encoder Q(z|x), a decoder G, the prior N(0, I) and a cost c.
+    """The base of both Wasserstein autoencoders: an encoder Q(z|x), a decoder G, the prior N(0, I) and a cost c.
 
     encoding: Q(z|x) is N(μ(x), diag σ²(x)) with a variance that is learned ("gaussian"), or the point μ(x).
     keywords: those of `PlainCode`; its distance is c.
@@ -35,7 +35,7 @@ class WAE(PlainCode):
         self.encoding = encoding
 
     def cloud(self, x: Float[Tensor, "B *shape"]) -> Normal:
-        """Q(z|x), each of μ and log σ² (B, D); σ = 0 for a deterministic encoder."""
+        """Q(z|x), with μ and log σ² (B, D); σ = 0 for a deterministic encoder."""
         if self.encoding != "gaussian":
             mu = self.encoder(x).float()
             return Normal(mu, torch.full_like(mu, -torch.inf))
@@ -61,7 +61,7 @@ class WAEMMD(WAE):
 
     Source: Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 2.
     Departures: kernels of seven scales are summed where Algorithm 2 has one kernel, so that λ weighs more. β₁ = 0.9 in
-    Adam, since no critic plays.
+    Adam, since there is no critic.
     """
 
     def __init__(self, shape: Shape, lam: float = 10.0, kernel: str = "inverse multiquadratic", **keywords: Any):
@@ -88,9 +88,9 @@ class WAEGAN(WAE):
     lam: λ.  encoding: Q(z|x) is "gaussian" or "deterministic".  distance: c, summed over pixels.
 
     Source: Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 1.
-    Departures: both move at once, on one forward pass, where the algorithm lets the critic move first. λ = 1 where the
-    paper's experiments have 10 on digits: at 10 encoder and critic
-    circle each other (16×16 digits, Gaussian encoder: MMD² of held-out codes 0.34 in place of 0.04).
+    Departures: both players move at once, on one forward pass, where the algorithm lets the critic move first. λ = 1
+    where the paper's experiments on digits have 10: at 10 encoder and critic circle each other (16×16 digits, Gaussian
+    encoder: MMD² of held-out codes 0.34 in place of 0.04).
     """
 
     def __init__(self, shape: Shape, code: int = 8, lam: float = 1.0, width: int = 512, **keywords: Any):
