@@ -46,7 +46,9 @@ def build(key: str, shape: tuple[int, ...] = (1, 28, 28), seed: int = 0, **param
     return seeded_build(entry(key), shape, params, seed)
 
 
-def train(model: Model, data: str | DataSpec | Data = "digits", device: str | None = None, **plan: Any) -> Training:
+def train(
+    model: Model, data: str | DataSpec | Data = datasets.DEFAULT, device: str | None = None, **plan: Any
+) -> Training:
     """Train `model` in place: iterate what comes back for its rows. plan: fields of `Plan`."""
 
     loaded = data if isinstance(data, Data) else datasets.load(data)

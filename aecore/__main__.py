@@ -21,7 +21,7 @@ import typer
 
 from . import data as datasets
 from .catalog import CATALOG, entry
-from .data.base import DataSpec
+from .data.base import DEFAULT, DataSpec
 from .errors import DataError, Diverged, FieldError, RunError
 from .models.entry import Entry
 from .paths import root
@@ -125,7 +125,7 @@ def train(
     params: Annotated[
         list[str] | None, typer.Argument(metavar="[PARAM=VALUE]...", help="the model's parameters")
     ] = None,
-    data: Annotated[str, typer.Option(metavar="NAME", help="a data set; images for your own, with --path")] = "digits",
+    data: Annotated[str, typer.Option(metavar="NAME", help="a data set; images for your own, with --path")] = DEFAULT,
     size: Annotated[int | None, typer.Option(help="side in pixels, 8 to 128")] = None,
     grey: Annotated[bool, typer.Option("--grey", help="turn colour to grey")] = False,
     limit: Annotated[int | None, typer.Option(help="at most this many training images")] = None,

@@ -1,4 +1,4 @@
-"""The one table of all autoencoders: it only joins the families' lists."""
+"""The table of all autoencoders: the families' lists joined, and how a model is built from its entry."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ CATALOG: dict[str, Entry] = {entry.key: entry for family in FAMILIES for entry i
 
 
 def entry(key: str) -> Entry:
-    """The entry of this key; FieldError lists the keys there are."""
+    """The entry with this key. Raises FieldError, which lists all keys."""
     if key not in CATALOG:
         raise FieldError("model", f"there is no {key!r}; choose one of {', '.join(CATALOG)}")
     return CATALOG[key]
 
 
 def seeded_build(which: Entry, shape: tuple[int, ...], params: dict[str, Any], seed: int) -> Model:
-    """A new model whose weights depend on the seed alone; the random state is left as it was."""
+    """A new model whose weights depend only on the seed. The random state is left as it was."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return which.build(tuple(shape), **which.check(params))

@@ -23,7 +23,7 @@ def best() -> torch.device:
 
 
 def has_fast_bf16(device: torch.device) -> bool:
-    """Whether bfloat16 is arithmetic of this device's own, not an emulation."""
+    """Whether this device computes in bfloat16 itself and does not emulate it."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     # Without AMX, bfloat16 on a CPU costs more in conversions than it saves.
@@ -31,22 +31,22 @@ def has_fast_bf16(device: torch.device) -> bool:
 
 
 def keep_memory() -> None:
-    """Let this process keep what it frees, where its allocator is glibc's; nothing elsewhere.
+    """Let this process keep the memory it frees, where its allocator is glibc's. Does nothing elsewhere.
 
-    By default glibc hands tensors of a few megabytes back to the system at once, and every step pays for fetching the
-    same pages again: a convolutional step took 1.2 to 1.35 times as long.
+    By default glibc returns tensors of a few megabytes to the system at once, and every step has to fetch the same
+    pages again: a convolutional step took 1.2 to 1.35 times as long.
     """
     if platform.libc_ver()[0] == "glibc":
         M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
         libc = ctypes.CDLL(None)
-        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the most that it takes
+        libc.mallopt(M_MMAP_THRESHOLD, 32 << 20)  # the largest value it accepts
         libc.mallopt(M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def seed(device: torch.device, number: int) -> None:
-    """Seed the CPU's and this device's random state.
+    """Seed the random state of the CPU and of this device.
 
-    `torch.manual_seed` also asks every kind of device that is not there, which costs a twentieth of a small step.
+    `torch.manual_seed` also asks for every absent kind of device, which costs a twentieth of a small step.
     """
     torch.default_generator.manual_seed(number)
     if device.type == "cuda":
@@ -70,11 +70,11 @@ def name(device: torch.device) -> str:
 
 
 class Replays:
-    """Work of a great many small kernels on a CUDA device, launched as one: captured as a graph, and replayed.
+    """Functions of very many small CUDA kernels, each captured once as a graph and then replayed in one launch.
 
-    What is done may depend on nothing but the shapes of the tensors and what the `key` names: every branch taken
-    while it is captured is taken for good. The first call with a key computes as ever, the second captures, since
-    that takes about as long as computing. The last few are kept.
+    The work may depend only on the shapes of the tensors and on the `key`, since the branches taken while a graph is
+    captured are taken in every replay. The first call with a key computes as usual. The second captures, which takes
+    about as long as computing. The last `KEPT` graphs are kept.
     """
 
     KEPT = 4
@@ -84,35 +84,35 @@ class Replays:
         self._lock = threading.Lock()
 
     def __deepcopy__(self, memo) -> Replays:
-        return Replays()  # a graph works on the memory of its own model
+        return Replays()  # a graph reads the memory of the model it was captured with
 
     def __reduce__(self):
         return Replays, ()
 
     def __call__(self, key: Hashable, work: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
-        """work(*inputs), a tensor of its own."""
-        with self._lock:  # a graph has one set of inputs, and one result
+        """work(*inputs), as a new tensor."""
+        with self._lock:  # a graph has one set of inputs and one result
             if key not in self._graphs:
                 while len(self._graphs) >= self.KEPT:
                     del self._graphs[next(iter(self._graphs))]
                 self._graphs[key] = None
                 return work(*inputs)
-            found = self._graphs.pop(key)
-            if found is None:
-                graph, own = torch.cuda.CUDAGraph(), tuple(x.clone() for x in inputs)
+            captured = self._graphs.pop(key)
+            if captured is None:
+                graph, static_inputs = torch.cuda.CUDAGraph(), tuple(x.clone() for x in inputs)
                 with torch.cuda.graph(graph, capture_error_mode="thread_local"):
-                    result = work(*own)
-                found = graph, own, result
-            self._graphs[key] = found  # as the last one used
-            graph, own, result = found
-            for mine, x in zip(own, inputs, strict=True):
-                mine.copy_(x)
+                    result = work(*static_inputs)
+                captured = graph, static_inputs, result
+            self._graphs[key] = captured  # now the one used last
+            graph, static_inputs, result = captured
+            for static, x in zip(static_inputs, inputs, strict=True):
+                static.copy_(x)
             graph.replay()
             return result.clone()
 
 
 def one_thread() -> None:
-    """Let this process compute with one torch thread: for whatever answers pages beside a training worker."""
+    """Let torch compute with one thread in this process: for processes that answer pages beside a training worker."""
     torch.set_num_threads(1)
 
 
@@ -122,8 +122,6 @@ def cores() -> int:
 
 
 def all_devices() -> list[str]:
-    """Every CUDA device; without any, the best there is."""
-    import torch
-
+    """Every CUDA device; without any, the best device there is."""
     count = torch.cuda.device_count()
     return [f"cuda:{number}" for number in range(count)] if count else [best().type]

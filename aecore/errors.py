@@ -1,10 +1,10 @@
-"""The errors that a person can mend. Their messages are plain sentences which name the remedy."""
+"""Errors that a person can put right. Their messages are plain sentences that name the remedy."""
 
 from __future__ import annotations
 
 
 class DataError(ValueError):
-    """Something is wrong with the data; the message says what, and the remedy."""
+    """Something is wrong with the data; the message says what it is, and the remedy."""
 
 
 class FieldError(ValueError):
@@ -16,11 +16,11 @@ class FieldError(ValueError):
 
 
 class Forbidden(PermissionError):
-    """This visitor may not do that to this run; the message is a plain sentence."""
+    """A visitor may not do this to this run."""
 
 
 class RunError(ValueError):
-    """A run folder is not as it should be; the message says what, and the remedy."""
+    """Something is wrong with a run folder; the message says what it is, and the remedy."""
 
 
 class InUse(RunError):
@@ -28,7 +28,7 @@ class InUse(RunError):
 
 
 class Diverged(ArithmeticError):
-    """A term or a gradient is no longer a number. `term` names it."""
+    """A term, a loss or the weights are no longer finite numbers. `term` names which."""
 
     def __init__(self, term: str, step: int):
         super().__init__(

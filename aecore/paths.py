@@ -1,4 +1,4 @@
-"""The folders in which runs lie."""
+"""The folders that hold runs."""
 
 from __future__ import annotations
 

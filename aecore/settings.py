@@ -1,4 +1,4 @@
-"""Settings from named values, checked by pydantic and explained in plain words."""
+"""Settings from named values, checked by pydantic, with errors in plain words."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ Settings = TypeVar("Settings", bound=BaseModel)
 
 
 def parse(kind: type[Settings], values: Mapping[str, Any]) -> Settings:
-    """A Plan or DataSpec from named values, strings too; FieldError names the field and says what is allowed."""
+    """Settings of this kind, such as a `Plan`, from named values, which may be strings.
+
+    Raises FieldError, which names the field and says what is allowed.
+    """
     try:
         return kind(**values)
     except ValidationError as error:

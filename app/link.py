@@ -39,7 +39,7 @@ import streamlit as st
 from aecore import Run
 from aecore.errors import FieldError
 from app import streamlit_internals
-from app.browser import copy_link
+from app.browser.copy_link import copy_link
 from app.text import escape_markdown
 
 VERSION = "1"  # of our links: a later version of the pages can tell what an old one meant

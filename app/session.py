@@ -16,7 +16,7 @@ from aecore.jobs.analyses import Analyses
 from aecore.jobs.queue import Queue, digest
 from aecore.jobs.supervisor import Supervisor
 from aecore.paths import root
-from app.browser import identity
+from app.browser.identity import identity
 
 
 @contextlib.contextmanager

@@ -34,11 +34,11 @@ EXHIBITS = {  # page: a component or element that shows its picture, and a contr
     "layers": (".contact", "Seed of the choice"),
     "inside": (".planes", "Image number"),
     "importance": (".contact", "Number of the image"),
-    "beta": (".planes", "The other units: those of image"),
+    "beta": (".planes", "The other dimensions: those of image"),
     "wasserstein": (".planes", "Seed of the choice"),
     "transport": (".swarm", "Seed"),
     "features": (".contact", "Seed of the choice"),
-    "adversarial": (".contact", "Seed of the draws"),
+    "adversarial": (".contact", "Seed of the samples"),
     "compare": (".planes", "Image b"),
     "attributes": (".contact", "Which"),
 }

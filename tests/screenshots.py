@@ -8,37 +8,10 @@ import tempfile
 from pathlib import Path
 
 from aecore.runs.library import pretrained
+from app import pages
 from tests.chromium import CHROMIUM, ROOT, app, chromium
 
-PAGES = (
-    "",
-    "train",
-    "run",
-    "reconstruct",
-    "traverse",
-    "map",
-    "generate",
-    "attributes",
-    "compare",
-    "chapter",
-    "bottleneck",
-    "regularizers",
-    "denoising",
-    "layers",
-    "inside",
-    "importance",
-    "beta",
-    "wasserstein",
-    "transport",
-    "features",
-    "adversarial",
-    "pixelcnn",
-    "classify",
-    "cluster",
-    "detect",
-    "recommend",
-    "reduce",
-)
+PAGES = tuple("" if page is pages.FIRST else page.key for page in pages.PAGES.values())
 ABOUT_A_RUN = ("run", "reconstruct", "traverse", "map", "generate", "importance")
 IN_README = {"map": "map", "beta": "beta", "wasserstein": "planes"}
 """Pages whose picture (light, 1440 wide, its first screen) stands in the README, as docs/NAME.png."""
@@ -119,7 +92,7 @@ def settle(tab, ms: int = 1500) -> None:
     tab.wait_for_timeout(ms)
 
 
-def shoot(address: str, folder: Path, pages: tuple[str, ...] = PAGES) -> None:
+def shoot(address: str, folder: Path, chosen: tuple[str, ...] = PAGES) -> None:
     folder.mkdir(exist_ok=True)
     shown = next((run.info.id for run in pretrained() if run.info.id == "vae-2d"), "")
     with chromium() as browser:
@@ -127,7 +100,7 @@ def shoot(address: str, folder: Path, pages: tuple[str, ...] = PAGES) -> None:
             for width in WIDTHS:
                 context = browser.new_context(viewport={"width": width, "height": 1000}, color_scheme=scheme)
                 tab = context.new_page()
-                for page in pages:
+                for page in chosen:
                     tab.goto(f"{address}/{page}" + (f"?run={shown}" if shown and page in ABOUT_A_RUN else ""))
                     settle(tab)
                     if page in IN_README and (scheme, width) == ("light", 1440):

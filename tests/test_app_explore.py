@@ -18,6 +18,7 @@ from aecore.runs.library import create, find
 from aecore.runs.session import Session
 from app import cached
 from app.library import held_out
+from app.panels import downloads
 from app.panels.tables import csv_table
 from app.state import MapState, Numbered
 from app.text import escape_markdown
@@ -297,7 +298,17 @@ def test_damaged_weights_are_a_sentence(trained, monkeypatch, tmp_path):
 def test_tables_cannot_smuggle_formulas():
     text = csv_table(["image", "class", "x"], [1, 2], ["=1+1", 'a "b", c'], [0.5, -2.0])
     assert text.splitlines() == ["image,class,x", "1,'=1+1,0.5", '2,"a ""b"", c",-2']
-    assert csv_table(["@sum", "a"], ["x\ry"], [1]) == "'@sum,a\r\n\"x\ry\",1\r\n"
+    assert csv_table(["@sum", "a"], ["x\ry"], [1]) == '\'@sum,a\r\n"x\ry",1\r\n'
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_the_python_of_a_page_runs(view, monkeypatch, trained, capsys):
+    files = {}
+    monkeypatch.setattr(downloads, "download_button", lambda label, make, file, mime, key: files.update({key: make}))
+    sound(opened(view, run="vae-2"))
+    lines = files[f"{view}.python"].replace('"runs/vae-2"', repr(str(trained / "vae-2")))
+    exec(compile(lines, view, "exec"), {})
+    assert "(" in capsys.readouterr().out  # the shape of what the page shows
 
 
 def test_class_names_with_markdown_stay_text():

@@ -9,9 +9,10 @@ import pytest
 import torch
 from PIL import Image
 
-from aecore import DataSpec
+from aecore import DataSpec, inference
 from aecore import data as datasets
 from aecore.data.sets import faces
+from aecore.explore import single_edit
 from aecore.measure import attribute_classifier, attribute_edits
 from aecore.runs.library import find
 from tests.chromium import CHROMIUM, pixels, settled
@@ -65,6 +66,34 @@ def test_the_others_show_what_they_are_there_for():
     assert pure[error] > 5 * ours[error]  # nothing asks the image back: another person comes
     assert vae[error] < ours[error]  # keeps the person …
     assert vae["edits seen"] < ours["edits seen"] - 0.1  # … and ignores attributes that its code holds already
+
+
+# --- one edit -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("identity", [ALI, PLAIN])
+def test_an_example_is_encoded_with_its_attributes_and_a_way_goes_between_two(identity):
+    run = find(identity)
+    model, test = run.model(), run.data().test
+    ends = [single_edit.encode_example(model, test, example) for example in (3, 8)]
+    by_batch = inference.map_batches(model, test, np.array([3]), model.encode, 0, True)
+    np.testing.assert_array_equal(ends[0][0], by_batch[0])
+    np.testing.assert_array_equal(ends[0][1], inference.attributes_of(test, [3])[0])
+    z, y = single_edit.interpolate(*ends, 5)
+    np.testing.assert_allclose(z[[0, -1]], [end[0] for end in ends], atol=1e-6)
+    np.testing.assert_allclose(y[2], (ends[0][1] + ends[1][1]) / 2, atol=1e-6)
+    z, y = single_edit.interpolate(*ends, 5, code=False)
+    assert (z == ends[0][0]).all() and (y[-1] == ends[1][1]).all()
+
+
+def test_an_edit_is_laid_on_the_image_and_the_truth_is_drawn():
+    test = find(ALI).data().test
+    (image,) = inference.examples(test, [5]).numpy()
+    attributes = inference.attributes_of(test, [5])[0]
+    truth = single_edit.true_edit(test, 5, attributes)
+    assert truth is not None and np.abs(truth - image).max() < 1e-6  # drawn with its own attributes: the same face
+    np.testing.assert_array_equal(single_edit.lay_on(image, image, image), image)
+    assert single_edit.lay_on(image, image + 2, image).max() == 1
 
 
 # --- the page -----------------------------------------------------------------------------------------------------

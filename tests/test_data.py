@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gzip
 import hashlib
+import inspect
 import pickle
 import threading
 from pathlib import Path
@@ -249,6 +250,55 @@ def test_names_say_what_load_gives():
         "ratings",
         "ratings-items",
     ] or sets.DEBIAN.exists()
+
+
+def test_a_data_set_is_one_object_with_info_and_load_and_one_row(monkeypatch):
+    class Dots:
+        def info(self):
+            return D.Info("Dots", 2, 1, 3, 3, None, here=True, place="Here.", has_attributes=True)
+
+        def load(self, spec, download=False, progress=None):
+            split = base.TensorSplit(np.zeros((3, 2), np.float32))
+            return D.Data(spec, "Dots", (2,), split, split, "Here.")
+
+    monkeypatch.setitem(D.SETS, "dots", Dots())
+    assert D.info("dots").title == D.names()["dots"].title == D.load("dots").title == "Dots"
+    assert D.has_attributes(DataSpec(name="dots")) and not D.has_attributes(DataSpec(name="unknown"))
+    for data_set in D.SETS.values():
+        assert list(inspect.signature(data_set.load).parameters) == ["spec", "download", "progress"]
+
+
+def test_every_split_says_what_it_knows():
+    known = {name: set() for name in ("digits", "sprites", "faces", "gaussians", "ratings")}
+    for name, members in known.items():
+        split = D.load(DataSpec(name=name, limit=10)).train
+        members |= {
+            member
+            for member in ("labels", "attributes", "nuisance", "factors", "redrawn")
+            if getattr(split, member) is not None
+        }
+    assert known == {
+        "digits": {"labels"},
+        "sprites": {"labels", "factors"},
+        "faces": {"labels", "attributes", "nuisance", "redrawn"},
+        "gaussians": {"labels"},
+        "ratings": set(),
+    }
+    modes = D.load("gaussians").modes
+    assert modes is not None and modes.centres.shape == (25, 2) and D.load("digits").modes is None
+
+
+def test_a_changed_file_of_ratings_is_read_again(tmp_path):
+    file = tmp_path / "ratings.csv"
+    spec = DataSpec(name="ratings", path=str(file))
+    for rows in (3, 4):
+        lines = [f"{user},{item},{1 + (user + item) % 5}" for user in range(rows) for item in range(2)]
+        file.write_text("\n".join(["user,item,rating", *lines]))
+        data = D.load(spec)
+        assert len(data.train) + len(data.test) == rows
+    assert D.load_ratings(spec).matrix.nnz == 8
+    with pytest.raises(DataError, match="holds no ratings"):
+        D.load_ratings(DataSpec(name="digits"))
 
 
 # --- MNIST and its relatives -----------------------------------------------

@@ -15,6 +15,7 @@ from playwright.sync_api import expect
 import aecore
 from aecore import DataError, DataSpec, Plan
 from aecore.explore import autoregressive
+from aecore.explore.completions import certainty
 from aecore.models.autoregressive import ORDERS
 from aecore.paths import root
 from aecore.runs.library import create, find
@@ -29,7 +30,7 @@ browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: i
 
 
 def masked(channels: int, layers: int, width: int = 4) -> torch.nn.Sequential:
-    """The network of `drawing.blind_spot`, untrained: x (B, C, H, W) → (B, C, H, W), for checking it by gradients."""
+    """The network of `autoregressive.blind_spot`, untrained: x (B, C, H, W) → (B, C, H, W), checked by gradients."""
     stack: list[torch.nn.Module] = []
     for layer in range(layers):
         kernel = 7 if layer == 0 else 3
@@ -230,6 +231,19 @@ def test_what_is_known_says_what_the_label_may_be():
     each = autoregressive.draw(model, 4, 1, label=[2, 0, 2, 1])
     for c, k in ((2, 0), (0, 1), (1, 3)):
         assert np.array_equal(autoregressive.draw(model, 4, 1, label=c).images[k], each.images[k])
+
+
+def test_certainty_of_completions_is_1_where_they_agree_and_0_where_half_of_them_differ():
+    images = np.zeros((4, 1, 2, 2), np.float32)
+    images[:2, 0, 0, 1] = 1  # half of them
+    images[:, 0, 1, 0] = 1
+    chances = np.full((4, 1, 2, 2, 2), 0.5, np.float32)
+    chances[:, :, 0, 1, :], chances[:, :, 1, 1, :] = 1, 0
+    places = np.array([[0, 0], [0, 1], [1, 0], [1, 1]])
+    drawing = autoregressive.Drawing(images, np.zeros_like(images), chances, places, np.zeros((2, 2), bool))
+    sure = certainty(drawing)
+    np.testing.assert_allclose(sure.agreement, [[1, 0], [1, 1]])
+    np.testing.assert_allclose(sure.entropy, [[math.log(2)] * 2, [0, 0]], atol=1e-6)
 
 
 def test_what_cannot_be_drawn_is_said_in_words():

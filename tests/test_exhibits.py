@@ -120,29 +120,29 @@ def test_importance_weights_shows_a_bound_that_grows():
     shown = " ".join(html.proto.body for html in at.get("html"))
     numbers = [float(text.replace("−", "-")) for text in re.findall(r">(−[0-9.]+) nats<", shown)]
     assert len(numbers) == 3 and numbers[1] < numbers[0] < numbers[2] + 1 and numbers[1] < numbers[2]
-    assert "All 20 draws" in " ".join(caption.value for caption in at.caption)
+    assert "All 20 samples" in " ".join(caption.value for caption in at.caption)
     at = opened("importance", run="ali-16")
     assert "no likelihood" in at.info[0].value
 
 
 @browser_only
 @pytest.mark.timeout(300)
-def test_more_draws_change_the_pictures_and_the_bound(address, tab):
+def test_more_samples_change_the_pictures_and_the_bound(address, tab):
     tab.goto(f"{address}/importance?run=iwae-16")
-    tab.get_by_role("slider", name="Draws").wait_for()
+    tab.get_by_role("slider", name="Samples").wait_for()
     settled(tab)
     number = tab.get_by_text("log of the mean weight of these")
-    bars, said = tab.get_by_role("img", name="Weights of the draws").locator("div"), number.inner_text()
+    bars, said = tab.get_by_role("img", name="Weights of the samples").locator("div"), number.inner_text()
     assert bars.count() == 10
-    tab.get_by_role("slider", name="Draws").focus()
+    tab.get_by_role("slider", name="Samples").focus()
     for _ in range(4):
         tab.keyboard.press("ArrowRight")
     tab.wait_for_url("**importance.k=24**")
-    tab.get_by_text("All 24 draws").wait_for()
+    tab.get_by_text("All 24 samples").wait_for()
     settled(tab)
     assert bars.count() == 24 and number.inner_text() != said and "24" in number.inner_text()
     tab.reload()
-    tab.get_by_text("All 24 draws").wait_for()
+    tab.get_by_text("All 24 samples").wait_for()
 
 
 # --- the chapter ------------------------------------------------------------------------------------------------

@@ -86,7 +86,7 @@ def numbers(at: AppTest) -> str:
 def test_a_deep_net_needs_less_than_pca_at_every_narrow_code():
     at = opened("bottleneck", bottleneck__image="5")
     shown = numbers(at)
-    assert float(re.search(r">([0-9.]+) times that of the deep net", shown)[1]) > 1.2
+    assert float(re.search(r">([0-9.]+) times that of the deep network", shown)[1]) > 1.2
     table = at.dataframe[0].value
     digits = table["as a share of their variance"].str.rstrip(" %").astype(float)
     noise = table["as a share of its variance "].str.rstrip(" %").astype(float)
@@ -100,7 +100,7 @@ def test_a_stronger_penalty_leaves_fewer_units_off_their_rest():
     for value in ("0.0", "0.5"):
         at = opened("regularizers", **{"regularizers__sparse-l1": value})
         table = at.dataframe[0].value.set_index("regularizer")
-        rest.append(float(table["units off their rest, per image"]["sparse, L1"].split()[0]))
+        rest.append(float(table["latent dimensions off their rest, per image"]["sparse, L1"].split()[0]))
     assert rest[1] < 0.7 * rest[0]
     assert list(table.index) == ["none", "sparse, L1", "sparse, KL", "denoising", "contractive"]
 
@@ -136,7 +136,7 @@ def test_the_rate_falls_and_the_distortion_rises_with_beta():
 def test_transport_agrees_with_itself():
     at = opened("transport", transport__from="two moons", transport__to="a digit", transport__n="40")
     by_hand = re.search(
-        r"the two curves, ([0-9.]+); the general solver says ([0-9.]+)\.",
+        r"the two curves, ([0-9.]+); the general solver gives ([0-9.]+)\.",
         " ".join(caption.value for caption in at.caption),
     )
     assert by_hand[1] == by_hand[2]
@@ -189,7 +189,7 @@ def test_regularizers_a_push_moves_pictures_and_codes(address, tab):
 @browser_only
 def test_denoising_more_noise_changes_pictures_and_decibels(address, tab):
     at_page(tab, address, "denoising")
-    words = tab.get_by_text(re.compile(r"by a plain net, [0-9.]+ dB"))
+    words = tab.get_by_text(re.compile(r"by a plain network, [0-9.]+ dB"))
     said, sheet = words.inner_text(), canvases(tab, ".contact canvas", 60)
     before = seen(sheet)
     slide(tab, "Strength", 60)
@@ -231,7 +231,7 @@ def test_inside_a_vae_draws_move_and_algorithm_1_runs(address, tab):
 def test_beta_a_drag_over_the_track_changes_strips_and_numbers(address, tab):
     at_page(tab, address, "beta")
     ground, label = tab.locator(".planes .field canvas").first, tab.locator(".planes .label")
-    said = tab.get_by_text(re.compile("KL of each unit over"))
+    said = tab.get_by_text(re.compile("KL of each latent dimension over"))
     first, before, step = said.inner_text(), pixels(ground), label.inner_text()
     drag(tab, tab.locator(".planes input[type=range]"), (0.34, 0.5), (0.98, 0.5))
     assert label.inner_text() != step

@@ -24,7 +24,7 @@ def test_thirty_steps_on_the_defaults(key):
     model = seeded_build(entry, data.shape, entry.check({}), 0)
     plan = Plan(**{**entry.plan, "epochs": 100, "batch": 64, "precision": "fp32"})
     training = Training(model, data, plan, "cpu")
-    training.marks, training.every = [], STEPS // 3
+    training.eval_steps, training.every = [], STEPS // 3
     rows = list(islice(training, 3))  # Diverged where a term is no number
     assert rows[-1]["step"] == STEPS
     for term in {"recon", "nll"} & set(rows[0]["train"]):  # weights may rise during a training

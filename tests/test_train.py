@@ -164,6 +164,16 @@ def test_a_player_is_moved_by_adam_under_the_schedule(decay):
         assert torch.allclose(p, again.state_dict()[name], atol=1e-5), name
 
 
+def test_a_gradient_that_lies_otherwise_in_memory_moves_the_same_weights():
+    """A penalty on a slope is differentiated twice, and then gradients of convolutions are no longer channels last."""
+    found = []
+    for smooth in ("gradient", "weights"):
+        model = aecore.build("rae", (3, 16, 16), code=3, width=16, net="conv", smooth=smooth, beta=0.0, lam=0.0)
+        trained(model, conftest.images((3, 16, 16)), epochs=3)
+        found.append(weights(model))
+    assert all(torch.allclose(found[0][name], value, atol=1e-5) for name, value in found[1].items())
+
+
 def test_clipping_bounds_a_players_gradient():
     row = trained(aecore.build("deep", (1, 8, 8), **WIDTH), clip=1e-12, decay=False, lr=1e-3)[-1]
     free = trained(aecore.build("deep", (1, 8, 8), **WIDTH), decay=False, lr=1e-3)[-1]

@@ -51,7 +51,7 @@ Stepper = Callable[[int], None]
 def ours(model: Model, data: Data, precision: str) -> Stepper:
     """A function that does n steps of our loop, a multiple of ROW, with rows and without held-out evaluations."""
     training = Training(model, data, Plan(epochs=10_000, batch=BATCH, precision=precision, decay=False))
-    training.marks = []
+    training.eval_steps = []
     training.every = ROW
     training.draws = int(PROGRESS * training.plan.epochs) * training.per_epoch
     rows = iter(training)

@@ -56,12 +56,12 @@ def switched(
         bare = new[..., [names.index(h) for h in HAIR if h in names]].sum(-1) == 0
         new[..., names.index("Brown_Hair" if name != "Brown_Hair" else "Black_Hair")] += bare
     if value:
-        for one, others in EXCLUDES.items():
-            for other in others:
-                if name == one:
+        for attribute, excluded in EXCLUDES.items():
+            for other in excluded:
+                if name == attribute:
                     put(other, 0.0)
                 elif name == other:
-                    put(one, 0.0)
+                    put(attribute, 0.0)
         if name == "Mustache":
             put("Male", 1.0)
     elif name == "Male":
@@ -82,8 +82,8 @@ def possible(attributes: np.ndarray, names: Sequence[str]) -> np.ndarray:
     def has(name: str) -> np.ndarray:
         return a[..., names.index(name)] if name in names else nothing
 
-    fine = sum(has(name).astype(int) for name in HAIR) <= 1
-    for one, others in EXCLUDES.items():
-        for other in others:
-            fine = fine & ~(has(one) & has(other))
+    fine = np.sum([has(name) for name in HAIR], axis=0) <= 1
+    for attribute, excluded in EXCLUDES.items():
+        for other in excluded:
+            fine = fine & ~(has(attribute) & has(other))
     return fine & ~(has("Mustache") & ~has("Male")) if "Male" in names else fine

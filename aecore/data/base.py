@@ -1,8 +1,7 @@
 """What every data set looks like to the rest of the program.
 
-A `Data` has two splits, `train` and `test`. A `Split` hands out a `Batch` for any
-tensor of indices; the indices are the identity of an example everywhere (maps,
-thumbnails, links), never its position on a screen.
+A `Data` has two splits, `train` and `test`. A `Split` returns a `Batch` for any tensor of indices. Everywhere (in maps,
+thumbnails and links) an example is known by its index in its split, never by its position on a screen.
 """
 
 from __future__ import annotations
@@ -24,8 +23,8 @@ class Batch(NamedTuple):
 
     x: (B, C, H, W) images in [0, 1], or (B, D) vectors; float32.
     y: (B,) class labels, int64, or None.
-    mask: same shape as x, 1 where x was observed, or None where all of it was.
-    attributes: (B, A) of 0 and 1, float32, in the order of the data's names, or None.
+    mask: of the shape of x, 1 where x was observed and 0 elsewhere, or None where all of x was.
+    attributes: (B, A) of 0 and 1, float32, in the order of `Data.attributes`, or None.
     """
 
     x: Tensor
@@ -39,7 +38,7 @@ DEFAULT = "digits"
 
 
 class DataSpec(BaseModel):
-    """Which data, and how they are brought to shape: all that is needed to load them again."""
+    """Which data, and their size and number: all that is needed to load them again."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -84,13 +83,16 @@ class Split(Protocol):
         """The examples with these indices, as floats, on the split's device."""
         ...
 
-    def to(self, device: torch.device | str) -> Split: ...
+    def to(self, device: torch.device | str) -> Split:
+        """The same examples on a device."""
+        ...
 
 
 class Images(Split):
-    """Images kept as uint8 (N, C, H, W) on one device and indexed there: no DataLoader, no copies.
+    """Images kept as uint8 on one device and indexed there, without a DataLoader and without copies.
 
-    labels: (N,) ints.  attributes: (N, A) float32 of 0 and 1.
+    pixels: (N, C, H, W) uint8.  labels: (N,) ints.  attributes: (N, A) float32 of 0 and 1.
+    Raises DataError for pixels of another type or number of axes.
     """
 
     def __init__(self, pixels: Tensor, labels: np.ndarray | None = None, attributes: np.ndarray | None = None):
@@ -153,12 +155,12 @@ class Data:
     shape: (C, H, W) for images, (D,) for vectors.
     classes: names of the labels, by label; None without labels.
     factors: names of the known generative factors of each example, if any.
-    attributes: names of what is known to be present or absent in each example (`Batch.attributes`), if any.
+    attributes: names of what is known to be present or absent in each example, if any (`Batch.attributes`).
     modes: the modes that the examples were drawn from, where they are known.
     rows: "users" or "items", what an example is where the data are ratings; None for other data.
     always_hair: whether one of the attributes that are hair colours is present in every example, bald ones included.
-    source: one sentence that says where these data came from just now.
-    attribution: whose work they are, and their licence.
+    source: a sentence that says where these data were loaded from.
+    attribution: who made them, and their licence.
     """
 
     spec: DataSpec
@@ -183,4 +185,5 @@ class Data:
         return "image" if len(self.shape) == 3 else "vector"
 
     def to(self, device: torch.device | str) -> Data:
+        """The same data with both splits on a device."""
         return replace(self, train=self.train.to(device), test=self.test.to(device))

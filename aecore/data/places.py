@@ -1,7 +1,7 @@
-"""Where data are looked for, in one fixed order, and what every named data set says and does.
+"""The folders in which data are looked for, and what every named data set says and does.
 
-The order is: the root named by AECORE_DATA, the app's own cache, places where this
-computer may already keep them. Only then, and only when asked, comes a download.
+The folders have a fixed order: the one that AECORE_DATA names, the app's own cache, and folders where this computer may
+already keep the data. They are downloaded only when they are in none of these, and only when that is asked for.
 """
 
 from __future__ import annotations
@@ -22,9 +22,10 @@ Progress = Callable[[float, str], None]
 class Info:
     """What can be said about a data set without loading it.
 
-    size, channels: of one image as it comes, before `DataSpec.size` and `DataSpec.grey`.
-    train, test: number of images in each split.
-    here: True when `load` works now without a download.
+    size, channels: of one image before `DataSpec.size` and `DataSpec.grey` change it; size is the length of vectors.
+    train, test: number of examples in each split.
+    classes: names of the labels, by label; None without labels.
+    here: whether `load` works now without a download.
     place: a sentence that says where the data would come from now.
     download_mb: what a download would cost, in megabytes; 0 when there is nothing to download.
     kind: "image", "vector" or "ratings", as in `Data.kind`.
@@ -64,20 +65,20 @@ class DataSet(Protocol):
 
 
 class Place(NamedTuple):
-    """A folder that may hold data sets, and how to call it in a sentence."""
+    """A folder that may hold data sets, and its name in a sentence."""
 
     folder: Path
-    words: str
+    name: str
 
 
 def cache_dir() -> Path:
     """The app's own folder for downloads and prepared arrays: AECORE_CACHE, or one under the home folder."""
-    named = os.environ.get("AECORE_CACHE")
-    return Path(named).expanduser() if named else Path.home() / ".cache" / "autoencoder-explorer"
+    folder = os.environ.get("AECORE_CACHE")
+    return Path(folder).expanduser() if folder else Path.home() / ".cache" / "autoencoder-explorer"
 
 
 def places() -> list[Place]:
-    """The roots (laid out as torchvision does) in which data sets are looked for, first choice first."""
-    named = os.environ.get("AECORE_DATA")
-    first = [Place(Path(named).expanduser(), "the folder named by AECORE_DATA")] if named else []
+    """The folders in which data sets are looked for, in this order; each is laid out as torchvision does."""
+    folder = os.environ.get("AECORE_DATA")
+    first = [Place(Path(folder).expanduser(), "the folder named by AECORE_DATA")] if folder else []
     return [*first, Place(cache_dir() / "data", "the app's cache"), Place(Path("data"), "the folder ./data")]

@@ -68,15 +68,19 @@ class Rows(Split):
         self.matrix, self.side, self.known, self.device = matrix, side, known, torch.device(device)
 
     def __len__(self) -> int:
-        return self.matrix.shape[0]
+        return self.matrix.get_shape()[0]
 
     def batch(self, index: Tensor) -> Batch:
         which = index.cpu().numpy()
         x, mask = dense(self.matrix[which])
         y = which if self.known else np.full(len(which), -1)
         side = None if self.side is None or not self.side.shape[1] else torch.from_numpy(self.side[which])
-        parts = (torch.from_numpy(x), torch.from_numpy(y).long(), torch.from_numpy(mask), side)
-        return Batch(*(part if part is None else part.to(self.device) for part in parts))
+        return Batch(
+            torch.from_numpy(x).to(self.device),
+            torch.from_numpy(y).long().to(self.device),
+            torch.from_numpy(mask).to(self.device),
+            None if side is None else side.to(self.device),
+        )
 
     def to(self, device: torch.device | str) -> Rows:
         return Rows(self.matrix, self.side, self.known, device)
@@ -84,9 +88,10 @@ class Rows(Split):
 
 def dense(rows: csr_matrix) -> tuple[np.ndarray, np.ndarray]:
     """(ratings, mask), each (n, D) float32; both are 0 where there is no rating. A stored rating of 0 is a rating."""
-    x, mask = np.zeros(rows.shape, np.float32), np.zeros(rows.shape, np.float32)
-    at = (np.repeat(np.arange(rows.shape[0]), np.diff(rows.indptr)), rows.indices)
-    x[at], mask[at] = rows.data, 1
+    shape = rows.get_shape()
+    x, mask = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    stored = (np.repeat(np.arange(shape[0]), np.diff(rows.indptr)), rows.indices)
+    x[stored], mask[stored] = rows.data, 1
     return x, mask
 
 
@@ -115,18 +120,18 @@ def as_data(ratings: Ratings, spec: DataSpec, rows: str = "users", held_out: flo
     """
     matrix = ratings.matrix if rows == "users" else ratings.transposed
     side, names = (ratings.traits, ratings.trait_names) if rows == "users" else (ratings.genres, ratings.genre_names)
-    order = np.random.default_rng(0).permutation(matrix.shape[0])
+    order = np.random.default_rng(0).permutation(matrix.get_shape()[0])
     count = min(max(1, round(held_out * len(order))), len(order) - 1)
     test, train = np.sort(order[:count]), np.sort(order[count:])
     train = train[choose(len(train), spec.limit)]
     return RatingsData(
-        spec,
-        title_by(ratings.title, rows),
-        (matrix.shape[1],),
-        Rows(matrix[train], side[train]),
-        Rows(matrix[test], side[test], known=False),
-        ratings.source,
-        ratings.attribution,
+        spec=spec,
+        title=title_by(ratings.title, rows),
+        shape=(matrix.get_shape()[1],),
+        train=Rows(matrix[train], side[train]),
+        test=Rows(matrix[test], side[test], known=False),
+        source=ratings.source,
+        attribution=ratings.attribution,
         attributes=tuple(names),
         rows=rows,
     )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,7 +12,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from ..data.base import Split, TensorSplit
-from ..inference import autoencode, examples, first
+from ..inference import autoencode, encode, examples, first
 from ..measure.reconstruction import psnr
 from ..models.base import Model
 from ..models.regularised import erasures, gaussian_noise
@@ -72,6 +73,61 @@ def best_filter(split: Split, noise: str, strength: float) -> str:
     x_tilde = damaged(x, noise, strength, seed=1).numpy()
     scores = {name: psnr(x, filtered(x_tilde, name, noise, strength)).mean() for name in FILTERS}
     return max(scores, key=scores.__getitem__)
+
+
+class Comparison(NamedTuple):
+    """The same damaged images restored in three ways, each (n, C, H, W); the images of a network may leave [0, 1].
+
+    code: (n, D), the code of the denoising network for the damaged image.
+    """
+
+    original: Float[np.ndarray, "n C H W"]
+    damaged: Float[np.ndarray, "n C H W"]
+    denoising: Float[np.ndarray, "n C H W"]
+    deep: Float[np.ndarray, "n C H W"]
+    filter: Float[np.ndarray, "n C H W"]
+    code: Float[np.ndarray, "n D"]
+
+
+def compare(
+    denoising: Model,
+    plain: Model,
+    filter_name: str,
+    x: Float[Tensor, "n C H W"],
+    noise: str,
+    strength: float,
+    seed: int,
+) -> Comparison:
+    """Images x (n, C, H, W), damaged, and restored by a denoising network, by a plain one and by one of FILTERS."""
+    x_tilde = damaged(x, noise, strength, seed)
+    return Comparison(
+        x.numpy(),
+        x_tilde.numpy(),
+        restored(denoising, x_tilde),
+        restored(plain, x_tilde),
+        filtered(x_tilde.numpy(), filter_name, noise, strength),
+        encode(denoising, TensorSplit(x_tilde), np.arange(len(x_tilde))),
+    )
+
+
+def psnr_of_model(
+    model: Model, split: Split, noise: str, strengths: Sequence[float], limit: int
+) -> Float[np.ndarray, " S"]:
+    """(S,) mean PSNR in dB of the first `limit` examples, damaged with each strength and restored by a model."""
+    x = examples(split, first(split, limit))
+    return np.array([float(psnr(x, restored(model, damaged(x, noise, s))).mean()) for s in strengths])
+
+
+def psnr_of_filters(
+    filter_names: Sequence[str], split: Split, noise: str, strengths: Sequence[float], limit: int
+) -> Float[np.ndarray, " S"]:
+    """(S,) as `psnr_of_model`, restored by one of FILTERS at each strength."""
+    x = examples(split, first(split, limit))
+    levels = []
+    for name, strength in zip(filter_names, strengths, strict=True):
+        x_tilde = damaged(x, noise, strength).numpy()
+        levels.append(float(psnr(x, filtered(x_tilde, name, noise, strength)).mean()))
+    return np.array(levels)
 
 
 def bits_restored(

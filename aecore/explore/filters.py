@@ -8,8 +8,9 @@ import numpy as np
 from jaxtyping import Float
 from torch import nn
 
+from ..data.base import Split
 from ..errors import DataError
-from ..inference import require_images
+from ..inference import examples, first, require_images
 from ..models.base import Model
 
 
@@ -26,6 +27,11 @@ def first_layer(model: Model, spread: Float[np.ndarray, "C H W"] | None = None) 
             weights = layer.weight.detach().cpu().numpy().reshape(-1, *model.shape)
             return _scaled(weights if spread is None else weights * spread)
     raise DataError("Its encoder does not begin with a layer that sees all pixels: choose a dense one.")
+
+
+def pixel_spread(split: Split, limit: int) -> Float[np.ndarray, "C H W"]:
+    """(C, H, W) standard deviation of each pixel over the first `limit` examples."""
+    return examples(split, first(split, limit)).std(0).numpy()
 
 
 def dictionary(model: Model) -> Float[np.ndarray, "D C H W"] | None:

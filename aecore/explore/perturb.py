@@ -72,3 +72,20 @@ def moved(
 def answers(model: Model, images: Float[Tensor, "n *shape"]) -> UInt8[np.ndarray, "n H W *rgb"]:
     """The reconstructions of images, (n, H, W[, 3])."""
     return to_uint8(autoencode(model, TensorSplit(images), np.arange(len(images))))
+
+
+def input_grid(x: Tensor, kind: str) -> np.ndarray:
+    """x (1, C, H, W) pushed by every pair of coordinates: uint8 (rows, n, H, W[, 3])."""
+    return _as_grid(to_uint8(pushed(x, kind).numpy()), kind)
+
+
+def answer_grid(model: Model, x: Tensor, kind: str, spread: float) -> tuple[np.ndarray, np.ndarray]:
+    """What the model gives back for each image of `input_grid`, and how far the code has moved (`moved`), (rows, n)."""
+    images = pushed(x, kind)
+    return _as_grid(answers(model, images), kind), _as_grid(moved(model, x, images, spread), kind)
+
+
+def _as_grid(values: np.ndarray, kind: str) -> np.ndarray:
+    """One value for each pair of coordinates, (rows · n, …) → (rows, n, …)."""
+    across, up = grid_of(kind)
+    return values.reshape(len(up), len(across), *values.shape[1:])

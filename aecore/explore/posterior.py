@@ -41,6 +41,17 @@ class Inside(NamedTuple):
         return -float(self.recon.mean() + self.kl.sum())
 
 
+def reparameterisation(inside: Inside, frames: int) -> np.ndarray:
+    """How noise becomes samples of the posterior: (2 · frames − 1, L, D).
+
+    From ξ over `frames` steps to h(x) ⊙ ξ, and from there over frames − 1 more to h(x) ⊙ ξ + g(x).
+    """
+    share = np.linspace(0, 1, frames)[:, None, None]
+    scaled = ((1 - share) + share * inside.std) * inside.xi
+    moved = inside.std * inside.xi + share[1:] * inside.mu
+    return np.concatenate([scaled, moved])
+
+
 def inside(model: Model, split: Split, example: int, draws: int, seed: int = 0) -> Inside:
     """`draws` draws z = g(x) + h(x) ξ of one example (chapter Eq. 14), decoded, with the bound's terms (Eq. 9, 11).
 

@@ -12,6 +12,7 @@ from jaxtyping import Float, Num
 from torch import nn
 
 from ..errors import DataError
+from ..measure.transport import jensen_shannon
 
 Random = np.random.Generator
 Points = Float[np.ndarray, "n 2"]
@@ -135,3 +136,30 @@ def critic(
             loss.backward()
             optimiser.step()
             step += 1
+
+
+class Bumps(NamedTuple):
+    """Distances of two Gaussian bumps of equal width at the offsets `thetas`: js in nats, w1, each (len(thetas),)."""
+
+    thetas: np.ndarray
+    js: np.ndarray
+    w1: np.ndarray
+
+
+def two_bumps(width: float, thetas: np.ndarray) -> Bumps:
+    """Jensen–Shannon divergence and W₁ between a Gaussian bump at 0 and one at each θ, of standard deviation `width`.
+
+    Both are computed on a grid of 3,201 cells from −4 to 4. W₁ on a line is ∫ |F(x) − G(x)| dx, with F and G the
+    distribution functions.
+    """
+    places = np.linspace(-4, 4, 3201)
+    cell = places[1] - places[0]
+
+    def bump(at: float) -> np.ndarray:
+        density = np.exp(-0.5 * ((places - at) / width) ** 2)
+        return density / density.sum()
+
+    first, others = bump(0.0), [bump(theta) for theta in thetas]
+    js = np.array([jensen_shannon(first, other) for other in others])
+    w1 = np.array([np.abs(np.cumsum(first - other)).sum() * cell for other in others])
+    return Bumps(thetas, js, w1)

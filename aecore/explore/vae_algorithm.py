@@ -14,6 +14,7 @@ from ..models.base import total
 from ..nn.divergences import kl_standard
 from .images import to_uint8
 
+MODEL = "vae"  # Algorithm 1 trains it
 LINES = (
     r"(\theta, \phi) \leftarrow \text{initialise the parameters}",
     r"\textbf{repeat}",
@@ -52,7 +53,7 @@ def algorithm_1(
     made: "model" always; "x" uint8 (M, H, W[, 3]) with line 2, "xi" (L, M, D) and "z" with line 3, "recon" and "kl"
     (nats, means over the minibatch) with "gradient" (its norm) with line 4, "moved" (‖Δ(θ, φ)‖) with line 5.
     """
-    model: Any = seeded_build(entry("vae"), shape, {"code": code, "width": width, "samples": L}, seed)
+    model: Any = seeded_build(entry(MODEL), shape, {"code": code, "width": width, "samples": L}, seed)
     weights = model.players(1.0)["autoencoder"].weights
     draws = torch.Generator().manual_seed(seed)
     step = 0
@@ -82,3 +83,25 @@ def algorithm_1(
         step += 1
         yield Line(5, step, {"model": model, "moved": moved})
         yield Line(6, step, {"model": model})
+
+
+class Stepper:
+    """Algorithm 1, as far as it has been carried out.
+
+    now: the line that was done last.  made: the newest of everything that the lines have made, by name.
+    losses: (reconstruction, KL) of the minibatch in each round, nats.
+    """
+
+    def __init__(self, split: Split, shape: tuple[int, ...]):
+        self._lines = algorithm_1(split, shape)
+        self.now = next(self._lines)
+        self.made: dict[str, Any] = dict(self.now.made)
+        self.losses: list[tuple[float, float]] = []
+
+    def advance(self, lines: int) -> None:
+        """Carry out so many more lines."""
+        for _ in range(lines):
+            self.now = next(self._lines)
+            self.made |= self.now.made
+            if "gradient" in self.now.made:
+                self.losses.append((self.made["recon"], self.made["kl"]))

@@ -72,6 +72,11 @@ def scores(z: Codes, v: Factors, categorical: tuple[int, ...] = (), seed: int = 
     )
 
 
+def categorical(v: Int[np.ndarray, "N K"], labels: Int[np.ndarray, " N"]) -> tuple[int, ...]:
+    """Which factors (N, K) have no order: those that are the labels (N,)."""
+    return tuple(k for k, factor in enumerate(v.T) if np.array_equal(factor, labels))
+
+
 def _checked(
     z: Shaped[np.ndarray, "..."], v: Shaped[np.ndarray, "..."]
 ) -> tuple[Float64[np.ndarray, "N D"], Int64[np.ndarray, "N K"]]:

@@ -99,3 +99,13 @@ def activity(codes: Float[np.ndarray, "n D"], rest: float = 0.05) -> Float[np.nd
     low, middle, high = np.quantile(codes, [0.005, 0.5, 0.995], axis=0)
     span = high - low
     return (np.abs(codes - middle) > rest * np.maximum(span, 1e-12)).mean(0) * (span > 1e-9)
+
+
+def correlation(codes: np.ndarray, seed: int = 0) -> np.ndarray:
+    """(D, D) correlation of the latent dimensions over codes (n, D).
+
+    A dimension that does not vary has no correlation: noise takes its place.
+    """
+    varies = codes.std(0) > 1e-6
+    noise = np.random.default_rng(seed).standard_normal(codes.shape)
+    return np.corrcoef(np.where(varies, codes, noise).T)

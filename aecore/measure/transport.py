@@ -78,3 +78,10 @@ def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
         return float((r[some] * np.log(2 * (r[some] / (p + q)[some]))).sum())
 
     return (kl(p) + kl(q)) / 2
+
+
+def binned_jensen_shannon(a: np.ndarray, b: np.ndarray, reach: float, cells: int) -> float:
+    """JS of two samples a (n, 2) and b (m, 2), in nats, by histograms of cells × cells on the square ± reach."""
+    edges = np.linspace(-reach, reach, cells + 1)
+    p, q = (np.histogram2d(*points.T, bins=(edges, edges))[0].ravel() / len(points) for points in (a, b))
+    return jensen_shannon(p, q)

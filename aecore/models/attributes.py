@@ -6,7 +6,7 @@ import copy
 from collections.abc import Collection
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.nn.utils.parametrizations import spectral_norm
@@ -74,6 +74,7 @@ class MapEncoder(nn.Module):
     def forward(self, x: Float[Tensor, "B C H W"], c: Float[Tensor, "B G"] | None) -> Float[Tensor, "B outputs"]:
         if self.maps is None:
             return self.head(self.trunk(x))
+        assert c is not None  # a condition of this size
         maps = self.maps(c)[..., None, None].expand(-1, -1, *x.shape[2:])
         return self.head(torch.cat([self.trunk(torch.cat([x, maps], 1)), c], -1))
 
@@ -200,6 +201,7 @@ class AttributeALI(ConditionedGaussian):
     condition_dropout_rate = 0.05
     decay = 0.998
     training_only = ("encoder.", "decoder.")
+    moves: Int[Tensor, ""]
 
     def __init__(
         self,
@@ -259,27 +261,25 @@ class AttributeALI(ConditionedGaussian):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x, n = batch.x, len(batch.x)
-        y = self.given(batch)
+        y = self.condition_of(batch)
         c = self.condition_dropout(self.condition_vector(y, n))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(n, z_hat)
         # The first half of the fakes are draws, the second edits: of each image with its neighbour's attributes.
         half = n // 2 if self.additions["shuffle"] else n
         z_fake = torch.cat([z[:half], z_hat[half:]])
-        other, y_fake = None, y
-        if c is not None:
-            other = torch.cat([c[:half], c[half:].roll(1, 0)])
-        if y is not None:
-            y_fake = torch.cat([y[:half], y[half:].roll(1, 0)])
+        c_fake = None if c is None else torch.cat([c[:half], c[half:].roll(1, 0)])
+        y_fake = None if y is None else torch.cat([y[:half], y[half:].roll(1, 0)])
         if self.additions["cycle"]:
-            both = self.decode_given(torch.cat([z_fake, z_hat]), None if c is None else torch.cat([other, c]))
-            x_fake, x_hat = both.chunk(2)
+            c_both = None if c is None or c_fake is None else torch.cat([c_fake, c])
+            x_fake, x_hat = self.decode_given(torch.cat([z_fake, z_hat]), c_both).chunk(2)
         else:
-            x_fake, x_hat = self.decode_given(z_fake, other), None
+            x_fake, x_hat = self.decode_given(z_fake, c_fake), None
         seen = torch.cat([x, x_fake])
         if self.training:
             seen = seen + self.noise * torch.randn_like(seen)
-        logits = self.critic(seen, torch.cat([z_hat, z_fake]), None if c is None else torch.cat([c, other]))
+        c_seen = None if c is None or c_fake is None else torch.cat([c, c_fake])
+        logits = self.critic(seen, torch.cat([z_hat, z_fake]), c_seen)
         real, fake = logits.float().chunk(2)
         terms = {
             "critic": F.softplus(-real) + F.softplus(fake),
@@ -288,11 +288,11 @@ class AttributeALI(ConditionedGaussian):
         }
         if x_hat is not None:
             terms["cycle"] = sum_dims((x - x_hat).abs())
-        if self.reader is not None and y is not None:
+        if self.reader is not None and y is not None and y_fake is not None and c_fake is not None:
             of_real, of_fake = self.reader(2 * seen - 1).float().chunk(2)
             terms["reading"] = F.binary_cross_entropy_with_logits(of_real, y, reduction="none").sum(-1)
             told = F.binary_cross_entropy_with_logits(of_fake, y_fake, reduction="none").sum(-1)
-            terms["told"] = told * (other != 0).any(-1)  # a decoder cannot know what was withheld
+            terms["told"] = told * (c_fake != 0).any(-1)  # a decoder cannot know a condition that was dropped
         return terms
 
 
@@ -337,7 +337,7 @@ class ConditionalVAE(ConditionedGaussian):
         return self.decoder(z, c).float().sigmoid()
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
-        c = self.condition_dropout(self.condition_vector(self.given(batch), len(batch.x)))
+        c = self.condition_dropout(self.condition_vector(self.condition_of(batch), len(batch.x)))
         qz_x = self.posterior_given(batch.x, c)
         x_hat = self.decode_given(qz_x.rsample(), c)
         return {"recon": self.c * sum_dims((batch.x - x_hat) ** 2), "kl": kl_standard(qz_x)}

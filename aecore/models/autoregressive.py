@@ -1,8 +1,8 @@
 """Chapter §5.5: images generated pixel by pixel.
 
-All models here share the orders (rows from the top, columns, and both from the end; the channels of a pixel in turn),
-what a value is drawn from (`pixels`), and the last layers; they differ in the network that tells a pixel of those
-before it, and in what else it is told.
+All models here share the orders of pixels (rows from the top, columns, and both from the end; the channels of a pixel
+in turn), the distributions of values (`pixel_distributions`) and the last layers. They differ in the network that
+gives each pixel its features from the pixels before it, and in the condition.
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ from .base import Model, Player, Terms
 from .entry import CLASSES, CODE, NET, WIDTH, Entry, Param, Term
 
 ORDERS = ("rows", "columns", "rows from the end", "columns from the end")
-DECODING_SEED = 20160616  # of the noise that every code is decoded with
+DECODING_SEED = 20160616  # of the noise with which every code is decoded
 
 
 class PixelByPixel(Model):
     """Images by the chain rule: log p(x|h) = Σ_i log p(x_i | x_1 … x_{i−1}, h), exactly.
 
-    network: tells each pixel of those before it and of a condition h.  head: the last layers (`ending`).
-    values: what a value is drawn from, one of `pixels.VALUES`: 0 or 1, or 256 levels by a logit for each or by a
-    mixture of logistics.  binary: how grey values become 0 and 1, where that is what is modelled: "drawn" x ~ Ber(x)
-    anew at each step, or at the "threshold" ½.
-    order: of the pixels, one of ORDERS; the network itself always goes by rows from the top left, of an image that is
-    transposed or turned before.
-    convolutional: whether only convolutions tell a pixel of those before it, and no state that is handed down.
+    network: features of each pixel from the pixels before it and from a condition h.  head: the last layers (`ending`).
+    values: the distribution of a value, one of `pixel_distributions.VALUES`: 0 or 1, or 256 levels with a logit for
+    each or a mixture of logistics.  binary: how grey values become 0 and 1 where values are binary: "drawn" x ~ Ber(x)
+    anew at each step, or by the "threshold" ½.
+    order: of the pixels, one of ORDERS. The network always goes by rows from the top left; for other orders the image
+    is transposed or turned first.
+    convolutional: whether all features come from convolutions, and none from a state that is handed down.
     """
 
     sequential = True
@@ -57,7 +57,10 @@ class PixelByPixel(Model):
         self._replays = Replays()
 
     def turned(self, x: Shaped[Tensor, "*any h w"]) -> Shaped[Tensor, "*any h_turned w_turned"]:
-        """x (…, H, W) so that this model's order goes by rows from the top left; (…, 1, 1) as it is."""
+        """x (…, H, W), transposed or turned so that this model's order goes by rows from the top left.
+
+        A condition (…, 1, 1) stays as it is.
+        """
         x = x.flip(-1, -2) if self.order.endswith("end") else x
         return x.transpose(-1, -2) if self.order.startswith("columns") else x
 
@@ -73,28 +76,28 @@ class PixelByPixel(Model):
         return self.turned(places).flatten(1).T
 
     def ending(self, features: int, width: int) -> nn.Sequential:
-        """The last layers: what is said of each pixel's values."""
+        """The last layers, which give the parameters of each pixel's distributions."""
         outputs = self.values.outputs
         return nn.Sequential(nn.ReLU(), nn.Conv2d(features, width, 1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
 
     def modelled(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
-        """x (B, *shape) in [0, 1] → the values that are modelled."""
+        """x (B, *shape) in [0, 1] as values that are modelled: drawn, or rounded."""
         return torch.bernoulli(x) if self.values.levels == 2 and self.binary == "drawn" else self.rounded(x)
 
     def rounded(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """x (B, *shape) in [0, 1] → the nearest values that are modelled; of two, 0 for ½."""
+        """x (B, *shape) in [0, 1] as the nearest values that are modelled; where these are 0 and 1, ½ becomes 0."""
         return (x > 0.5).to(x.dtype) if self.values.levels == 2 else self.values.rounded(x)
 
     def outputs(
         self, x: Float[Tensor, "B C H W"], given: Float[Tensor, "_ K _ _"] | None = None
     ) -> Float[Tensor, "B outputs _ _"]:
-        """What the network says of each pixel, from those before it: (B, outputs, H, W), turned.
+        """The parameters of each pixel's distributions from the pixels before it: (B, outputs, H, W), turned.
 
         given: the condition h as the network takes it, (B, K, 1, 1) or (B, K, H, W).
         """
         features = self.network(self.turned(x), None if given is None else self.turned(given))
         hidden = self.head[:3](features)
-        with torch.autocast(hidden.device.type, enabled=False):  # 8 bits are too few for where a law lies
+        with torch.autocast(hidden.device.type, enabled=False):  # bf16 is too coarse for the location of a law
             return self.head[3](hidden.to(next(self.head[3].parameters()).dtype))
 
     @property
@@ -104,17 +107,17 @@ class PixelByPixel(Model):
     def laws(
         self, x: Float[Tensor, "B C H W"], given: Float[Tensor, "_ K _ _"] | None = None
     ) -> list[Float[Tensor, "B P H W"]]:
-        """Of each channel, what its values are drawn from, given those before: (B, P, H, W) (`pixels.Values.law`)."""
+        """For each channel the law of its values given those before: (B, P, H, W), see `pixel_distributions.Values`."""
         return [self.restored(law) for law in self.values.laws(self.outputs(x, given), self.turned(x))]
 
     def log_probs(
         self, x: Float[Tensor, "B C H W"], given: Float[Tensor, "_ K _ _"] | None = None
     ) -> Float[Tensor, "B C H W"]:
-        """log p(x_i | x_{<i}, h) of each value of x, which are levels: (B, *shape) nats."""
+        """log p(x_i | x_{<i}, h) of each value of x, whose values are levels: (B, *shape) nats."""
         return self.restored(self.values.log_probs(self.outputs(x, given), self.turned(x)))
 
     def noise(self, n: int, generator: Generator | None = None) -> Float[Tensor, "n C H W"]:
-        """Uniform in [0, 1), (n, *shape): a value is drawn by the inverse of its distribution function."""
+        """Noise from which images are drawn by inverting distribution functions: uniform in [0, 1), (n, *shape)."""
         device = None if generator is None else generator.device
         return torch.rand(n, *self.shape, generator=generator, device=device)
 
@@ -126,14 +129,14 @@ class PixelByPixel(Model):
         image: Float[Tensor, "C H W"] | None = None,
         known: Bool[Tensor, "H W"] | None = None,
     ) -> Float[Tensor, "n C H W"]:
-        """Images (n, *shape), pixel by pixel, from noise (n, *shape) in [0, 1).
+        """Draw images (n, *shape), pixel by pixel, from noise (n, *shape) in [0, 1).
 
         temperature: log p of each value is divided by it.  image: (*shape).  known: (H, W) bool, which of its pixels
         are kept and not drawn.
 
-        Each activation is computed once (`causal.GatedCache`, `causal.RowCache`), not anew for every pixel. On a CUDA
-        device all of it becomes one graph when as many images are drawn for a second time in this way.
-        No gradient leads back.
+        Each activation is computed once (`causal.GatedCache`, `causal.RowCache`) and not anew for every pixel. On a
+        CUDA device the whole work is captured as one graph when as many images are drawn in this way a second time.
+        Images carry no gradient.
         """
         temperature = max(temperature, 1e-6)
         with torch.inference_mode():
@@ -143,45 +146,45 @@ class PixelByPixel(Model):
             image = self.turned(image.to(thresholds)) if image is not None and kept else thresholds.new_empty(0)
             inputs = (thresholds, given, image)
             if thresholds.is_cuda:
-                shapes, which = tuple(x.shape for x in inputs), tuple(map(tuple, kept))
-                places = tuple(parameter.data_ptr() for parameter in self.parameters())
-                warmth = self.values.levels > 2 and temperature  # of two levels the thresholds have it
+                shapes, kept_pixels = tuple(x.shape for x in inputs), tuple(map(tuple, kept))
+                addresses = tuple(parameter.data_ptr() for parameter in self.parameters())
+                heat = self.values.levels > 2 and temperature  # binary values have it in their thresholds
                 work = partial(self._draw, temperature=temperature, kept=kept)
-                x = self._replays((shapes, which, places, warmth), work, *inputs)
+                x = self._replays((shapes, kept_pixels, addresses, heat), work, *inputs)
             else:
                 x = self._draw(*inputs, temperature, kept)
-        return self.restored(x).clone()  # what is made in inference mode could not be used in a gradient
+        return self.restored(x).clone()  # a tensor made in inference mode cannot be used in a gradient
 
     def _draw(
         self, thresholds: Tensor, given: Tensor, image: Tensor, temperature: float, kept: list[list[bool]]
     ) -> Tensor:
-        """As `draw`, of what is turned; `given` and `image` are empty where there is none."""
+        """`draw` for turned tensors; `given` and `image` are empty where there is none."""
         n, _, height, width = thresholds.shape
         cache = self.network.cache(n, width, given if len(given) else None)
         into, out = self.head[1], self.head[3]
         assert isinstance(into, nn.Conv2d) and isinstance(out, nn.Conv2d)
         hidden, hidden_values = with_one(thresholds, n, into.out_channels)
         into_matrix, into_bias, out_matrix = into.weight[:, :, 0, 0].T, bias(into), affine(out)
-        told = thresholds.new_empty(n, out.out_channels)
+        params = thresholds.new_empty(n, out.out_channels)
         law, draw = self.values.law, self.values.draw
         x = thresholds.new_empty(height, width, n, self.channels)
         for i, (row, wanted) in enumerate(zip(x, thresholds.permute(2, 3, 1, 0).contiguous(), strict=True)):
             cache.next_row()
             for j, (pixel, u) in enumerate(zip(row.unbind(), wanted.unbind(), strict=True)):
-                features = cache.features(j)  # also of a known pixel: later ones look back on it
+                features = cache.features(j)  # also for a known pixel, since later pixels depend on it
                 if kept and kept[i][j]:
                     pixel.copy_(image[:, i, j])
                 else:
                     torch.addmm(into_bias, features.relu_(), into_matrix, out=hidden_values).relu_()
-                    torch.mm(hidden, out_matrix, out=told)
+                    torch.mm(hidden, out_matrix, out=params)
                     for c in range(self.channels):
-                        draw(law(told, pixel, c), u[c], temperature, pixel[:, c])
+                        draw(law(params, pixel, c), u[c], temperature, pixel[:, c])
                 torch.add(-1, pixel, alpha=2, out=cache.pixels[j])
         return x.permute(2, 3, 0, 1).contiguous()
 
 
 class ImageDensity(PixelByPixel):
-    """A density of images, or one for each label: nothing is encoded.
+    """A density of images, or one density for each label, without a code.
 
     classes: C, how many labels y condition the network, one-hot; 0 for none.
     """
@@ -198,7 +201,7 @@ class ImageDensity(PixelByPixel):
         return {"network": Player((self.network, self.head), {"nll": 1.0})}
 
     def given(self, y: Int[Tensor, "n"] | None, n: int) -> Float[Tensor, "n K 1 1"] | None:
-        """Labels (n,) one-hot, (n, C, 1, 1); the classes in turn where y is None. None without classes."""
+        """Labels (n,) one-hot, (n, C, 1, 1); the classes in turn where y is None. None for a model without classes."""
         if not self.classes:
             return None
         like = next(self.parameters())
@@ -233,7 +236,7 @@ class ImageDensity(PixelByPixel):
 
 
 class PixelCNN(ImageDensity):
-    """Gated PixelCNN: no code, only the chain rule, and an exact likelihood.
+    """Gated PixelCNN: the chain rule over pixels, with an exact likelihood and no code.
 
     log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), pixel after pixel; the channels of a pixel in turn.
 
@@ -261,7 +264,7 @@ class PixelCNN(ImageDensity):
 
 
 class PixelRNN(ImageDensity):
-    """PixelRNN with row LSTMs: a pixel knows the rows above it by a state that is handed down from row to row.
+    """PixelRNN with row LSTMs: a state handed down from row to row carries what a pixel knows of the rows above it.
 
     log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), in the order of `PixelCNN`.
 
@@ -269,7 +272,7 @@ class PixelRNN(ImageDensity):
     values, binary, classes, order: as in `PixelCNN`.
 
     Source: van den Oord et al. (2016), arXiv:1601.06759, §3.1, Table 1.
-    Departures: pixels and channels as in `PixelCNN`; the label is that of the later paper.
+    Departures: pixels and channels as in `PixelCNN`; labels condition it as in the later paper.
     """
 
     convolutional = False
@@ -290,16 +293,17 @@ class PixelRNN(ImageDensity):
 
 
 class PixelCNNDecoder(PixelByPixel):
-    """An autoencoder whose decoder is a PixelCNN: the code says what is to be drawn, the PixelCNN draws it.
+    """An autoencoder whose decoder is a PixelCNN: the code says what to draw, and the PixelCNN draws it.
 
-    min −log p(x|h),  h = encoder(x);  every layer is told s = m(h), a map of the image's size.
+    min −log p(x|h),  h = encoder(x);  the condition of every layer is s = m(h), a map of the image's size.
 
     code: d.  net, width: of the encoder, and of m, its mirror.  sketch: features of s.
     maps: p, feature maps of the PixelCNN.  layers: its gated layers.  values, binary, order: as in `PixelCNN`.
 
     Source: van den Oord et al. (2016), arXiv:1606.05328, §2.3 (Eq. 5), §2.4; chapter §5.5.
-    Departures: pixels and channels as in `PixelCNN`; the encoder sees the grey image, of which the decoder draws
-    rounded ones. `decode` uses the same noise for every code: it gives one image a code, and near codes near ones.
+    Departures: pixels and channels as in `PixelCNN`; the encoder sees the grey image, and the decoder draws
+    values of the model. `decode` uses the same noise for every code, so that a code gives one image and near codes
+    give near images.
     """
 
     abilities = frozenset({"encode", "decode", "pixelwise", "variations"})
@@ -340,14 +344,14 @@ class PixelCNNDecoder(PixelByPixel):
         return self.encoder(x)
 
     def decode(self, h: Float[Tensor, "B D"]) -> Float[Tensor, "B C H W"]:
-        """One image (B, *shape) for each code h (B, D), drawn with noise that is always the same."""
+        """One image (B, *shape) for each code h (B, D), always drawn with the same noise."""
         noise = self.noise(1, Generator().manual_seed(DECODING_SEED))
         return self.draw(noise.expand(len(h), *self.shape), self.sketch(h))
 
     def variations(
         self, h: Float[Tensor, "B D"], temperature: float = 1.0, generator: Generator | None = None
     ) -> Float[Tensor, "B C H W"]:
-        """As `decode`, but each image (B, *shape) is drawn with noise of its own.
+        """Images (B, *shape) of codes h (B, D) as by `decode`, but each drawn with noise of its own.
 
         temperature: log p of each value is divided by it.
         """

@@ -1,4 +1,4 @@
-"""The contract of every model: networks plus named loss terms, and who plays for which of them."""
+"""The contract of every model: networks, named loss terms, and players that lower weighted sums of these terms."""
 
 from __future__ import annotations
 
@@ -67,11 +67,11 @@ class Recommends:
 
 @dataclass(frozen=True)
 class Player:
-    """Networks that move together to lower their own loss, Σ weight · mean(term).
+    """Networks that are trained together to lower one loss, Σ weight · mean(term), by an Adam of their own.
 
-    networks: whose parameters it moves; always the same ones under one name, since its Adam remembers them.
-    weights: term name → weight in its loss; −1 where it wants a term large.
-    lr: factor on the learning rate.  betas: of its Adam.
+    networks: whose parameters it moves. A name always stands for the same networks, since its Adam keeps their state.
+    weights: term name → weight in the loss; −1 for a term that the player raises.
+    lr: factor on the learning rate.  betas: Adam's.
     """
 
     networks: tuple[nn.Module, ...]
@@ -81,7 +81,7 @@ class Player:
 
 
 class Model(nn.Module):
-    """What the loop and the pages know of a model. Subclasses define `terms`, and `players` if not alone.
+    """What the training loop and the pages know of a model. Subclasses define `terms`, and `players` where needed.
 
     abilities: what a model of this class can do: keys of ABILITIES.
     recommends: what it reads and predicts, if it is a model of ratings.
@@ -99,6 +99,7 @@ class Model(nn.Module):
     attributes: int = 0
     training_only: tuple[str, ...] = ()
     sequential: bool = False
+    seen_attributes: Tensor  # (64, A) of training examples, where attributes condition it
 
     def __init__(self, shape: Shape):
         super().__init__()
@@ -106,49 +107,51 @@ class Model(nn.Module):
 
     @property
     def output_size(self) -> int:
-        """How many it says of one example: what bounds a batch that must fit into memory."""
+        """How many numbers the model gives for one example. It bounds the batches of an evaluation."""
         return math.prod(self.shape)
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
-        """The named terms of the objective, from one forward pass: (B,) per example or () of the batch.
+        """The named terms of the objective from one forward pass: (B,) per example or () for the batch.
 
-        players: who moves on this turn; terms that only others use may be left out. No term is
-        weighted here: what is logged means the same at every weight. A term that itself contains a
-        gradient takes it under `torch.enable_grad`, since held-out terms are taken under `no_grad`.
+        Terms are not weighted here, so that a logged value means the same at every weight. A term that contains a
+        gradient computes it under `torch.enable_grad`, since terms of held-out examples are computed under `no_grad`.
+
+        players: those who move on this turn; terms that only others use may be left out.
         """
         raise NotImplementedError
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
-        """Who plays at this moment of training (0 start … 1 end), for which weighted terms.
+        """The players at this moment of training, from 0 (start) to 1 (end), by name.
 
-        Weights may change with progress (warm-up), and so may the names (stages: "first layer", then "whole").
+        Weights may change with progress, as in a warm-up. So may the players themselves, as in a training by stages:
+        "first layer", then "whole".
         """
         raise NotImplementedError
 
     def update_schedule(self, progress: float = 1.0) -> tuple[tuple[str, ...], ...]:
-        """One round of play: each turn draws one minibatch, and its players move simultaneously on it.
+        """The turns of one step. Each turn draws one minibatch, on which its players move simultaneously.
 
-        By default all players move at once. Five critic steps to one: (("critic",),) * 5 + (("generator",),).
+        By default there is one turn of all players. Five critic steps to one of the generator are
+        (("critic",),) * 5 + (("generator",),).
         """
         return (tuple(self.players(progress)),)
 
     def after_step(self, player: str) -> None:
-        """Called after each step of a player: put its weights back where they must stay (WGAN's clipping)."""
+        """Called after each step of a player, to bring its weights back into their bounds (WGAN's clipping)."""
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
-        """Called before each epoch and stage, and at the end, under `no_grad`: what is estimated from all examples.
+        """Estimate what depends on all training examples. Called at the start of each epoch and stage, and at the end.
 
-        A stage begins where other players play, or for other terms.
+        A new stage starts where the players or their terms change. Gradients are off. Estimates are kept in buffers,
+        so that a resumed run has them too.
 
-        split: the training examples.  progress: 1 at the end.
-
-        What is found is kept in buffers, so that a run that is resumed has it too.
+        split: the training examples.  progress: from 0 to 1, which is the end.
         """
 
     def condition(self, n: int, y: Shaped[Tensor, "n ..."] | None = None) -> tuple[Shaped[Tensor, "n ..."], ...]:
-        """What `decode` of n codes is given beside them: nothing, or labels (n,), by default the classes in turn.
+        """What `decode` needs beside n codes, as a tuple: empty, (labels (n,),) or (attributes (n, A),).
 
-        Of a model that attributes condition: attributes (n, A), by default those of training examples in turn.
+        y: these labels or attributes; by default the classes in turn, or attributes of training examples in turn.
         """
         if self.attributes:
             return (self.seen_attributes[torch.arange(n) % len(self.seen_attributes)] if y is None else y,)
@@ -157,22 +160,23 @@ class Model(nn.Module):
         return (torch.arange(n) % self.classes if y is None else torch.as_tensor(y),)
 
     def check(self, data: Data) -> None:
-        """Called before a training: FieldError where the data lack what this model needs."""
-        if self.classes and data.train.labels is None:
+        """Called before a training. Raises FieldError where the data lack what this model needs."""
+        labels = data.train.labels
+        if self.classes and labels is None:
             remedy = "choose data with labels, or give classes=0"
             raise FieldError("classes", f"{data.title} has no labels to condition on: {remedy}")
-        if self.classes and len(data.train.labels) and int(data.train.labels.max()) >= self.classes:
-            there = int(data.train.labels.max()) + 1
-            raise FieldError("classes", f"{data.title} has {there} classes, more than {self.classes}: give {there}")
+        if self.classes and labels is not None and len(labels) and int(labels.max()) >= self.classes:
+            count = int(labels.max()) + 1
+            raise FieldError("classes", f"{data.title} has {count} classes, more than {self.classes}: give {count}")
         if self.attributes and len(data.attributes) != self.attributes:
-            there = len(data.attributes)
-            raise FieldError("attributes", f"{data.title} has {there or 'no'} attributes: give {there}")
+            count = len(data.attributes)
+            raise FieldError("attributes", f"{data.title} has {count or 'no'} attributes: give {count}")
 
 
 class Decoding(Model):
     """A model that decodes codes: decoder (B, D) → (B, *shape) logits.
 
-    code: D, the number of units.  prior: what `sample` draws codes from.
+    code: D, the number of latent dimensions.  prior: the distribution from which `sample` draws codes.
     """
 
     abilities = frozenset({"decode", "sample"})
@@ -189,7 +193,7 @@ class Decoding(Model):
         return isinstance(self.prior, StandardNormal)
 
     def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B *shape"]:
-        """z (B, D) → mean of p(x|z), (B, *shape) in [0, 1]."""
+        """The mean of p(x|z) for codes z (B, D): (B, *shape) in [0, 1]."""
         return self.decoder(z).float().sigmoid()
 
     def sample(
@@ -201,7 +205,7 @@ class Decoding(Model):
     ) -> Float[Tensor, "n *shape"]:
         """n decoded draws from the prior: (n, *shape) in [0, 1].
 
-        y: labels (n,) for a model that is conditioned on them; by default the classes in turn.
+        temperature: scales the prior's spread.  y: labels or attributes; see `condition`.
         """
         z = self.prior.sample(n, next(self.parameters()), temperature, generator)
         return self.decode(z, *self.condition(n, y))
@@ -217,7 +221,7 @@ class Autoencoder(Decoding):
         return {"autoencoder": Player((self.encoder, self.decoder), {"recon": 1.0})}
 
     def encode(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B D"]:
-        """x (B, *shape) → code (B, D); the posterior's mean where there is one."""
+        """The code of x (B, *shape), (B, D): the posterior's mean where there is a posterior."""
         return self.encoder(x)
 
 
@@ -262,34 +266,36 @@ class PlainCode(Mirrored):
 
 
 def freeze_encoder_from(model: Model, other: Model) -> None:
-    """From now on a model has the encoder of another, and holds it: only what is behind the code is trained.
+    """Give `model` the encoder of `other` and freeze it, so that only what follows the code is trained.
 
-    Of an encoder to a Gaussian the half that gives μ is taken where the model's own gives no variances, so that its
-    code is then the other's `encode(x)`.  Raises FieldError where one has no encoder, or the networks differ.
+    Where the other's encoder gives μ and log σ² but the model's own gives no variances, only the part for μ is copied;
+    the code is then the other's `encode(x)`.  Raises FieldError where a model has no encoder or the networks differ.
     """
-    own, theirs = (getattr(one, "encoder", None) for one in (model, other))
-    if own is None or theirs is None:
+    encoder, source = (getattr(each, "encoder", None) for each in (model, other))
+    if not isinstance(encoder, nn.Module) or not isinstance(source, nn.Module):
         raise FieldError("encoder", "one of these two models has none: choose two autoencoders")
-    wanted, there = own.state_dict(), theirs.state_dict()
-    taken = {
-        name: there[name][: len(value)] if value.ndim else there[name]
+    wanted, given = encoder.state_dict(), source.state_dict()
+    copied = {
+        name: given[name][: len(value)] if value.ndim else given[name]
         for name, value in wanted.items()
-        if name in there
+        if name in given
     }
-    most = 2 if isinstance(other, Stochastic) and not isinstance(model, Stochastic) else 1
-    halved = all(
-        len(there[name]) in (len(value), most * len(value))
+    rows = (
+        2 if isinstance(other, Stochastic) and not isinstance(model, Stochastic) else 1
+    )  # for each row that is copied
+    whole_or_half = all(
+        len(given[name]) in (len(value), rows * len(value))
         for name, value in wanted.items()
-        if name in taken and value.ndim
+        if name in copied and value.ndim
     )
-    fits = {name: value.shape for name, value in taken.items()} == {name: v.shape for name, v in wanted.items()}
-    if not fits or not halved or len(there) != len(wanted):
+    fits = {name: v.shape for name, v in copied.items()} == {name: v.shape for name, v in wanted.items()}
+    if not fits or not whole_or_half or len(given) != len(wanted):
         raise FieldError(
             "encoder",
             "the networks differ: give the model the other's net, width and code, for images of the same size",
         )
-    own.load_state_dict(taken)
-    own.requires_grad_(False)
+    encoder.load_state_dict(copied)
+    encoder.requires_grad_(False)
 
 
 class Stochastic(Autoencoder):
@@ -331,12 +337,18 @@ class Clustering(Model):
 
 
 class Conditioned(Model):
-    """A model whose networks are told labels or attributes as a vector c (B, C), some of it withheld in training."""
+    """A model whose networks receive labels or attributes as a condition vector c (B, C).
 
-    condition_dropout_rate = 0.1  # share of minibatches' conditions, so that the networks know what to do without one
+    In training a share of the conditions is made unknown, so that the networks also work without one.
+    """
+
+    condition_dropout_rate = 0.1  # this share
 
     def condition_on(self, classes: int, attributes: int) -> int:
-        """Remember by what the model is conditioned; the size of c. For the constructor, before any network."""
+        """Set what conditions the model, and return C, the size of c. Constructors call it before they build networks.
+
+        Raises FieldError for labels and attributes at once.
+        """
         if classes and attributes:
             raise FieldError("attributes", "labels and attributes at once are not allowed: give 0 for one of them")
         self.classes, self.attributes = classes, attributes
@@ -346,18 +358,19 @@ class Conditioned(Model):
 
     def on_epoch_start(self, split: Split, progress: float) -> None:
         if self.attributes:
-            some = split.batch(torch.arange(min(64, len(split)))).attributes
-            self.seen_attributes.copy_(some[torch.arange(64, device=some.device) % len(some)])
+            first = split.batch(torch.arange(min(64, len(split)))).attributes
+            assert first is not None  # `check` has made sure
+            self.seen_attributes.copy_(first[torch.arange(64, device=first.device) % len(first)])
 
-    def given(self, batch: Batch) -> Shaped[Tensor, "B ..."] | None:
-        """What stands beside a minibatch: attributes (B, A), labels (B,), or None."""
+    def condition_of(self, batch: Batch) -> Shaped[Tensor, "B ..."] | None:
+        """The attributes (B, A) or labels (B,) of a minibatch, whichever condition the model, or None."""
         return batch.attributes if self.attributes else batch.y
 
     def condition_vector(self, y: Shaped[Tensor, "n ..."] | None, n: int) -> Float[Tensor, "n C"] | None:
-        """c (n, C), None without conditions.
+        """The condition vector c (n, C); None for a model without conditions.
 
-        Of labels: y (n,) one-hot, or shares y (n, C); 1/C for every class where y is None. Of attributes: y (n, A),
-        from 0 to 1 and beyond, as −1 to 1; 0 where y is None.
+        Labels y (n,) become one-hot vectors; shares of several classes y (n, C) stay as they are; None gives 1/C for
+        every class. Attributes y (n, A), from 0 to 1 and beyond, become −1 to 1; None gives 0.
         """
         size = self.classes or self.attributes
         if not size:
@@ -373,11 +386,13 @@ class Conditioned(Model):
         return F.one_hot(y, size).to(like.dtype)
 
     def condition_dropout(self, c: Float[Tensor, "B C"] | None) -> Float[Tensor, "B C"] | None:
-        """The conditions of a minibatch, (B, C), some of them made unknown while the model trains."""
+        """The condition vectors of a minibatch, of which a share is made unknown while the model trains."""
         if c is None or not self.training:
             return c
-        unknown = torch.rand(len(c), 1, device=c.device) < self.condition_dropout_rate
-        return torch.where(unknown, self.condition_vector(None, len(c)), c)
+        dropped = torch.rand(len(c), 1, device=c.device) < self.condition_dropout_rate
+        unknown = self.condition_vector(None, len(c))
+        assert unknown is not None
+        return torch.where(dropped, unknown, c)
 
 
 class ConditionedGaussian(Conditioned, Stochastic):
@@ -405,5 +420,5 @@ class ConditionedGaussian(Conditioned, Stochastic):
 
 
 def total(terms: Terms, weights: Mapping[str, float]) -> Float[Tensor, ""]:
-    """Σ weight · mean over the batch of the term: the only place where terms are added up."""
+    """Σ weight · mean of the term over the batch. Only here are terms added up."""
     return torch.stack([weight * terms[name].mean() for name, weight in weights.items()]).sum()

@@ -37,8 +37,9 @@ def k_means(h: Float[Tensor, "N D"], clusters: int) -> Float[Tensor, "K D"]:
 
     if len(h) < clusters:
         return h[torch.arange(clusters, device=h.device) % len(h)]
-    found = KMeans(clusters, n_init=RESTARTS, random_state=0).fit(h.cpu().double().numpy()).cluster_centers_
-    return torch.as_tensor(found, dtype=h.dtype, device=h.device)
+    clustering: Any = KMeans(clusters, n_init=RESTARTS, random_state=0)  # pyright: ignore[reportArgumentType]  # its default misleads
+    centres = clustering.fit(h.cpu().double().numpy()).cluster_centers_
+    return torch.as_tensor(centres, dtype=h.dtype, device=h.device)
 
 
 def means_of(
@@ -237,9 +238,10 @@ class MixturePrior(nn.Module):
     def __init__(self, size: int, components: int, style: int, width: int):
         super().__init__()
         self.size, self.components, self.style = size, components, style
-        self.net = nn.Sequential(linear(style, width), nn.Tanh(), nn.Linear(width, 2 * components * size))
+        first, last = linear(style, width), nn.Linear(width, 2 * components * size)
+        self.net = nn.Sequential(first, nn.Tanh(), last)
         with torch.no_grad():
-            self.net[-1].bias.view(components, 2, size)[:, 0].normal_(0, SPREAD)
+            last.bias.view(components, 2, size)[:, 0].normal_(0, SPREAD)
 
     def forward(self, w: Float[Tensor, "B W"]) -> Normal:
         """w (B, W) → p(z|w, c) for every c: μ and log σ², (B, K, D)."""

@@ -1,6 +1,6 @@
-"""How a family file lists its models: an `Entry` with its `Param`s and `Term`s.
+"""How a family's file lists its models: an `Entry` for each, with its `Param`s and `Term`s.
 
-Controls, command-line options, tables, checkpoints and tests are all derived from these.
+Controls, command-line options, tables, checkpoints and tests are derived from these.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .base import Model, Recommends
 
 @dataclass(frozen=True)
 class Param:
-    """One number or choice of a model.
+    """One hyperparameter of a model: a number, a switch or a choice.
 
     default: also fixes the type (int, float, bool, or str with `choices`).
-    low, high: inclusive range of a number.  step, scale: for a slider ("linear" or "log").
+    low, high: the inclusive range of a number.  step, scale: of a slider; the scale is "linear" or "log".
     symbol: the letter in the equation, LaTeX.  help: a sentence for people.
-    label: what stands above its control, where that is not its name.
+    label: the title of its control, where that is not its name.
     usual: the range of its slider, where more is allowed than people usually want.
     """
 
@@ -50,7 +50,10 @@ class Param:
         return f"{noun} from {self.low:g} to {self.high:g}"
 
     def check(self, name: str, value: Any) -> int | float | bool | str:
-        """`value` (a string, too) as this parameter's type; FieldError names the field and what is allowed."""
+        """`value`, which may be a string, in this parameter's type.
+
+        Raises FieldError, which names the field and says what is allowed.
+        """
         wrong = FieldError(name, f"{value!r} is not allowed; give {self.allowed}")
         if self.choices:
             if value not in self.choices:
@@ -76,7 +79,7 @@ class Param:
 
 @dataclass(frozen=True)
 class Term:
-    """One named term of an objective: `unit` ("nats", "squared error", …) and a sentence on what it measures."""
+    """One named term of an objective: its `unit` ("nats", "squared error", …) and a sentence on what it measures."""
 
     unit: str
     help: str
@@ -86,10 +89,10 @@ class Term:
 class Entry:
     """One autoencoder of the catalog.
 
-    key: its name in code, links and files.  section: of the chapter.  year, source: of the method.
+    key: its name in code, links and files.  section: in the chapter.  year, source: of the method.
     equation: LaTeX of the objective in which `\\term{name}{…}` marks each named term.
-    terms: what `model.terms` returns.  kinds: "image", "vector" or "ratings".
-    departures: what differs from the source and why ("none" if nothing).
+    terms: those that `model.terms` returns.  kinds: of data that it can be trained on, "image", "vector" or "ratings".
+    departures: what differs from the source, and why; "none" if nothing does.
     build: the class, called as build(shape, **params). What it can do it says itself: see `abilities`, `recommends`
     and `sequential`.
     cluster_weight: the parameter that weighs the clusters in the loss, where clusters are trained round by round.
@@ -126,7 +129,7 @@ class Entry:
         return self.build.sequential
 
     def check(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters, given or default, checked; FieldError for an unknown name or a bad value."""
+        """All parameters, given or default, checked. Raises FieldError for an unknown name or a value out of range."""
         for name in params:
             if name not in self.params:
                 raise FieldError(name, f"{self.key} has no such parameter; it has {', '.join(self.params)}")

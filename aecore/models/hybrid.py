@@ -90,6 +90,10 @@ class FittedMixture(nn.Module):
     N(0, I) until the first fit.
     """
 
+    pi: Float[Tensor, "K"]
+    means: Float[Tensor, "K D"]
+    factors: Float[Tensor, "K D D"]
+
     def __init__(self, size: int, components: int):
         super().__init__()
         self.size = size
@@ -149,6 +153,7 @@ class GMMGAN(Clustering, TwoPlayers):
     """
 
     abilities = TwoPlayers.abilities | {"encode", "assign"}
+    prior: FittedMixture
 
     def __init__(
         self,

@@ -181,7 +181,7 @@ class ALI(ConditionedGaussian):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
-        c = self.condition_dropout(self.condition_vector(self.given(batch), len(x)))
+        c = self.condition_dropout(self.condition_vector(self.condition_of(batch), len(x)))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
         return self.contest((x, z_hat), (self.decode_given(z, c), z), c)
@@ -213,7 +213,7 @@ class ALICE(ALI):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         x = batch.x
-        c = self.condition_dropout(self.condition_vector(self.given(batch), len(x)))
+        c = self.condition_dropout(self.condition_vector(self.condition_of(batch), len(x)))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(len(x), z_hat)
         both = self.decode_given(torch.cat([z, z_hat]), None if c is None else torch.cat([c, c]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -49,7 +50,8 @@ class Classifier(nn.Module):
             for inputs in (channels, width):
                 convolution = nn.Conv2d(inputs, width, 3, padding=1)
                 nn.init.kaiming_normal_(convolution.weight, nonlinearity="relu")
-                nn.init.zeros_(convolution.bias)
+                if convolution.bias is not None:
+                    nn.init.zeros_(convolution.bias)
                 layers += [convolution, nn.ReLU()]
             self.blocks.append(nn.Sequential(*layers))
             channels = width
@@ -91,10 +93,11 @@ def torchvision_layers(name: str) -> nn.Sequential:
     from torchvision import models
 
     try:
-        return models.get_model(name, weights="IMAGENET1K_V1").features
+        network: Any = models.get_model(name, weights="IMAGENET1K_V1")
     except OSError as error:
         remedy = "go online once, set TORCH_HOME to a folder with its file in hub/checkpoints, or choose classifier"
         raise FieldError("features", f"{name} could not be downloaded ({error}); {remedy}") from error
+    return network.features
 
 
 class Frozen(nn.Module):

@@ -32,9 +32,9 @@ class Linear(Autoencoder):
     def __init__(self, shape: Shape, code: int = 16):
         super().__init__(shape, code)
         inputs = math.prod(self.shape)
-        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(inputs, code))
-        self.decoder = nn.Sequential(nn.Linear(code, inputs), networks.Reshape(self.shape))
-        A, B = self.encoder[1], self.decoder[0]
+        A, B = nn.Linear(inputs, code), nn.Linear(code, inputs)
+        self.encoder = nn.Sequential(nn.Flatten(), A)
+        self.decoder = nn.Sequential(B, networks.Reshape(self.shape))
         nn.init.orthogonal_(B.weight)
         with torch.no_grad():
             A.weight.copy_(B.weight.T)

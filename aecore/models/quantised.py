@@ -31,6 +31,8 @@ class VQVAE(PlainCode):
     model of the symbols is trained, hence nothing is sampled.
     """
 
+    usage: Float[Tensor, "K"]
+
     def __init__(
         self,
         shape: Shape,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float, Int, Num
@@ -47,7 +48,9 @@ class AutoRec(Autoencoder):
     paper sums, so that λ is the paper's divided by the number of examples. Adam in place of RProp.
     """
 
-    recommends = Recommends()
+    recommends: ClassVar[Recommends] = Recommends()
+    range: Float[Tensor, "2"]
+    decoder: nn.Linear
 
     def __init__(self, shape: Shape, code: int = 200, lam: float = 0.01, f: str = "identity", g: str = "sigmoid"):
         super().__init__(shape, code)
@@ -84,7 +87,7 @@ class AutoRec(Autoencoder):
         mask = observed(batch)
         r = mask * batch.x
         error = mask * (r - self.decode(self.encoder(r)))
-        V, W = self.encoder[1].weight, self.decoder.weight
+        V, W = self.encoder.get_parameter("1.weight"), self.decoder.weight
         return {"recon": sum_dims(error**2), "weights": 0.5 * (W.square().sum() + V.square().sum())}
 
     def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B ratings"]:
@@ -118,6 +121,8 @@ class CFN(Autoencoder):
     """
 
     recommends = Recommends(side=True, hides="noise")
+    centre: Float[Tensor, "ratings"]
+    decoder: nn.Linear
 
     def __init__(
         self,
@@ -168,7 +173,7 @@ class CFN(Autoencoder):
         hidden = mask * (torch.rand_like(mask) < self.noise)
         a = self.encoder(torch.cat([r * (1 - hidden), s], -1))
         error = (r - self.decoder(torch.cat([a, s], -1))) ** 2
-        V, W = self.encoder[1].weight, self.decoder.weight
+        V, W = self.encoder.get_parameter("1.weight"), self.decoder.weight
         return {
             "hidden": sum_dims(hidden * error),
             "recon": sum_dims((mask - hidden) * error),
@@ -209,6 +214,7 @@ class CDAE(Autoencoder):
     """
 
     recommends = Recommends(predicts="ranking", unit="chance of a like")
+    decoder: nn.Linear
 
     def __init__(
         self,

@@ -82,6 +82,8 @@ class Stacked(Autoencoder):
     """
 
     abilities = Autoencoder.abilities | {"layers"}
+    encoder: nn.Sequential
+    decoder: nn.Sequential
 
     def __init__(
         self,

@@ -7,8 +7,8 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
 from ..data.base import Batch, Split
 from ..nn.distributions import Bernoulli, Gaussian, Normal, StandardNormal, likelihood
@@ -16,6 +16,7 @@ from ..nn.divergences import kl_standard, log_aggregate, mmd2
 from ..nn.networks import Shape
 from .base import GaussianCode, Player, Terms
 from .entry import CODE, NET, WIDTH, Entry, Param, Term
+from .gan import CRITIC, critic_loss
 
 
 class Variational(GaussianCode):
@@ -174,6 +175,8 @@ class BetaTCVAE(Variational):
     Departures: q(z) is estimated as `log_aggregate` says. N is the number of training examples for held-out ones too.
     """
 
+    examples: Int[Tensor, ""]
+
     def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **family: Any):
         super().__init__(shape, **family)
         self.alpha, self.beta, self.gamma = alpha, beta, gamma
@@ -190,6 +193,50 @@ class BetaTCVAE(Variational):
         log_qz, log_qz_j = log_aggregate(qz_x, z[0], self.examples)
         mi, dw_kl = qz_x.log_prob(z[0]) - log_qz, log_qz_j - self.prior.log_prob(z[0])
         return {"recon": terms["recon"], "mi": mi, "tc": log_qz - log_qz_j, "dw_kl": dw_kl}
+
+
+def permuted(z: Tensor) -> Tensor:
+    """Each unit's values in a random order of their own: codes z (B, D) with the same margins, but independent units.
+
+    Source: Kim & Mnih (2018), Algorithm 1, arXiv:1802.05983.
+    """
+    return z.gather(0, torch.rand_like(z).argsort(0))
+
+
+class FactorVAE(Variational):
+    """A VAE that pays for dependence between the units of its code, which a critic measures.
+
+    autoencoder: min recon + kl + γ tc,  tc = log D(z) − log(1 − D(z)), z ~ q(z|x);
+    critic: min ½ (−log D(z) − log(1 − D(z̄))),  z̄: codes whose units were permuted, each across the minibatch.
+    The best critic has D / (1 − D) = q(z) / Π_j q(z_j), and then the mean of tc is the total correlation.
+
+    gamma: γ.  family: the parameters of `Variational`.  The critic has six hidden layers of `width` units.
+
+    Source: Kim & Mnih (2018), Algorithm 2, arXiv:1802.05983.
+    Departures: the two minibatches of a step, one to be told from the other's permuted codes, are the halves of one;
+    the autoencoder learns from both. The players move at once. The critic has as many units per layer as the
+    autoencoder, where the paper has 1,000, and one logit in place of two.
+    """
+
+    def __init__(self, shape: Shape, gamma: float = 10.0, **family):
+        super().__init__(shape, **family)
+        self.gamma = gamma
+        width = family.get("width", WIDTH.default)
+        hidden = [(networks.linear(inputs, width), nn.LeakyReLU(0.2)) for inputs in (self.code, *[width] * 5)]
+        self.critic = nn.Sequential(*(part for layer in hidden for part in layer), networks.linear(width, 1))
+
+    def weights(self) -> dict[str, float]:
+        return {"kl": 1.0, "tc": self.gamma}
+
+    def players(self, progress: float = 1.0) -> dict[str, Player]:
+        return super().players(progress) | {"critic": Player((self.critic,), {"critic": 0.5}, betas=(0.5, 0.9))}
+
+    def terms(self, batch: Batch, players: Collection[str]) -> dict[str, Tensor]:
+        terms, _, (z, *_) = self.bound(batch.x)
+        half = (len(z) + 1) // 2
+        logits = self.critic(torch.cat([z, permuted(z[-half:])])).squeeze(-1).float()
+        critic = critic_loss(logits[:half], logits[-half:])
+        return {**terms, "tc": logits[: len(z)], "critic": critic.mean()}
 
 
 RECON = Term("nats", "−log p(x|z): how unlikely the input is under its decoded distribution (the distortion)")
@@ -300,5 +347,33 @@ ENTRIES = (
             **PARAMS,
         },
         departures="in a minibatch all other examples share the weight of those that are not in it",
+    ),
+    Entry(
+        key="factor_vae",
+        name="FactorVAE",
+        year=2018,
+        section="§3.3",
+        idea="A critic tells codes from codes with shuffled units: what gives them away is dependence, and costs.",
+        equation=r"\min_{A,B}\; "
+        + DISTORTION
+        + " + "
+        + RATE
+        + r" + \gamma\, \term{tc}{\log \tfrac{D(z)}{1 - D(z)}},\quad"
+        r"\min_{D}\; \tfrac{1}{2}\, \term{critic}{\left(-\log D(z) - \log\left(1 - D(\bar{z})\right)\right)},"
+        r"\quad z \sim q(z|x),\ \bar{z}_j \sim q(z_j)",
+        terms={
+            "recon": RECON,
+            "kl": KL,
+            "tc": Term("nats", "total correlation as the critic sees it: how much the units depend on each other"),
+            "critic": CRITIC,
+        },
+        source="Kim & Mnih (2018), arXiv:1802.05983, Algorithm 2",
+        build=FactorVAE,
+        params={
+            "gamma": Param(10.0, 0.0, 1000.0, 0.1, "log", r"\gamma", "weight of the total correlation"),
+            **PARAMS,
+        },
+        departures="the two minibatches of a step are the halves of one, and both players move at once; the critic's "
+        "layers have `width` units, not 1,000",
     ),
 )

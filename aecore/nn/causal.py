@@ -1,6 +1,6 @@
-"""Networks in which a pixel sees only those before it, row by row from the top left.
+"""Causal networks, in which a pixel sees only those before it, row by row from the top left.
 
-Each has two ways to compute the same: of whole images at once, to train, and pixel by pixel, to draw.
+Each can compute the same features in two ways: of whole images at once, to train, and pixel by pixel, to draw.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from torch.nn import functional as F
 
 
 def windows(row: Float[Tensor, "W B p"], reach: int) -> Float[Tensor, "W B taps"]:
-    """Each pixel of a row together with `reach` neighbours on both sides: (W, B, p) → (W, B, (2 reach + 1) p)."""
+    """Each pixel of a row joined with `reach` neighbours on both sides: (W, B, p) → (W, B, (2 reach + 1) p)."""
     padded = F.pad(row, (0, 0, 0, 0, reach, reach))
     return torch.cat([padded[k : k + len(row)] for k in range(2 * reach + 1)], -1)
 
 
 def matrices(conv: nn.Conv2d) -> list[Float[Tensor, "taps outputs"]]:
-    """The filter's rows from the top, each as a matrix for `windows`: (columns · inputs, outputs)."""
+    """The rows of a filter from the top, each as a matrix to multiply `windows` with: (columns · inputs, outputs)."""
     return [taps.permute(2, 1, 0).flatten(0, 1) for taps in conv.weight.unbind(2)]
 
 
@@ -30,23 +30,24 @@ def bias(conv: nn.Conv2d) -> Float[Tensor, "outputs"]:
 
 
 def affine(conv: nn.Conv2d) -> Float[Tensor, "inputs_and_one outputs"]:
-    """A 1×1 convolution as a matrix for (values, 1): (inputs + 1, outputs)."""
+    """A 1×1 convolution as a matrix to multiply (values, 1) with: (inputs + 1, outputs)."""
     return torch.cat([conv.weight[:, :, 0, 0].T, bias(conv)[None]])
 
 
 def with_one(
     like: Float[Tensor, "..."], n: int, size: int
 ) -> tuple[Float[Tensor, "{n} {size}+1"], Float[Tensor, "{n} {size}"]]:
-    """Room for (values, 1), (n, size + 1), and its part for the values."""
-    room = like.new_ones(n, size + 1)
-    return room, room[:, :size]
+    """A buffer for (values, 1), (n, size + 1), and its view on the values, (n, size)."""
+    buffer = like.new_ones(n, size + 1)
+    return buffer, buffer[:, :size]
 
 
-def started(conv: nn.Conv2d, gain: float) -> nn.Conv2d:
-    """The convolution with weights N(0, gain / inputs) and no bias at first.
+def initialised(conv: nn.Conv2d, gain: float) -> nn.Conv2d:
+    """The convolution with initial weights N(0, gain / inputs) and biases 0.
 
-    A gate's results are a third as large as what it reads, and PyTorch's own start shrinks a signal too: what comes
-    from afar would be lost. After 3 epochs on 4,000 digits (16×16, binary) the error was 45.5 nats in place of 42.2.
+    The output of a gate is a third as large as its input, and PyTorch's default weights shrink a signal too, so that
+    signals from afar would be lost. With these defaults the error after 3 epochs on 4,000 digits (16×16, binary) was
+    45.5 nats in place of 42.2.
     """
     nn.init.normal_(conv.weight, std=(gain / conv.weight[0].numel()) ** 0.5)
     if conv.bias is not None:
@@ -55,17 +56,17 @@ def started(conv: nn.Conv2d, gain: float) -> nn.Conv2d:
 
 
 class Line:
-    """One layer's activations along the present row, filled from the left; zeros stand before the first.
+    """The activations of one layer along the present row, which is filled from the left. Zeros precede the first pixel.
 
-    cells: the place of each pixel, (n, size).  windows: for each pixel those of its `reach` left neighbours,
-    and its own if `here`: (n, (reach + here) size). All are views of one memory.
+    cells: the activations of each pixel, (n, size).  windows: for each pixel those of its `reach` left neighbours, and
+    its own if `here`, (n, (reach + here) size). All are views of one tensor.
     """
 
     def __init__(self, like: Tensor, n: int, width: int, size: int, reach: int, here: bool):
-        room = like.new_zeros(n, reach + width, size)
-        self.values = room[:, reach:]  # (n, W, size)
+        row = like.new_zeros(n, reach + width, size)
+        self.values = row[:, reach:]  # (n, W, size)
         self.cells = self.values.unbind(1)
-        self.windows = [room[:, j : j + reach + here].flatten(1) for j in range(width)]
+        self.windows = [row[:, j : j + reach + here].flatten(1) for j in range(width)]
 
 
 # --- gated convolutions ---------------------------------------------------------------------------------
@@ -78,37 +79,40 @@ def gate(a: Float[Tensor, "B ..."], dim: int = 1) -> Float[Tensor, "B ..."]:
 
 
 def condition(given: int, outputs: int) -> nn.Conv2d | None:
-    """V ∗ h, what a condition of this many features adds before a gate; None without a condition."""
+    """The 1×1 convolution V of V ∗ h, which a condition of `given` features adds before a gate; None without one."""
     return nn.Conv2d(given, outputs, 1, bias=False) if given else None
 
 
-class Told:
-    """What a condition (n, K, 1, 1) or (n, K, H, W) says to the pixels of a row by the `weights` V (p, K, 1, 1)."""
+class ConditionRows:
+    """V ∗ h, row by row: what a condition h (n, K, 1, 1) or (n, K, H, W) adds to the pixels of a row.
+
+    weights: V, (p, K, 1, 1).
+    """
 
     def __init__(self, weights: Tensor | None, given: Tensor | None):
         self.weights = None if weights is None else weights[:, :, 0, 0].T
         self.rows = () if given is None else given.permute(2, 3, 0, 1).unbind(0)
 
     def __call__(self, row: int) -> Float[Tensor, "W n p"] | float:
-        """(W, n, p), or (1, n, p) where it is the same everywhere; 0 without a condition."""
+        """(W, n, p), or (1, n, p) where h is the same everywhere; 0 without a condition."""
         return 0.0 if self.weights is None else self.rows[min(row, len(self.rows) - 1)] @ self.weights
 
 
 class GatedLayer(nn.Module):
-    """One layer of both stacks: the vertical one sees all rows above a pixel, the horizontal one its row's left part.
+    """One layer of both stacks. The vertical stack sees all rows above a pixel, the horizontal one the row to its left.
 
-    first: it reads the pixels themselves, so that the horizontal stack must not see the present one (mask A).
-    given: features of the condition, 0 for none.
+    first: whether the layer reads pixels, so that its horizontal stack must not see the present one (mask A).
+    given: how many features the condition has, 0 for no condition.
     """
 
     def __init__(self, inputs: int, width: int, kernel: int, given: int = 0, first: bool = False):
         super().__init__()
         self.reach, self.first = kernel // 2, first
         gain = 1.0 if first else 3.0
-        self.vertical = started(nn.Conv2d(inputs, 2 * width, (self.reach + 1, kernel)), gain)
-        self.horizontal = started(nn.Conv2d(inputs, 2 * width, (1, self.reach + (not first))), gain / 2)
-        self.link = started(nn.Conv2d(2 * width, 2 * width, 1), 0.5)
-        self.out = started(nn.Conv2d(width, width, 1), 3.0)
+        self.vertical = initialised(nn.Conv2d(inputs, 2 * width, (self.reach + 1, kernel)), gain)
+        self.horizontal = initialised(nn.Conv2d(inputs, 2 * width, (1, self.reach + (not first))), gain / 2)
+        self.link = initialised(nn.Conv2d(2 * width, 2 * width, 1), 0.5)
+        self.out = initialised(nn.Conv2d(width, width, 1), 3.0)
         self.given = condition(given, 4 * width)
 
     def forward(
@@ -117,7 +121,10 @@ class GatedLayer(nn.Module):
         h: Float[Tensor, "B in_h H W"],
         given: Float[Tensor, "B K _ _"] | None,
     ) -> tuple[Float[Tensor, "B p H W"], Float[Tensor, "B p H W"]]:
-        """Both stacks' features (B, p, H, W): row i of v from rows ≤ i, column j of h from what comes before (i, j)."""
+        """The features of both stacks, (B, p, H, W).
+
+        Row i of v depends on rows ≤ i; pixel (i, j) of h depends on the pixels before it.
+        """
         for_v, for_h = (0.0, 0.0) if self.given is None else self.given(given).chunk(2, 1)
         a = self.vertical(F.pad(v, (self.reach, self.reach, self.reach, 0))) + for_v
         above = self.link(F.pad(a, (0, 0, 1, 0))[:, :, :-1])  # shifted down by one row
@@ -127,11 +134,11 @@ class GatedLayer(nn.Module):
 
 
 class GatedStacks(nn.Module):
-    """What each pixel is told of those before it: x (B, C, H, W) in [0, 1] → (B, p, H, W).
+    """Features of each pixel from the pixels before it: x (B, C, H, W) in [0, 1] → (B, p, H, W).
 
     The first of the layers has 7×7 filters, the others 3×3. With a condition h every gate reads
-    tanh(W_f ∗ x + V_f ∗ h) ⊙ σ(W_g ∗ x + V_g ∗ h), in both stacks; h is (B, given, 1, 1), the same everywhere,
-    or a map (B, given, H, W).
+    tanh(W_f ∗ x + V_f ∗ h) ⊙ σ(W_g ∗ x + V_g ∗ h), in both stacks. h is (B, given, 1, 1), the same
+    everywhere, or a map (B, given, H, W).
 
     Source: van den Oord et al. (2016), arXiv:1606.05328, Fig. 2, Eq. 2–5.
     """
@@ -155,11 +162,11 @@ class GatedStacks(nn.Module):
 
 
 class GatedCache:
-    """The stacks for images that are being drawn: every activation is computed once.
+    """The stacks for images that are being drawn. Every activation is computed once.
 
-    Kept are the vertical stack's last rows, of which a finished row adds one, and the horizontal stack's present row.
-    What a layer is told from above and by the condition waits as one matrix a pixel. σ(a) = (1 + tanh(a/2)) / 2, so
-    that a layer costs one tanh and two small matrix products a pixel; the halves are in the weights.
+    It keeps the last rows of the vertical stack and the present row of the horizontal stack. What a layer receives from
+    above and from the condition is computed row by row. Since σ(a) = (1 + tanh(a/2)) / 2, a layer costs one tanh and
+    two small matrix products a pixel; the factors ½ are multiplied into the weights.
     """
 
     def __init__(self, network: GatedStacks, n: int, width: int, given: Tensor | None):
@@ -169,14 +176,14 @@ class GatedCache:
         self.halves = torch.cat([like.new_ones(p), like.new_full((p,), 0.5)])
         self.a = like.new_empty(n, 2 * p)
         self.first, self.second = self.a.chunk(2, 1)
-        self.room, self.gated = with_one(like, n, p)
+        self.gated_and_one, self.gated = with_one(like, n, p)
         self.lines = [
             Line(like, n, width, layer.vertical.in_channels, layer.reach, not layer.first) for layer in self.layers
         ]
         self.result = like.new_empty(n, p)
         weights = [(None, None) if layer.given is None else layer.given.weight.chunk(2) for layer in self.layers]
-        self.told_v = [Told(for_v, given) for for_v, _ in weights]
-        self.told_h = [Told(for_h, given) for _, for_h in weights]
+        self.condition_v = [ConditionRows(for_v, given) for for_v, _ in weights]
+        self.condition_h = [ConditionRows(for_h, given) for _, for_h in weights]
         self.down = [matrices(layer.vertical) for layer in self.layers]
         self.link = [layer.link.weight[:, :, 0, 0].T for layer in self.layers]
         self.across = [matrices(layer.horizontal)[0] * self.halves for layer in self.layers]
@@ -190,41 +197,41 @@ class GatedCache:
 
     @property
     def pixels(self) -> tuple[Float[Tensor, "n C"], ...]:
-        """Where each pixel of the present row goes, as −1 or 1: (n, C)."""
+        """The cells into which the pixels of the present row are written, from −1 to 1: (n, C) each."""
         return self.lines[0].cells
 
     def next_row(self) -> None:
-        """To be called before each row, when the one above is complete."""
+        """Prepare the next row. Called before each row, when the row above is complete."""
         self.row += 1
         v = self.lines[0].values.transpose(0, 1)  # (W, n, C)
         for at, layer in enumerate(self.layers):
-            a = self.blank + self.told_h[at](self.row) + bias(layer.horizontal) + bias(layer.link)
+            a = self.blank + self.condition_h[at](self.row) + bias(layer.horizontal) + bias(layer.link)
             if self.row:
                 v, above = self._down(at, v)
                 a = a + above
             self.above[at] = (a * self.halves).unbind(0)
 
     def _down(self, at: int, v: Tensor) -> tuple[Tensor, Tensor]:
-        """The vertical stack's row above the present one: its features (W, n, p), and what it says (W, n, 2p)."""
+        """The vertical stack in the row above: its features (W, n, p), and what it adds to this row, (W, n, 2p)."""
         layer, rows = self.layers[at], self.rows[at]
         rows.append(windows(v, layer.reach).flatten(0, 1))
         del rows[: -layer.reach - 1]
-        a = (self.blank + self.told_v[at](self.row - 1) + bias(layer.vertical)).flatten(0, 1)
+        a = (self.blank + self.condition_v[at](self.row - 1) + bias(layer.vertical)).flatten(0, 1)
         for row, taps in zip(rows, self.down[at][-len(rows) :], strict=True):
             a = torch.addmm(a, row, taps)
         shape = (self.width, self.n)
         return gate(a).unflatten(0, shape), (a @ self.link[at]).unflatten(0, shape)
 
     def features(self, j: int) -> Float[Tensor, "n features"]:
-        """Of column j, (n, p), once the pixels before it are in place; valid until the next call."""
+        """The features of column j, (n, p), once the pixels before it are written; valid until the next call."""
         for at, line in enumerate(self.lines):
             torch.addmm(self.above[at][j], line.windows[j], self.across[at], out=self.a).tanh_()
             torch.addcmul(self.first, self.first, self.second, out=self.gated)  # tanh(a₁) (1 + tanh(a₂ / 2))
             target = self.lines[at + 1].cells[j] if at + 1 < len(self.lines) else self.result
             if at:
-                torch.addmm(line.cells[j], self.room, self.out[at], out=target)
+                torch.addmm(line.cells[j], self.gated_and_one, self.out[at], out=target)
             else:
-                torch.mm(self.room, self.out[at], out=target)
+                torch.mm(self.gated_and_one, self.out[at], out=target)
         return self.result
 
 
@@ -232,7 +239,7 @@ class GatedCache:
 
 
 class RowLSTMLayer(nn.Module):
-    """A convolutional LSTM that goes down the rows: s (B, 2p, H, W) → the same, a residual added.
+    """A convolutional LSTM that goes down the rows, with a residual connection: s (B, 2p, H, W) → (B, 2p, H, W).
 
     [o, f, i, g] = K_ss ∗ h_{i−1} + K_is ∗ s_i,  c_i = σ(f) ⊙ c_{i−1} + σ(i) ⊙ tanh(g),  h_i = σ(o) ⊙ tanh(c_i);
     K_is sees a pixel and its left neighbour (a 3×1 filter under mask B), K_ss three pixels of the row above.
@@ -240,9 +247,9 @@ class RowLSTMLayer(nn.Module):
 
     def __init__(self, width: int, given: int = 0):
         super().__init__()
-        self.input = started(nn.Conv2d(2 * width, 4 * width, (1, 2)), 1.0)
+        self.input = initialised(nn.Conv2d(2 * width, 4 * width, (1, 2)), 1.0)
         self.state = nn.Linear(3 * width, 4 * width, bias=False)
-        self.up = started(nn.Conv2d(width, 2 * width, 1), 4.0)
+        self.up = initialised(nn.Conv2d(width, 2 * width, 1), 4.0)
         self.given = condition(given, 4 * width)
 
     def forward(
@@ -253,11 +260,11 @@ class RowLSTMLayer(nn.Module):
             a = a + self.given(given)
         rows = a.permute(2, 3, 0, 1)  # (H, W, B, 4p)
         h = c = rows.new_zeros(*rows.shape[1:3], rows.shape[3] // 4)
-        found = []
+        states = []
         for row in rows:
             h, c = self.cell(row + self.state(windows(h, 1)), c)
-            found.append(h)
-        return s + self.up(torch.stack(found).permute(2, 3, 0, 1))
+            states.append(h)
+        return s + self.up(torch.stack(states).permute(2, 3, 0, 1))
 
     @staticmethod
     def cell(
@@ -271,7 +278,7 @@ class RowLSTMLayer(nn.Module):
 
 
 class RowLSTM(nn.Module):
-    """What each pixel is told of those before it: x (B, C, H, W) in [0, 1] → (B, 2p, H, W).
+    """Features of each pixel from the pixels before it: x (B, C, H, W) in [0, 1] → (B, 2p, H, W).
 
     A 7×7 convolution that does not see the present pixel (mask A), in two parts, then layers of row LSTM.
 
@@ -281,8 +288,8 @@ class RowLSTM(nn.Module):
     def __init__(self, channels: int, width: int, layers: int, given: int = 0):
         super().__init__()
         self.features = 2 * width
-        self.above = started(nn.Conv2d(channels, 2 * width, (3, 7)), 0.5)
-        self.left = started(nn.Conv2d(channels, 2 * width, (1, 3), bias=False), 0.5)
+        self.above = initialised(nn.Conv2d(channels, 2 * width, (3, 7)), 0.5)
+        self.left = initialised(nn.Conv2d(channels, 2 * width, (1, 3), bias=False), 0.5)
         self.layers = nn.ModuleList(RowLSTMLayer(width, given) for _ in range(layers))
 
     def forward(
@@ -299,9 +306,9 @@ class RowLSTM(nn.Module):
 
 
 class RowCache:
-    """The row LSTM for images that are being drawn: every activation is computed once.
+    """The row LSTM for images that are being drawn. Every activation is computed once.
 
-    Kept are the states of the row above, which become those of the present row pixel by pixel, and the present row.
+    It keeps the states of the row above, which the present row replaces pixel by pixel, and the present row.
     """
 
     def __init__(self, network: RowLSTM, n: int, width: int, given: Tensor | None):
@@ -315,11 +322,13 @@ class RowCache:
         self.h = [like.new_zeros(width, n, p) for _ in self.layers]
         self.c = [like.new_zeros(width, n, p) for _ in self.layers]
         self.a = like.new_empty(n, 4 * p)
-        self.room, self.state = with_one(like, n, p)
+        self.state_and_one, self.state = with_one(like, n, p)
         self.down, self.left = matrices(network.above), matrices(network.left)[0]
         self.into = [matrices(layer.input)[0] for layer in self.layers]
         self.up = [affine(layer.up) for layer in self.layers]
-        self.told = [Told(None if layer.given is None else layer.given.weight, given) for layer in self.layers]
+        self.condition = [
+            ConditionRows(None if layer.given is None else layer.given.weight, given) for layer in self.layers
+        ]
         self.rows: list[Tensor] = []  # windows of the last three rows of pixels, oldest first
         self.row = -1
 
@@ -328,7 +337,7 @@ class RowCache:
         return self.seen.cells
 
     def next_row(self) -> None:
-        """To be called before each row, when the one above is complete."""
+        """Prepare the next row. Called before each row, when the row above is complete."""
         self.row += 1
         if self.row:
             self.rows.append(windows(self.seen.values.transpose(0, 1), 3).flatten(0, 1))
@@ -338,17 +347,17 @@ class RowCache:
             a = torch.addmm(a, row, taps)
         self.first = a.unflatten(0, (self.width, self.n)).unbind(0)
         self.above = [
-            (layer.state(windows(h, 1)) + told(self.row) + bias(layer.input)).unbind(0)
-            for layer, h, told in zip(self.layers, self.h, self.told, strict=True)
+            (layer.state(windows(h, 1)) + condition(self.row) + bias(layer.input)).unbind(0)
+            for layer, h, condition in zip(self.layers, self.h, self.condition, strict=True)
         ]
 
     def features(self, j: int) -> Float[Tensor, "n features"]:
-        """Of column j, (n, 2p), once the pixels before it are in place; valid until the next call."""
+        """The features of column j, (n, 2p), once the pixels before it are written; valid until the next call."""
         targets = [*(line.cells[j] for line in self.lines), self.result]
         torch.addmm(self.first[j], self.seen.windows[j], self.left, out=targets[0])
         for at, line in enumerate(self.lines):
             torch.addmm(self.above[at][j], line.windows[j], self.into[at], out=self.a)
             self.h[at][j], self.c[at][j] = h, _ = RowLSTMLayer.cell(self.a, self.c[at][j])
             self.state.copy_(h)
-            torch.addmm(targets[at], self.room, self.up[at], out=targets[at + 1])
+            torch.addmm(targets[at], self.state_and_one, self.up[at], out=targets[at + 1])
         return self.result

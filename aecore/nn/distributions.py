@@ -1,4 +1,4 @@
-"""Densities in nats. Sums run over an example's dimensions; leading dimensions (…, B) stay."""
+"""Probability distributions. Log-densities are nats, summed over an example's dimensions; leading ones (…, B) stay."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class StandardNormal:
 
 @dataclass(frozen=True)
 class RingMixture:
-    """Equal mixture of Gaussians with means on a circle in the first two units, N(0, I) in the others.
+    """Equal mixture of Gaussians with means on a circle in the first two dimensions, and N(0, I) in the others.
 
-    components: how many.  radius: of the circle.  std: of each component in the first two units.
+    components: how many Gaussians.  radius: of the circle.  std: of each Gaussian in the first two dimensions.
     """
 
     size: int
@@ -117,7 +117,7 @@ class RingMixture:
 
 @dataclass(frozen=True)
 class Ring(RingMixture):
-    """A closed ring: so many components on the circle that none stands out."""
+    """A closed ring, made of so many components on the circle that none stands out."""
 
     components: int = 100
     std: float = 0.2
@@ -125,7 +125,7 @@ class Ring(RingMixture):
 
 @dataclass(frozen=True)
 class SwissRoll(RingMixture):
-    """Components along one turn of a spiral, from 1.5 π to 3.5 π, `radius` at its outer end."""
+    """Components along one turn of a spiral, from the angle 1.5 π to 3.5 π.  radius: at its outer end."""
 
     components: int = 150
     radius: float = 3.5
@@ -149,8 +149,8 @@ PRIORS = {"normal": StandardNormal, "mixture": RingMixture, "ring": Ring, "swiss
 class Bernoulli:
     """Independent pixels x ∈ {0, 1} with logits (…, B, *shape).
 
-    For grey x ∈ [0, 1] `log_prob` is the negative cross-entropy, as is common; it is a bound on
-    nothing then, only a loss (for an honest likelihood binarise the data).
+    For grey x ∈ [0, 1] `log_prob` is the negative cross-entropy, as is common. It is then a loss and no bound on a
+    likelihood; for a likelihood binarise the data.
     """
 
     logits: Float[Tensor, "..."]

@@ -1,4 +1,4 @@
-"""Divergences between distributions and between samples. Plain functions, the papers' letters."""
+"""Divergences between distributions and between samples, as functions with the letters of the papers."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from .distributions import LOG_2PI, Normal
 
 
 def kl_per_unit(qz_x: Normal) -> Float[Tensor, "*B D"]:
-    """KL(N(μ_j, σ_j²) ‖ N(0, 1)) = ½(μ² + σ² − 1 − log σ²) for every unit j: (B, D) nats.
+    """KL(N(μ_j, σ_j²) ‖ N(0, 1)) = ½(μ² + σ² − 1 − log σ²) for every latent dimension j: (B, D) nats.
 
     Source: Kingma & Welling (2013), appendix B, arXiv:1312.6114.
     """
@@ -21,7 +21,7 @@ def kl_per_unit(qz_x: Normal) -> Float[Tensor, "*B D"]:
 
 
 def kl_standard(qz_x: Normal) -> Float[Tensor, "*B"]:
-    """KL(q(z|x) ‖ N(0, I)), summed over units: (B,) nats."""
+    """KL(q(z|x) ‖ N(0, I)), summed over latent dimensions: (B,) nats."""
     return kl_per_unit(qz_x).sum(-1)
 
 
@@ -45,13 +45,13 @@ def log_aggregate(
 ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
     """log q(z_i) (B,) and Σ_j log q(z_ij) (B,), q(z) = (1/N) Σ_n q(z|x_n), estimated from one minibatch: nats.
 
-    z_i's own example, which is surely among the N, weighs 1/N, and the other B − 1 stand for the other N − 1: the
-    estimate of q(z) is unbiased, and exact where the minibatch is all examples.
+    The example of z_i, which is surely among the N, has the weight 1/N; the other B − 1 stand for the other N − 1. The
+    estimate of q(z) is unbiased, and exact where the minibatch holds all examples.
 
     qz_x: of the minibatch, (B, D).  z: (B, D), z_i ~ q(z|x_i).  examples: N, (); taken as B where it is less.
 
     Source: Chen et al. (2018), arXiv:1802.04942, appendix C.2, minibatch stratified sampling.
-    Departures: there one other example takes the remaining weight, here all share it; the expectation is the same.
+    Departures: in the paper one other example takes the remaining weight; here all share it, with the same expectation.
     """
     B = len(z)
     N = examples.clamp_min(B).to(z.dtype)
@@ -70,7 +70,7 @@ KERNELS = {
     "inverse multiquadratic": lambda squared, c: c / (c + squared),
     "gaussian": lambda squared, c: (-squared / c).exp(),
 }
-"""k(x, y) from ‖x − y‖² and the scale C."""
+"""Kernels k(x, y) as functions of ‖x − y‖² and the scale C."""
 
 
 def mmd2(
@@ -101,9 +101,9 @@ def mmd2(
 def mmd2_quantile(
     draw: Callable[[int], Float[Tensor, "n D"]], n: int, quantile: float = 0.95, repeats: int = 40
 ) -> float:
-    """The `quantile` of MMD² between two samples of n draws of the same distribution: what chance alone gives.
+    """The `quantile` of MMD² between two samples of n draws of the same distribution, which differ by chance alone.
 
-    draw: called as draw(n), returns (n, D).
+    draw: n → draws (n, D).
     """
     values = torch.stack([mmd2(draw(n), draw(n)) for _ in range(repeats)])
     return float(values.quantile(quantile))

@@ -1,6 +1,6 @@
-"""Encoders and decoders. Every net maps (B, *shape) to (B, out) or (B, code) to (B, *shape) logits.
+"""Encoders and decoders. An encoder maps (B, *shape) to (B, out), a decoder (B, code) to (B, *shape) logits.
 
-Squashing into [0, 1] is the likelihood's business (`distributions`), never a net's.
+Logits are brought into [0, 1] by the likelihood (`distributions`), never by a network.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Reshape(nn.Module):
 def linear(inputs: int, outputs: int) -> nn.Linear:
     """A linear layer with He's initial weights, N(0, 2 / inputs), and no bias at first.
 
-    PyTorch's own start has a sixth of that variance, which shrinks a signal 90-fold on its way through encoder and
+    PyTorch's default has a sixth of that variance, which shrinks a signal 90-fold on its way through encoder and
     decoder: after 15 epochs on 4,000 digits the test error was 5.2 in place of 3.5 (PCA: 4.8).
     Source: He et al. (2015), arXiv:1502.01852.
     """
@@ -44,9 +44,9 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 def of_codes(code: int, outputs: int) -> nn.Linear:
     """The first layer of a decoder of ReLUs: weights N(0, 1 / code) and biases N(0, 1) at first.
 
-    Without biases such a decoder is homogeneous, B(αz) = αB(z) for α > 0: it says by the length of z how dark images
-    are, and answers grey at z = 0, near which a posterior's mean lies wherever units are unused. After 5 epochs of
-    digits of 16 × 16 pixels the squared error from a VAE's means was 0.50 of the images' variance in place of 0.42,
+    Without biases such a decoder is homogeneous, B(αz) = αB(z) for α > 0. The length of z then sets how dark images
+    are, and z = 0 decodes to grey; but posterior means lie near 0 wherever latent dimensions are unused. After 5 epochs
+    of digits of 16 × 16 pixels the squared error from a VAE's means was 0.50 of the images' variance in place of 0.42,
     and that of β-VAE, whose code was nearly unused, 2.4 in place of 1.0 (two seeds each).
     """
     layer = nn.Linear(code, outputs)
@@ -56,7 +56,7 @@ def of_codes(code: int, outputs: int) -> nn.Linear:
 
 
 def mlp(sizes: list[int]) -> nn.Sequential:
-    """Linear layers of these sizes with a ReLU between two of them; none after the last."""
+    """Linear layers of these sizes with ReLUs between them; none after the last."""
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(sizes):
         layers += [linear(inputs, outputs), nn.ReLU()]
@@ -82,16 +82,16 @@ def normalised(channels: int) -> list[nn.Module]:
     """Normalisation over each example's channels and pixels, then ReLU.
 
     Without it Adam at 1e-3 drives the decoder to an all-black, saturated picture within 40 steps (squared error,
-    digits). Per example and not per batch: an image's code must not depend on its neighbours.
+    digits). Each example is normalised by itself, so that the code of an image does not depend on its neighbours.
     """
     return [nn.GroupNorm(1, channels), nn.ReLU()]
 
 
 def trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
-    """(B, *shape) → (B, F) features, and F: all of an encoder but its last layer.
+    """All layers of an encoder but its last, (B, *shape) → (B, F), and F.
 
-    net: "dense" has two hidden layers; "conv" (images only) strided 4×4 convolutions, each halving the
-    image and normalised per example (`normalised`).
+    net: "dense" has two hidden layers; "conv" (images only) has strided 4×4 convolutions, each of which halves the
+    image and is normalised per example (`normalised`).
     """
     if net == "dense":
         return nn.Sequential(nn.Flatten(), *mlp([math.prod(shape), width, width]), nn.ReLU()), width
@@ -106,10 +106,11 @@ def trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
 
 
 def critic_trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
-    """(B, *shape) → (B, F) features, and F: a critic's `trunk`, whose slope a penalty or clipped weights must bound.
+    """All layers of a critic but its last, (B, *shape) → (B, F), and F.
 
-    Leaky ReLUs: a unit that is off for all fakes would leave the generator without a direction. No normalised
-    activations, which would hide how far fakes are from the data.
+    Its slope must be bounded from outside, by a penalty or by clipped weights. It has leaky ReLUs, since a unit that is
+    off for all fakes would give the generator no gradient. It has no normalisation, which would hide how far fakes are
+    from the data.
     """
     if net == "dense":
         sizes = [math.prod(shape), width, width]
@@ -128,7 +129,7 @@ def critic_trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int
 
 
 def conv_decoder(code: int, shape: Shape, width: int) -> nn.Sequential:
-    """The encoder's mirror image: a linear layer, then transposed convolutions up to the exact size."""
+    """The mirror image of the convolutional encoder: a linear layer, then transposed convolutions to the exact size."""
     sizes = halvings(shape)
     counts = [shape[0], *channels(width, len(sizes) - 1)]
     layers: list[nn.Module] = [
@@ -147,7 +148,7 @@ def conv_decoder(code: int, shape: Shape, width: int) -> nn.Sequential:
 
 
 def encoder(net: str, shape: Shape, out: int, width: int) -> nn.Sequential:
-    """(B, *shape) → (B, out): the layers of `trunk`, then a linear one."""
+    """An encoder (B, *shape) → (B, out): the layers of `trunk`, then a linear one."""
     layers, features = trunk(net, shape, width)
     return nn.Sequential(*layers, linear(features, out))
 
@@ -155,10 +156,10 @@ def encoder(net: str, shape: Shape, out: int, width: int) -> nn.Sequential:
 def decoder(
     net: str, code: int, shape: Shape, width: int, first: Callable[[int, int], nn.Linear] = of_codes
 ) -> nn.Sequential:
-    """(B, code) → (B, *shape) logits: the mirror of `encoder`.
+    """A decoder (B, code) → (B, *shape) logits: the mirror image of `encoder`.
 
-    first: makes the first layer of a dense one. `linear` for a generator that is judged by draws alone: from `of_codes`
-    half of the signal does not depend on the code at first, and a WGAN kept 11 modes of 25 in place of 19.
+    first: makes the first layer of a dense decoder. A generator that is judged only by its draws takes `linear`: with
+    `of_codes` half of the signal does not depend on the code at first, and a WGAN kept 11 modes of 25 in place of 19.
     """
     if net == "dense":
         layers = mlp([code, width, width, math.prod(shape)])

@@ -1,7 +1,7 @@
-"""What a network that goes pixel by pixel says of one value, given all before it: binary, 256 levels, logistics.
+"""Distributions of one pixel value given all values before it: binary, 256 levels, or a mixture of logistics.
 
-The channels of a pixel come in turn. Shapes: `told` (B, outputs, …) is what the network says of each pixel, x
-(B, C, …) its values in [0, 1]; of both, … is () for one pixel or (H, W) for all.
+The channels of a pixel are drawn in turn. Shapes: `params` (B, outputs, …) are the numbers that the network gives for
+each pixel, x (B, C, …) are its values in [0, 1]; … is () for one pixel or (H, W) for all pixels.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-TINY = 1e-7  # the least share of a noise from 0 to 1: its logit must be finite
+TINY = 1e-7  # noise is kept this far from 0 and 1, so that its logit is finite
 
 
 class Values:
-    """Distributions of a pixel's C values, each given the earlier ones: told → a law (B, P, …) for each channel.
+    """Distributions of a pixel's C values, each given the earlier ones.
 
-    levels: how many values there are, spread evenly from 0 to 1.  outputs: numbers that the network gives a pixel.
+    A law (B, P, …) holds the P parameters of one channel's distribution.
+
+    levels: how many values a channel can take, evenly from 0 to 1.
+    outputs: how many numbers the network gives for each pixel.
     """
 
     levels: int
@@ -29,13 +32,13 @@ class Values:
         self.channels = channels
 
     def rounded(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """Grey values in [0, 1] → the nearest that are modelled."""
+        """The nearest level to each grey value in [0, 1]."""
         return (x * (self.levels - 1)).round() / (self.levels - 1)
 
     def law(
-        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
+        self, params: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
     ) -> Float[Tensor, "B P *place"]:
-        """Of channel c, from the values of the channels before it: (B, P, …)."""
+        """The law of channel c given the values of the channels before it: (B, P, …)."""
         raise NotImplementedError
 
     def log_chances(
@@ -45,15 +48,15 @@ class Values:
         raise NotImplementedError
 
     def log_prob(self, law: Float[Tensor, "B P *place"], x: Float[Tensor, "B *place"]) -> Float[Tensor, "B *place"]:
-        """log p of one channel's values x (B, …), which are levels: as x, nats."""
+        """log p of one channel's values x (B, …), which are levels: (B, …) nats."""
         raise NotImplementedError
 
     def centre(self, law: Float[Tensor, "B P *place"]) -> Float[Tensor, "B *place"]:
-        """A number that rises with the values that the law makes likely, (B, …): what gradients are taken of."""
+        """The location of the law, (B, …), which rises with the values it makes likely. Saliency is its gradient."""
         raise NotImplementedError
 
     def thresholds(self, noise: Float[Tensor, "*any"], temperature: float) -> Float[Tensor, "*any"]:
-        """Uniform noise as `draw` takes it."""
+        """Uniform noise in the form in which `draw` takes it."""
         return noise
 
     def draw(
@@ -63,26 +66,26 @@ class Values:
         temperature: float,
         out: Float[Tensor, "B"],
     ) -> None:
-        """Values (B,) into `out`: the inverse of the distribution function at `thresholds` (B,)."""
+        """Write drawn values (B,) into `out`: the inverse of the distribution function at `thresholds` (B,)."""
         below = self.log_chances(law, temperature).exp().cumsum(1)
         out.copy_((below[:, :-1] < thresholds[:, None]).sum(1)).div_(self.levels - 1)
 
     def laws(
-        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"]
+        self, params: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"]
     ) -> list[Float[Tensor, "B P *place"]]:
-        """Of each channel in turn."""
-        return [self.law(told, x, c) for c in range(self.channels)]
+        """The law of each channel in turn, a list of (B, P, …)."""
+        return [self.law(params, x, c) for c in range(self.channels)]
 
     def log_probs(
-        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"]
+        self, params: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"]
     ) -> Float[Tensor, "B C *place"]:
-        """log p of each value, given those before it, as x; their sum is log p(x)."""
-        parts = [self.log_prob(law.float(), x[:, c].float()) for c, law in enumerate(self.laws(told, x))]
+        """log p of each value given those before it, in the shape of x; their sum is log p(x)."""
+        parts = [self.log_prob(law.float(), x[:, c].float()) for c, law in enumerate(self.laws(params, x))]
         return torch.stack(parts, 1)
 
 
 class Pairwise(Values):
-    """`numbers` for each channel, on which the earlier channels of the pixel act linearly: a_c + Σ_{c' < c} w_cc' x_c'.
+    """`numbers` parameters for each channel, linear in the earlier channels of the pixel: a_c + Σ_{c' < c} w_cc' x_c'.
 
     A normal law of one channel given another is of this form: its log-density is linear in the other's value.
     """
@@ -94,12 +97,12 @@ class Pairwise(Values):
         self.outputs = self.numbers * channels * (channels + 1) // 2
 
     def law(
-        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
+        self, params: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
     ) -> Float[Tensor, "B P *place"]:
         k, start = self.numbers, self.channels + c * (c - 1) // 2
-        a = told[:, c * k : (c + 1) * k]
+        a = params[:, c * k : (c + 1) * k]
         if c:
-            w = told[:, start * k : (start + c) * k].unflatten(1, (c, k))
+            w = params[:, start * k : (start + c) * k].unflatten(1, (c, k))
             a = a + (w * x[:, :c, None]).sum(1)
         return a
 
@@ -137,7 +140,7 @@ class Binary(Pairwise):
 
 
 class Levels(Pairwise):
-    """x ∈ {0, 1/255, …, 1}, each level with a logit of its own: p = softmax(a).
+    """x ∈ {0, 1/255, …, 1} with one logit for each level: p = softmax(a).
 
     Source: van den Oord et al. (2016), arXiv:1601.06759, §3.
     """
@@ -150,7 +153,7 @@ class Levels(Pairwise):
         return (law / temperature).log_softmax(1)
 
     def centre(self, law: Float[Tensor, "B P *place"]) -> Float[Tensor, "B *place"]:
-        """Σ_k v_k a_k with v from −1 to 1: of what all logits share, which the law does not depend on, nothing."""
+        """Σ_k v_k a_k with v from −1 to 1, in which a constant added to all logits cancels, as it does in p."""
         return torch.einsum("bk...,k->b...", law, torch.linspace(-1, 1, self.levels).to(law))
 
     def log_prob(self, law: Float[Tensor, "B P *place"], x: Float[Tensor, "B *place"]) -> Float[Tensor, "B *place"]:
@@ -160,8 +163,8 @@ class Levels(Pairwise):
 class Logistics(Values):
     """x ∈ {0, 1/255, …, 1}: Σ_k π_k [σ((x⁺ − μ_k) / s_k) − σ((x⁻ − μ_k) / s_k)], x± half a level above and below.
 
-    At 0 and 1 the bins are open. The component is the same for all channels of a pixel: what the earlier channels tell
-    of it goes into π. Means of a channel are linear in the values of the earlier ones, with coefficients in (−1, 1).
+    At 0 and 1 the bins are open. All channels of a pixel share their component, so the values of earlier channels
+    update π. Means of a channel are linear in the values of the earlier ones, with coefficients in (−1, 1).
 
     Source: Salimans et al. (2017), arXiv:1701.05517, §2.1, 2.2.
     """
@@ -174,25 +177,25 @@ class Logistics(Values):
         self.outputs = self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
 
     def law(
-        self, told: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
+        self, params: Float[Tensor, "B outputs *place"], x: Float[Tensor, "B C *place"], c: int
     ) -> Float[Tensor, "B P *place"]:
         """log π, μ and log s: (B, 3 · components, …)."""
-        parts = told.unflatten(1, (-1, self.components))
+        parts = params.unflatten(1, (-1, self.components))
         log_pi, mu, log_s = parts[:, 0], parts[:, 1 + c], parts[:, 1 + self.channels + c].clamp_min(self.least)
         for earlier in range(c):
             pair = 1 + 2 * self.channels + c * (c - 1) // 2 + earlier
             mu = mu + parts[:, pair].tanh() * (2 * x[:, earlier, None] - 1)
         if c:
-            before = self.law(told, x, c - 1)
+            before = self.law(params, x, c - 1)
             log_pi, its_mu, its_log_s = before.chunk(3, 1)
             log_pi = log_pi.log_softmax(1) + self._bins(its_mu, its_log_s, x[:, c - 1, None])
         return torch.cat([log_pi, mu, log_s], 1)
 
     @staticmethod
     def _bins(mu: Tensor, log_s: Tensor, x: Tensor) -> Tensor:
-        """log of each component's share of the bins of values x.
+        """log of the probability that each component gives to the bins of values x.
 
-        log[σ(b) − σ(a)] = log σ(b) + log σ(−a) + log(1 − e^{a−b}), of which no part can overflow.
+        log[σ(b) − σ(a)] = log σ(b) + log σ(−a) + log(1 − e^{a−b}), in which no part can overflow.
         """
         inverse = (-log_s).exp()
         b, a = (2 * x - 1 + 1 / 255 - mu) * inverse, (2 * x - 1 - 1 / 255 - mu) * inverse
@@ -238,5 +241,5 @@ VALUES = {"binary": Binary, "256 levels": Levels, "logistics": Logistics}
 
 
 def bits(nats: float, size: int) -> float:
-    """Nats of a whole image as bits per dimension: nats / (size · log 2)."""
+    """Nats of a whole image of `size` values as bits per dimension: nats / (size · log 2)."""
     return nats / (size * math.log(2))

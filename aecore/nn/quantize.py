@@ -1,4 +1,4 @@
-"""Weights made small: 12 bits each in published examples, text at half precision in stored studies."""
+"""Weights in few bits: 12 bits each in published examples, text at half precision in stored studies."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import torch
 from torch import Tensor
 
 BITS, SCALE = "|12 bits", "|scale"
-"""Endings of the names of a packed tensor's two parts."""
-LARGEST = 2047
-LEAST = 2048  # numbers in a tensor that is worth packing
+"""Suffixes of the names of a packed tensor's two parts."""
+LARGEST = 2047  # magnitude of a whole number of 12 bits
+LEAST = 2048  # smaller tensors are not worth packing
 
 
 def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Every large floating-point matrix as whole numbers of 12 bits, and all else as it is.
+    """Store every large floating-point matrix as whole numbers of 12 bits, and everything else as it is.
 
-    A row (index of the first dimension) is divided by its scale, its largest magnitude / 2047; two numbers fill three
-    bytes. "name" becomes "name|12 bits", uint8, and "name|scale", (rows,) float32.
+    Each row (index of the first dimension) is divided by its scale, which is its largest magnitude / 2047. Two numbers
+    fill three bytes. "name" becomes "name|12 bits", uint8, and "name|scale", (rows,) float32.
     """
     packed: dict[str, Tensor] = {}
     for name, value in tensors.items():
@@ -36,26 +36,26 @@ def pack(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def unpack(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> dict[str, Tensor]:
-    """The inverse of `pack`, to within half a scale; `shapes` are those of the model's tensors, by name.
+    """The inverse of `pack`, exact to half a scale. A tensor that does not fit its shape stays packed.
 
-    What does not fit its shape is left packed, under its two names.
+    shapes: of the model's tensors, by name.
     """
-    found = dict(tensors)
+    unpacked = dict(tensors)
     for name, shape in shapes.items():
         three, scale = tensors.get(name + BITS), tensors.get(name + SCALE)
         if three is None or scale is None or not len(shape) or scale.numel() != shape[0]:
             continue
         if three.numel() != 3 * -(-shape.numel() // 2):
             continue
-        del found[name + BITS], found[name + SCALE]
+        del unpacked[name + BITS], unpacked[name + SCALE]
         first, middle, last = three.to(torch.int32).view(-1, 3).unbind(1)
         whole = torch.stack([first << 4 | middle >> 4, (middle & 15) << 8 | last], 1).flatten()[: shape.numel()]
-        found[name] = ((whole - LARGEST).float().view(shape[0], -1) * scale[:, None]).view(shape)
-    return found
+        unpacked[name] = ((whole - LARGEST).float().view(shape[0], -1) * scale[:, None]).view(shape)
+    return unpacked
 
 
 def to_text(tensors: Mapping[str, Tensor]) -> dict[str, list]:
-    """Tensors for JSON, at half precision: {name: [shape, base64]}."""
+    """Tensors as JSON values, at half precision: {name: [shape, base64]}."""
     return {
         name: [list(value.shape), base64.b64encode(value.cpu().numpy().astype(np.float16).tobytes()).decode()]
         for name, value in tensors.items()

@@ -206,9 +206,11 @@ class Session:
         for folder in ("snapshots", "preview"):
             (self.run.path / folder).mkdir(exist_ok=True)
         size = (self.run.path / "weights.safetensors").stat().st_size // 2
-        count = min(SNAPSHOTS, SNAPSHOT_BYTES // size, len(training.marks))
-        spread = {training.marks[round(k * (len(training.marks) - 1) / max(1, count - 1))] for k in range(count)}
-        if max(mark for mark in training.marks if mark <= training.draws) in spread:
+        count = min(SNAPSHOTS, SNAPSHOT_BYTES // size, len(training.eval_steps))
+        spread = {
+            training.eval_steps[round(k * (len(training.eval_steps) - 1) / max(1, count - 1))] for k in range(count)
+        }
+        if max(step for step in training.eval_steps if step <= training.draws) in spread:
             self.run.save_model(training.model, 16, path=self.run.path / f"snapshots/{training.step}.safetensors")
         picture = preview_png(training.model, self.run.entry, data)
         if picture:

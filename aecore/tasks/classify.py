@@ -73,13 +73,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Literal["digits", "digits8", "table"] = Field("digits", description="28×28 or 8×8 pixels; table: a CSV")
-    path: str | None = Field(None, description="of a table")
-    label: str = Field("", description="the column of a table that says each line's class")
-    labels_per_class: int = Field(10, ge=1, le=1000, description="labelled images of each class, at most all")
-    lam: float = Field(0.1, ge=0, le=10, allow_inf_nan=False, description="λ, weight of R in joint training")
-    seeds: int = Field(3, ge=1, le=10, description="how many: 100, 101, …; of labels, weights and order alike")
-    methods: Literal["all", "joint"] = Field("all", description="joint: joint training alone, for another λ")
+    data: Literal["digits", "digits8", "table"] = Field(
+        default="digits", description="28×28 or 8×8 pixels; table: a CSV"
+    )
+    path: str | None = Field(default=None, description="of a table")
+    label: str = Field(default="", description="the column of a table that says each line's class")
+    labels_per_class: int = Field(default=10, ge=1, le=1000, description="labelled images of each class, at most all")
+    lam: float = Field(default=0.1, ge=0, le=10, allow_inf_nan=False, description="λ, weight of R in joint training")
+    seeds: int = Field(default=3, ge=1, le=10, description="how many: 100, 101, …; of labels, weights and order alike")
+    methods: Literal["all", "joint"] = Field(default="all", description="joint: joint training alone, for another λ")
 
     _path = path_with("data", "table")
 

@@ -89,7 +89,8 @@ def fit(h: np.ndarray, k: int, seed: int = 0) -> Clusters:
     if not np.isfinite(h).all():
         raise DataError("The codes are no finite numbers: the training has diverged. Train again with a lower rate.")
     restarts = int(np.clip(START_VALUES // h.size, 1, RESTARTS))
-    model = KMeans(k, n_init=restarts, random_state=seed).fit(h)
+    model: Any = KMeans(k, n_init=restarts, random_state=seed)  # pyright: ignore[reportArgumentType]  # no stubs
+    model.fit(h)
     return around(h, model.labels_.astype(np.int64), model.cluster_centers_)
 
 
@@ -370,15 +371,17 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     look: Literal["compare", "rounds", "table"] = Field(
-        "compare", description="trained examples, rounds of a training, or a table of yours"
+        default="compare", description="trained examples, rounds of a training, or a table of yours"
     )
-    seeds: int = Field(5, ge=1, le=10, description="of k-means; of whole trainings where rounds are watched")
-    model: str = Field(MODEL, description=f"whose rounds are watched: {' or '.join(ROUND_MODELS)}")
-    weight: float | None = Field(None, ge=0, le=1000, description="of the clusters' term; none: the catalog's")
-    path: str | None = Field(None, description="of a table, a CSV")
-    label: str = Field("", description="the column of a table that says each line's class, if any; only to compare by")
-    k: int = Field(0, ge=0, le=50, description="clusters of a table; 0: as many as it has classes, else 8")
-    code: int = Field(4, ge=1, le=64, description="units of the code, and components, for a table")
+    seeds: int = Field(default=5, ge=1, le=10, description="of k-means; of whole trainings where rounds are watched")
+    model: str = Field(default=MODEL, description=f"whose rounds are watched: {' or '.join(ROUND_MODELS)}")
+    weight: float | None = Field(default=None, ge=0, le=1000, description="of the clusters' term; none: the catalog's")
+    path: str | None = Field(default=None, description="of a table, a CSV")
+    label: str = Field(
+        default="", description="the column of a table that says each line's class, if any; only to compare by"
+    )
+    k: int = Field(default=0, ge=0, le=50, description="clusters of a table; 0: as many as it has classes, else 8")
+    code: int = Field(default=4, ge=1, le=64, description="units of the code, and components, for a table")
 
     _path = path_with("look", "table")
 

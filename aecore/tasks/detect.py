@@ -203,7 +203,7 @@ class Reconstruction:
         model = seeded_build(which, data.shape, which.check(self.params), self.seed)
         per_epoch = max(1, len(x) // min(self.batch, len(x)))
         epochs = min(10_000, math.ceil(self.steps / per_epoch))  # a plan has at most so many
-        plan = {"lr": 2e-3} | which.plan | {"epochs": epochs, "batch": self.batch}
+        plan = {"lr": 2e-3, **which.plan, "epochs": epochs, "batch": self.batch}
         for _ in Training(model, data, Plan(**plan, seed=self.seed, precision="fp32", held_out=100), "cpu"):
             pass
         self.model = model.eval().requires_grad_(False)
@@ -354,16 +354,18 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: str = Field("digits", description="beats, cancer, table (with a path), or a data set of labelled images")
-    left_out: int = Field(0, ge=0, le=999, description="the class that is not learnt, of labelled images")
-    path: str | None = Field(None, description="of a table, or of your own images")
-    label: str = Field("", description="the column of a table that says what is normal")
-    normal: str = Field("", description="what it says of normal lines")
-    code: int = Field(16, ge=1, le=256, description="units of the code")
-    steps: int = Field(600, ge=10, le=20_000, description="of each training")
-    seeds: int = Field(3, ge=1, le=10)
+    data: str = Field(
+        default="digits", description="beats, cancer, table (with a path), or a data set of labelled images"
+    )
+    left_out: int = Field(default=0, ge=0, le=999, description="the class that is not learnt, of labelled images")
+    path: str | None = Field(default=None, description="of a table, or of your own images")
+    label: str = Field(default="", description="the column of a table that says what is normal")
+    normal: str = Field(default="", description="what it says of normal lines")
+    code: int = Field(default=16, ge=1, le=256, description="units of the code")
+    steps: int = Field(default=600, ge=10, le=20_000, description="of each training")
+    seeds: int = Field(default=3, ge=1, le=10)
     codes: Annotated[tuple[int, ...], BeforeValidator(listed)] = Field(
-        (), description="code sizes of the dense autoencoder: these alone are compared then"
+        default=(), description="code sizes of the dense autoencoder: these alone are compared then"
     )
 
     _path = path_with("data", "table", "images")

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, Literal, NamedTuple, Protocol, cast
 
 import numpy as np
 import torch
@@ -43,6 +43,8 @@ class Recipe(NamedTuple):
     plan: dict[str, Any]
 
 
+GENERATED: Literal["ratings"] = "ratings"
+"""The data set of generated ratings, in whose place a file of the user's own is read."""
 DENOISING, BY_ITEMS = "CFN", "I-AutoRec"
 """Names below: the model whose share of hidden ratings is varied, and the one whose activations are compared."""
 TRAITS = f"{DENOISING}, told traits"
@@ -104,6 +106,11 @@ def hold_out(matrix: csr_matrix, share: float = 0.1, seed: int = 0) -> tuple[csr
     return _part(entries, ~asked), _part(entries, asked)
 
 
+def size_of(matrix: csr_matrix) -> tuple[int, int]:
+    """(users, items) of a sparse matrix: scipy's own annotation of `shape` misleads type checkers."""
+    return cast("tuple[int, int]", matrix.shape)
+
+
 def _part(entries: coo_matrix, which: np.ndarray) -> csr_matrix:
     """The ratings where `which` (n,) is true."""
     return csr_matrix((entries.data[which], (entries.row[which], entries.col[which])), entries.shape)
@@ -141,7 +148,7 @@ def hold_out_users(matrix: csr_matrix, share: float = 0.2, tell: float = 0.8, se
     rank = np.empty(held.nnz, int)
     rank[order] = np.arange(held.nnz) - starts[held.row[order]]
     given = rank < np.ceil(tell * np.diff(starts) - 1e-9).astype(int)[held.row]
-    others = np.setdiff1d(np.arange(matrix.shape[0]), users)
+    others = np.setdiff1d(np.arange(size_of(matrix)[0]), users)
     return Strong(matrix[others], _part(held, given), _part(held, ~given), users, others)
 
 
@@ -234,7 +241,7 @@ class Mean:
 
     def predict(self, known: csr_matrix) -> np.ndarray:
         shape = {"all": np.array(self.all), "users": _means(known, self.all)[:, None], "items": self.items[None]}
-        return np.broadcast_to(shape[self.of], known.shape).astype(np.float32)
+        return np.broadcast_to(shape[self.of], size_of(known)).astype(np.float32)
 
 
 def _means(rows: csr_matrix, otherwise: float) -> np.ndarray:
@@ -258,7 +265,7 @@ class Factorised:
         self.mean = float(known.data.mean())
         columns = known.T.tocsr()
         random = np.random.default_rng(self.seed)
-        self.items = np.c_[np.zeros(known.shape[1]), 0.1 * random.normal(size=(known.shape[1], self.k))]
+        self.items = np.c_[np.zeros(size_of(known)[1]), 0.1 * random.normal(size=(size_of(known)[1], self.k))]
         for _ in range(self.rounds):
             users = self._solve(known, self.items)
             self.items = self._solve(columns, users)
@@ -266,9 +273,9 @@ class Factorised:
 
     def _solve(self, rows: csr_matrix, others: np.ndarray) -> np.ndarray:
         """[bias, factors] of each row, (n, 1 + k), while those of the other side stay fixed."""
-        result = np.zeros((rows.shape[0], 1 + self.k))
+        result = np.zeros((size_of(rows)[0], 1 + self.k))
         ridge = self.lam * np.eye(1 + self.k)
-        for n in range(rows.shape[0]):
+        for n in range(size_of(rows)[0]):
             at = slice(rows.indptr[n], rows.indptr[n + 1])
             other = others[rows.indices[at]]
             a = np.c_[np.ones(len(other)), other[:, 1:]]
@@ -291,7 +298,7 @@ class Popular:
         return self
 
     def predict(self, known: csr_matrix) -> np.ndarray:
-        return np.broadcast_to(self.counts, known.shape).astype(np.float32)
+        return np.broadcast_to(self.counts, size_of(known)).astype(np.float32)
 
 
 class Neighbours:
@@ -307,7 +314,7 @@ class Neighbours:
     def fit(self, known: csr_matrix) -> Neighbours:
         from sklearn.preprocessing import normalize  # slow to import, and not needed to open the page
 
-        columns = normalize(likes(known, self.like), axis=0)
+        columns: Any = normalize(likes(known, self.like), axis=0)
         cosine = (columns.T @ columns).toarray().astype(np.float32)
         np.fill_diagonal(cosine, 0)
         n = min(self.n, len(cosine))
@@ -316,7 +323,8 @@ class Neighbours:
         return self
 
     def predict(self, known: csr_matrix) -> np.ndarray:
-        return (likes(known, self.like) @ self.cosine).toarray()
+        scores: Any = likes(known, self.like) @ self.cosine
+        return scores.toarray()
 
 
 # --- autoencoders -----------------------------------------------------------------------------------------------------
@@ -355,7 +363,7 @@ class AutoencoderOf:
         if self.recommends.side and side is not None:
             params["side"] = side.shape[1]
         self.low, self.high = float(known.data.min()), float(known.data.max())
-        width = known.shape[1] if self.by == "users" else known.shape[0]
+        width = size_of(known)[1] if self.by == "users" else size_of(known)[0]
         self.model = seeded_build(entry(self.key), (width,), entry(self.key).check(params), self.seed).eval()
         return self
 
@@ -365,9 +373,9 @@ class AutoencoderOf:
         rows = known if self.by == "users" else known.T.tocsr()
         split = Rows(rows, side)
         data = RatingsData(
-            DataSpec(name="ratings"),
+            DataSpec(name=GENERATED),
             "known ratings",
-            (rows.shape[1],),
+            (size_of(rows)[1],),
             split,
             split,
             "",
@@ -398,7 +406,7 @@ class AutoencoderOf:
         model: Any = self.model
         kept = slice(None) if column is None else [column]
         parts = []
-        for start in range(0, rows.shape[0], 500):
+        for start in range(0, size_of(rows)[0], 500):
             x = torch.from_numpy(dense(rows[start : start + 500])[0])
             conditions = ()
             if side is not None and self.recommends.side:
@@ -497,7 +505,7 @@ def reasons(method: AutoencoderOf, matrix: csr_matrix, given: Mapping[int, float
     """Why these items are recommended to a user who gave these ratings {item: stars}."""
     codes, mean = method.item_codes(matrix), float(matrix.data.mean())
     liked = np.array([i for i, stars in given.items() if stars >= mean] or list(given))
-    x = np.zeros(matrix.shape[1], np.float32)
+    x = np.zeros(size_of(matrix)[1], np.float32)
     x[list(given)] = list(given.values())
     found = []
     for item in items:
@@ -538,16 +546,16 @@ class Settings(BaseModel):
 
     look: Literal["compare", "one"] = "compare"
     model: str = DENOISING
-    hidden: float = Field(0.5, ge=0, le=0.95)
-    data: Literal["ratings", "ml-100k", "ml-1m"] = "ratings"
+    hidden: float = Field(default=0.5, ge=0, le=0.95)
+    data: Literal["ratings", "ml-100k", "ml-1m"] = GENERATED
     path: str = ""
-    seeds: int = Field(3, ge=1, le=10)
-    asked: float = Field(0.1, ge=0.01, le=0.5)
-    epochs: int = Field(80, ge=1, le=1000)
-    k: int = Field(20, ge=1, le=100)
-    like: float = Field(4.0, ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
+    seeds: int = Field(default=3, ge=1, le=10)
+    asked: float = Field(default=0.1, ge=0.01, le=0.5)
+    epochs: int = Field(default=80, ge=1, le=1000)
+    k: int = Field(default=20, ge=1, le=100)
+    like: float = Field(default=4.0, ge=LOWEST, le=HIGHEST, allow_inf_nan=False)
 
-    _path = path_with("data", "ratings")
+    _path = path_with("data", GENERATED)
 
     @field_validator("model")
     @classmethod
@@ -638,8 +646,8 @@ def compare(settings: Settings, progress: Progress) -> dict[str, Any]:
     step = Steps(progress, settings.seeds * per_seed + 2)
     result: dict[str, Any] = {
         "title": ratings.title,
-        "users": ratings.matrix.shape[0],
-        "items": ratings.matrix.shape[1],
+        "users": size_of(ratings.matrix)[0],
+        "items": size_of(ratings.matrix)[1],
         "ratings": int(ratings.matrix.nnz),
         "seeds": list(range(settings.seeds)),
         "bins": list(BINS),

@@ -191,13 +191,15 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    data: Literal["digits", "table"] = Field("digits", description="table: a CSV of yours")
-    path: str | None = Field(None, description="of a table")
-    label: str = Field("", description="the column of a table that says each line's class, if any")
-    n: int = Field(1500, ge=FEWEST, le=3000, description="training examples that are placed, as far as there are")
-    new: int = Field(400, ge=5, le=2000, description="held-out examples that are projected afterwards")
-    epochs: int = Field(100, ge=1, le=1000, description="of the autoencoder that sees the placed images alone")
-    seed: int = Field(0, ge=0, le=10_000, description="of the choice of images and of every method")
+    data: Literal["digits", "table"] = Field(default="digits", description="table: a CSV of yours")
+    path: str | None = Field(default=None, description="of a table")
+    label: str = Field(default="", description="the column of a table that says each line's class, if any")
+    n: int = Field(
+        default=1500, ge=FEWEST, le=3000, description="training examples that are placed, as far as there are"
+    )
+    new: int = Field(default=400, ge=5, le=2000, description="held-out examples that are projected afterwards")
+    epochs: int = Field(default=100, ge=1, le=1000, description="of the autoencoder that sees the placed images alone")
+    seed: int = Field(default=0, ge=0, le=10_000, description="of the choice of images and of every method")
 
     _path = path_with("data", "table")
 

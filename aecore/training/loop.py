@@ -1,8 +1,8 @@
-"""The loop: a generator of rows. It knows players, terms and turns, and nothing of any model.
+"""The training loop: a generator of rows. It knows players, terms and turns, and nothing of a particular model.
 
-A run is a sequence of steps; a step is one round of `model.update_schedule`, each turn drawing one minibatch.
-Everything random in step n depends on (seed, n) alone, so that a run which was killed and taken up
-again goes on exactly as if it had never stopped.
+A training is a sequence of steps. One step is one round of `model.update_schedule`, in which each turn draws one
+minibatch. All random numbers of step n depend only on (seed, n). A training that was stopped and resumed therefore
+goes on exactly as if it had never stopped.
 """
 
 from __future__ import annotations
@@ -22,19 +22,22 @@ from ..errors import DataError, Diverged
 from ..models.base import Model, Player, total
 from .plan import Plan, Row, eval_steps, fold_in
 
-WEIGHTS = "the weights of "
-EVALUATION_VALUES = 4_000_000  # values of examples in one batch of a held-out evaluation
-EVALUATION_NUMBERS = 32_000_000  # numbers of what a model says of them
-HELD_OUT_SEED = 7_000_003  # noise of the held-out evaluation: the same at every evaluation of every run
+WEIGHTS = "the weights of "  # begins the names of norms of weights, which are checked and not recorded
+EVALUATION_VALUES = 4_000_000  # most values of examples in one batch of a held-out evaluation
+EVALUATION_NUMBERS = 32_000_000  # most numbers that the model gives for them
+HELD_OUT_SEED = 7_000_003  # of the noise in held-out evaluations: the same at every evaluation of every run
 
 
 def means(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The batch mean of every term, detached, still on the device."""
+    """The batch mean of every term, detached; it stays on the device."""
     return {name: term.detach().float().mean() for name, term in terms.items()}
 
 
 def losses(values: Mapping[str, float], players: Mapping[str, Player]) -> dict[str, float]:
-    """ "loss" of a single player, "loss/<player>" of several, from mean terms; those whose terms are all known."""
+    """The loss of each player from mean terms: {"loss": …} for one player, {"loss/<player>": …} for several.
+
+    Players of whose terms one is missing are left out.
+    """
     known = {
         name: sum(weight * values[term] for term, weight in player.weights.items())
         for name, player in players.items()
@@ -51,9 +54,12 @@ def evaluate(
     seed: int = HELD_OUT_SEED,
     progress: float = 1.0,
 ) -> Row:
-    """Mean of every term over (the first `limit` of) a split, with fixed noise; the random state is left as it was.
+    """Mean of every term over (the first `limit` examples of) a split, with fixed noise.
 
-    batch: examples at once, fewer where they are large.  progress: whose terms, in a training by stages.
+    The random state is left as it was.
+
+    batch: examples at once; fewer where they are large.  progress: the moment whose terms are computed, for models
+    that are trained by stages.
     """
     device = next(model.parameters()).device
     count = min(len(split), limit or len(split))
@@ -73,7 +79,8 @@ def evaluate(
 
 
 def _to(batch: Batch, device: torch.device) -> Batch:
-    return Batch(*(part if part is None else part.to(device) for part in batch))
+    y, mask, attributes = (part if part is None else part.to(device) for part in batch[1:])
+    return Batch(batch.x.to(device), y, mask, attributes)
 
 
 class Training:
@@ -82,8 +89,8 @@ class Training:
     observe: called with the progress after each `model.on_epoch_start`, that is at the start of each epoch and stage
     and once at the end, to look at the model; it must not change it.
 
-    A row has "step", "epoch" (fractions count), "seconds" of training so far, and the mean of every term with
-    the loss: "train" over the steps since the last row, and now and then "test" over held-out examples.
+    A row has "step", "epoch" (with fractions), "seconds" of training so far, and mean terms and losses: "train" over
+    the steps since the last row, and in some rows "test" over held-out examples.
     """
 
     def __init__(
@@ -103,13 +110,14 @@ class Training:
         convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
         self.layout = torch.channels_last if convolves and len(data.shape) == 3 else torch.contiguous_format
         self.observe = observe
-        self.model, self.plan = model.to(self.device, memory_format=self.layout), plan
+        self.model = model.to(self.device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]  # torch's stub
+        self.plan = plan
         self.data = data.to(self.device)
         self.batch = min(plan.batch, len(data.train))
         self.per_epoch = len(data.train) // self.batch
         self.draws_total = plan.epochs * self.per_epoch
         self.every = max(1, min(50, self.per_epoch // 10))  # steps between two rows
-        self.marks = eval_steps(self.draws_total, self.per_epoch)
+        self.eval_steps = eval_steps(self.draws_total, self.per_epoch)
         self.step = self.draws = 0
         self.seconds = 0.0
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
@@ -138,7 +146,7 @@ class Training:
             self.step += 1
             if self.draws >= self.draws_total:
                 self._start_epoch(1.0)  # so that estimates are those of the final weights
-            evaluate_now = any(before < mark <= self.draws for mark in self.marks)
+            evaluate_now = any(before < step <= self.draws for step in self.eval_steps)
             if self.step % self.every == 0 or evaluate_now:
                 row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
                 row["train"] = self._finite(self._flush() | self._norms(players), players)
@@ -150,7 +158,7 @@ class Training:
                 clock = time.perf_counter()
 
     def _round(self, players: Mapping[str, Player]) -> None:
-        """One step: every turn draws a minibatch; its players move at once, each by its own loss."""
+        """One step: each turn draws a minibatch, on which its players move simultaneously, each by its own loss."""
         devices.seed(self.device, fold_in(self.plan.seed, 1, self.step))
         for turn in self.model.update_schedule(self.progress):
             batch = self._draw()
@@ -164,7 +172,7 @@ class Training:
                 self._move(name, players[name])
 
     def _differentiate(self, name: str, player: Player, loss: Tensor, keep: bool) -> None:
-        """Gradients of this player's loss for its own parameters only; they wait until all players have theirs."""
+        """Compute the gradients of a player's loss for its own parameters. They wait until all players have theirs."""
         optimiser = self._optimiser(name, player)
         parameters = optimiser.param_groups[0]["params"]
         self._waiting[name] = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
@@ -173,6 +181,9 @@ class Training:
         optimiser = self.optimisers[name]
         group = optimiser.param_groups[0]
         for parameter, gradient in zip(group["params"], self._waiting.pop(name), strict=True):
+            if gradient is not None and gradient.stride() != parameter.stride():
+                # Fused Adam reads both in the order of memory, in which the gradient of a gradient may lie otherwise.
+                gradient = torch.empty_like(parameter).copy_(gradient)
             parameter.grad = gradient
         if self.plan.clip:
             clip_grad_norm_(group["params"], self.plan.clip)
@@ -186,23 +197,23 @@ class Training:
 
     def _optimiser(self, name: str, player: Player) -> torch.optim.Optimizer:
         if name not in self.optimisers:
-            seen: dict[int, torch.nn.Parameter] = {
+            parameters: dict[int, torch.nn.Parameter] = {  # each once, also where networks share some
                 id(p): p for network in player.networks for p in network.parameters() if p.requires_grad
             }
             self.optimisers[name] = torch.optim.Adam(
-                seen.values(), lr=self.plan.lr, betas=player.betas, fused=self.device.type in ("cpu", "cuda")
+                parameters.values(), lr=self.plan.lr, betas=player.betas, fused=self.device.type in ("cpu", "cuda")
             )
             if name in self._saved:
                 groups = self.optimisers[name].state_dict()["param_groups"]
                 self.optimisers[name].load_state_dict({"state": self._saved.pop(name), "param_groups": groups})
                 for parameter, slots in self.optimisers[name].state.items():
                     for slot, value in slots.items():
-                        if value.shape == parameter.shape:  # laid out as it is: a GPU's fused Adam insists
+                        if value.shape == parameter.shape:  # with the same memory layout, as a GPU's fused Adam needs
                             slots[slot] = torch.empty_like(parameter).copy_(value)
         return self.optimisers[name]
 
     def _draw(self) -> Batch:
-        """The next minibatch of a stream that passes over the data in a new order each epoch."""
+        """The next minibatch. Each epoch passes over the data in a new order."""
         epoch, position = divmod(self.draws, self.per_epoch)
         if epoch != self._epoch:
             generator = torch.Generator().manual_seed(fold_in(self.plan.seed, 2, epoch))
@@ -222,7 +233,7 @@ class Training:
                 self.observe(progress)
 
     def _stage_begins(self) -> bool:
-        """Whether with this minibatch others play than with the one before, or for other terms."""
+        """Whether the players or their terms change with this minibatch."""
         before, now = (
             {name: set(player.weights) for name, player in self.model.players(draws / self.draws_total).items()}
             for draws in (self.draws - 1, self.draws)
@@ -230,7 +241,7 @@ class Training:
         return before != now
 
     def _collect(self, terms: Mapping[str, Tensor]) -> None:
-        """Add up on the device; nothing waits for a number until a row is due."""
+        """Add terms up on the device, so that nothing waits for their values until a row is due."""
         for name, value in means(terms).items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -241,12 +252,12 @@ class Training:
         return values
 
     def _norms(self, players: Mapping[str, Player]) -> dict[str, float]:
-        """Each player's weights as one number: finite as long as every one of them is."""
+        """The norm of each player's weights, which is finite as long as every weight is."""
         weights = {name: self.optimisers[name].param_groups[0]["params"] for name in players if name in self.optimisers}
         return {WEIGHTS + name: float(get_total_norm(parts)) for name, parts in weights.items()}
 
     def _finite(self, values: dict[str, float], players: Mapping[str, Player]) -> dict[str, float]:
-        """Terms and losses, for a row; Diverged if anything is no number."""
+        """Terms and losses, for a row. Raises Diverged if one is infinite or not a number."""
         for name, value in values.items():
             if not math.isfinite(value):
                 raise Diverged(name, self.step)
@@ -254,7 +265,7 @@ class Training:
         return {**terms, **losses(terms, players)}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that is needed to go on after the last row: tensors (copies), and plain numbers."""
+        """All that is needed to go on after the last row: copies of tensors, and plain numbers."""
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         states = {player: optimiser.state_dict()["state"] for player, optimiser in self.optimisers.items()}
         for player, state in {**self._saved, **states}.items():
@@ -265,7 +276,7 @@ class Training:
         return {name: value.detach().cpu().clone(memory_format=plain_layout) for name, value in tensors.items()}, plain
 
     def restore(self, tensors: Mapping[str, Tensor], plain: Mapping[str, Any]) -> None:
-        """Put back what `state` gave; the next row is the one that would have followed."""
+        """Restore what `state` returned. The next row is then the one that would have followed."""
         self.step, self.draws, self.seconds = int(plain["step"]), int(plain["draws"]), float(plain["seconds"])
         model: dict[str, Tensor] = {}
         self.optimisers, self._saved = {}, {}

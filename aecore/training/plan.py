@@ -26,13 +26,17 @@ class Plan(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     epochs: int = Field(
-        10, ge=1, le=10_000, description="passes over the training images", json_schema_extra={"usual": [1, 1000]}
+        default=10,
+        ge=1,
+        le=10_000,
+        description="passes over the training images",
+        json_schema_extra={"usual": [1, 1000]},
     )
     batch: int = Field(
-        128, ge=2, le=8192, description="examples in a minibatch", json_schema_extra={"usual": [2, 4096]}
+        default=128, ge=2, le=8192, description="examples in a minibatch", json_schema_extra={"usual": [2, 4096]}
     )
     lr: float = Field(
-        1e-3,
+        default=1e-3,
         gt=0,
         le=1,
         allow_inf_nan=False,
@@ -41,10 +45,10 @@ class Plan(BaseModel):
         json_schema_extra={"usual": [1e-5, 0.1]},
     )
     decay: bool = Field(
-        True, title="let the rate fall", description="let the learning rate fall to 0 along a half cosine"
+        default=True, title="let the rate fall", description="let the learning rate fall to 0 along a half cosine"
     )
     clip: float = Field(
-        0.0,
+        default=0.0,
         ge=0,
         allow_inf_nan=False,
         title="gradient clip",
@@ -52,11 +56,13 @@ class Plan(BaseModel):
         json_schema_extra={"usual": [0.0, 10_000.0]},
     )
     seed: int = Field(
-        0, ge=0, le=2**31 - 1, description="of weights, order and noise", json_schema_extra={"scale": "linear"}
+        default=0, ge=0, le=2**31 - 1, description="of weights, order and noise", json_schema_extra={"scale": "linear"}
     )
-    precision: Literal["auto", "bf16", "fp32"] = Field("auto", description="auto: bf16 where the device is fast in it")
+    precision: Literal["auto", "bf16", "fp32"] = Field(
+        default="auto", description="auto: bf16 where the device is fast in it"
+    )
     held_out: int = Field(
-        1000,
+        default=1000,
         ge=1,
         le=100_000,
         title="held-out images",
@@ -75,7 +81,7 @@ def plan_params(suited: Plan | None = None) -> dict[str, Param]:
     for name, field in Plan.model_fields.items():
         default, extra = getattr(suited, name), field.json_schema_extra
         assert extra is None or isinstance(extra, dict)
-        words = {"help": field.description or "", "label": field.title or ""}
+        words: dict[str, Any] = {"help": field.description or "", "label": field.title or ""}
         if isinstance(default, bool):
             found[name] = Param(default, **words)
         elif isinstance(default, str):
@@ -92,7 +98,7 @@ def plan_params(suited: Plan | None = None) -> dict[str, Param]:
 
 
 def fold_in(seed: int, *numbers: int) -> int:
-    """One 63-bit seed from several numbers (splitmix64's finaliser), so that near seeds share nothing."""
+    """One 63-bit seed from several numbers, by splitmix64's finaliser, so that neighbouring seeds are unrelated."""
     state = seed
     for number in numbers:
         state = (state * 0x9E3779B97F4A7C15 + number + 1) & (2**64 - 1)
@@ -103,7 +109,10 @@ def fold_in(seed: int, *numbers: int) -> int:
 
 
 def eval_steps(draws: int, per_epoch: int) -> list[int]:
-    """After how many minibatches to evaluate held-out examples: dense at first, then at ends of epochs, and the end."""
+    """After which minibatches to evaluate held-out examples: densely at first, then at ends of epochs, and at the end.
+
+    draws: minibatches of the whole training.  per_epoch: of an epoch.
+    """
     early = {math.ceil(draws * (k / EVAL_STEPS) ** 2) for k in range(1, EVAL_STEPS + 1)}
     every = math.ceil(draws / per_epoch / EPOCH_EVAL_STEPS)
     return sorted(early | set(range(per_epoch * every, draws + 1, per_epoch * every)))

@@ -17,11 +17,12 @@ import hashlib
 import io
 import json
 import threading
-from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
+from cachetools import LRUCache
 from PIL import Image
 
 ALIGNMENT = 8
@@ -183,26 +184,21 @@ class Memo:
     """A cache of bytes by name, which drops the least recently used ones beyond `limit` bytes.
 
     It keeps reruns from encoding the same images again. All visitors share it, which is safe because a name is derived
-    from the content and bytes cannot be changed.
+    from the content and bytes cannot be changed. A value that is larger than the limit is not kept.
     """
 
     def __init__(self, limit: int = 96 * 2**20):
-        self.limit, self.held, self.lock = limit, 0, threading.Lock()
-        self.store: OrderedDict[str, bytes] = OrderedDict()
+        self.store: LRUCache[str, bytes] = LRUCache(limit, getsizeof=len)
+        self.lock = threading.Lock()
 
     def get(self, name: str, make: Callable[[], bytes]) -> bytes:
         """The value called `name`; `make()` provides it if it is not in the cache."""
         with self.lock:
             if name in self.store:
-                self.store.move_to_end(name)
                 return self.store[name]
         value = make()
-        with self.lock:
-            if name not in self.store:
-                self.store[name] = value
-                self.held += len(value)
-            while self.held > self.limit and len(self.store) > 1:
-                self.held -= len(self.store.popitem(last=False)[1])
+        with self.lock, suppress(ValueError):  # larger than the limit
+            return self.store.setdefault(name, value)
         return value
 
 

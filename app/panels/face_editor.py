@@ -13,8 +13,8 @@ from aecore import DataError, Run, inference
 from aecore.data import image as read_image
 from aecore.explore import edits, single_edit
 from app import library
-from app.browser import scrubber
 from app.browser.contact import contact
+from app.browser.scrubber import scrubber
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import contact_sheet, rgb

@@ -6,7 +6,7 @@ import streamlit as st
 
 from aecore import Run
 from app import pages, warm
-from app.browser import latent_map
+from app.browser.latent_map import latent_map
 from app.link import to_page
 from app.session import plain_errors
 from app.text import escape_markdown

@@ -8,7 +8,7 @@ import streamlit as st
 
 from aecore import DataError, Run
 from app import cached, library
-from app.browser import Pane, planes
+from app.browser.planes import Pane, planes
 from app.state import Number, Point
 
 

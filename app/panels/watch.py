@@ -11,7 +11,7 @@ from aecore import Run, RunError
 from aecore.measure import collapse_warning
 from aecore.runs.folder import RESUMABLE
 from app import cached, library, pages, session
-from app.browser import film
+from app.browser.film import film
 from app.figures.html import equation, legend
 from app.figures.plots import duration
 from app.library import known_run

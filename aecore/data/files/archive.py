@@ -1,8 +1,7 @@
-"""The pictures inside a folder, a zip or an upload, as names and ways to read them.
+"""The pictures in a folder, a zip or an upload: the name of each, and a function that reads it.
 
-Nothing is unpacked to disk. Names from strangers are only labels here: no path is ever built from them.
-What cannot be a picture is listed with the reason; hidden files and what file managers leave behind are
-passed over in silence.
+Nothing is unpacked to disk. The names in a zip are used as labels only: no path is ever built from them. A file that
+cannot be a picture is listed with the reason. Hidden files, and files that file managers leave behind, are ignored.
 """
 
 from __future__ import annotations
@@ -23,16 +22,17 @@ from .image import KINDS, MAX_BYTES, SUFFIXES
 MAX_MEMBERS = 300_000
 MAX_UNPACKED = 4 * 2**30
 MAX_RATIO = 100
-"""Pictures are compressed already: a zip that unpacks to a hundred times its size is a trap."""
+"""The contents of a zip may be this many times larger than the zip. Pictures are compressed already, so that a larger
+ratio means a zip bomb."""
 
 SMALL = 16 * 2**20
-"""Below this size unpacked, a ratio proves nothing and harms nobody."""
+"""The ratio of a zip whose contents have fewer bytes than this is not looked at."""
 
 LEFTOVERS = {"__MACOSX", "Thumbs.db", "desktop.ini"}
 
 
 class Member(NamedTuple):
-    """name: relative, with '/'. read(): its bytes; raises DataError. stamp: changes when the content does."""
+    """A picture file.  name: relative, with '/'.  read(): its bytes; raises DataError.  stamp: changes with them."""
 
     name: str
     read: Callable[[], bytes]
@@ -46,19 +46,21 @@ class LeftOut(NamedTuple):
     why: str
 
 
-class Found(NamedTuple):
+class Contents(NamedTuple):
+    """The pictures in a folder or zip, and the files that were left out."""
+
     members: list[Member]
     left_out: list[LeftOut]
 
 
 def shown(name: str) -> str:
-    """A stranger's file name, fit for a sentence."""
+    """A file name of any origin, made printable and short for use in a sentence."""
     name = "".join(c if c.isprintable() else "?" for c in name)
     return name if len(name) <= 80 else f"{name[:38]}…{name[-38:]}"
 
 
 def ignored(name: str) -> bool:
-    """Hidden files, and what file managers leave behind."""
+    """Whether a file is hidden, or one that file managers leave behind."""
     return any(part.startswith(".") or part in LEFTOVERS for part in PurePosixPath(name).parts if part != "..")
 
 
@@ -73,21 +75,21 @@ def refusal(name: str) -> LeftOut | None:
 
 
 @contextmanager
-def opened(path: Path) -> Iterator[Found]:
+def opened(path: Path) -> Iterator[Contents]:
     """What is in a folder, a zip, or one picture file. Raises DataError when it cannot be read."""
     with ExitStack() as stack:
         try:
-            found = _find(path, stack)
+            contents = _find(path, stack)
         except PermissionError as e:
             raise DataError(f"{e.filename or path} may not be read. Change its permissions or choose another.") from e
         except OSError as e:
             raise DataError(
                 f"{shown(str(path))} cannot be read ({e.strerror or e}). Choose another folder or zip."
             ) from e
-        yield found
+        yield contents
 
 
-def _find(path: Path, stack: ExitStack) -> Found:
+def _find(path: Path, stack: ExitStack) -> Contents:
     if "\0" in str(path) or not path.exists():
         raise DataError(f"There is nothing at {shown(str(path))}. Check the path, or upload the pictures again.")
     if path.is_dir():
@@ -95,11 +97,11 @@ def _find(path: Path, stack: ExitStack) -> Found:
     if not path.is_file():
         raise DataError(f"{path} is neither a folder, nor a zip, nor a picture. Choose one of these.")
     if refusal(path.name) is None:
-        return Found([_file(path, path.name)], [])
+        return Contents([_file(path, path.name)], [])
     return stack.enter_context(in_zip(stack.enter_context(path.open("rb")), path.name))
 
 
-def in_folder(folder: Path) -> Found:
+def in_folder(folder: Path) -> Contents:
     """The pictures anywhere below a folder; links to folders are not followed."""
     members: list[Member] = []
     left_out: list[LeftOut] = []
@@ -114,13 +116,13 @@ def in_folder(folder: Path) -> Found:
             name = path.relative_to(folder).as_posix()
             if ignored(name):
                 continue
-            if no := refusal(name):
-                left_out.append(no)
+            if refused := refusal(name):
+                left_out.append(refused)
             elif path.is_file():
                 members.append(_file(path, name))
             if len(members) + len(left_out) > MAX_MEMBERS:
                 raise DataError(f"{folder} holds more than {MAX_MEMBERS:,} files. Choose a smaller folder.")
-    return Found(members, left_out)
+    return Contents(members, left_out)
 
 
 def _file(path: Path, name: str) -> Member:
@@ -136,8 +138,8 @@ def _file(path: Path, name: str) -> Member:
 
 
 @contextmanager
-def in_zip(file: BinaryIO, title: str) -> Iterator[Found]:
-    """The pictures in a zip, open for reading as long as the context lasts. Raises DataError for a trap."""
+def in_zip(file: BinaryIO, title: str) -> Iterator[Contents]:
+    """The pictures in a zip, open for reading as long as the context lasts. Raises DataError for a zip bomb."""
     try:
         archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, NotImplementedError, ValueError, EOFError) as e:
@@ -155,16 +157,17 @@ def in_zip(file: BinaryIO, title: str) -> Iterator[Found]:
             name = entry.filename.replace("\\", "/")
             if ignored(name):
                 continue
-            if no := _unsafe(entry, name) or refusal(name):
-                left_out.append(no)
+            if refused := _unsafe(entry, name) or refusal(name):
+                left_out.append(refused)
             else:
                 pictures.append(entry)
                 members.append(Member(name, _reader(archive, entry, name), (entry.CRC, entry.file_size)))
         _check_size(pictures, title)
-        yield Found(members, left_out)
+        yield Contents(members, left_out)
 
 
 def _unsafe(entry: zipfile.ZipInfo, name: str) -> LeftOut | None:
+    """Why an entry of a zip is not read; None when it may be read."""
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts or ":" in name.split("/")[0]:
         return LeftOut(name, f"{shown(name)} has a name that points outside the zip. Pack it again without its path.")
@@ -176,6 +179,7 @@ def _unsafe(entry: zipfile.ZipInfo, name: str) -> LeftOut | None:
 
 
 def _check_size(pictures: list[zipfile.ZipInfo], title: str) -> None:
+    """Raises DataError when the pictures would unpack to too many bytes."""
     unpacked, packed = sum(i.file_size for i in pictures), sum(i.compress_size for i in pictures)
     if unpacked > MAX_UNPACKED:
         raise DataError(

@@ -1,4 +1,4 @@
-"""Getting one official file over the internet: checked, with progress, never half-written under its name."""
+"""Downloads one official file, checks it, and puts it under its name only when it is complete."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ NETWORK = (urllib.error.URLError, http.client.HTTPException, TimeoutError, Conne
 
 
 def fetch(urls: Sequence[str], md5: str, to: Path, progress: Progress | None = None, timeout: float = 30) -> None:
-    """Download the first of `urls` that answers with a file of the given md5, and put it at `to`.
+    """Download a file from the first of `urls` that has one of the given md5, and put it at `to`.
 
-    Raises DataError when none does, or when the file cannot be written.
+    timeout: seconds without any data after which the next address is tried.
+    Raises DataError when no address has it, or when the file cannot be written.
     """
     part = to.with_name(to.name + ".part")
     trouble = ""
@@ -51,16 +52,16 @@ def fetch(urls: Sequence[str], md5: str, to: Path, progress: Progress | None = N
 
 
 def _copy(url: str, part: Path, name: str, progress: Progress | None, timeout: float) -> str:
-    """Write what url answers to part; returns its md5."""
-    sum_, done = hashlib.md5(usedforsecurity=False), 0
+    """Download into `part`. Returns the md5 of what was downloaded."""
+    digest, done = hashlib.md5(usedforsecurity=False), 0
     request = urllib.request.Request(url, headers={"User-Agent": "autoencoder-explorer"})
     with urllib.request.urlopen(request, timeout=timeout) as answer, part.open("wb") as out:
         total = int(answer.headers.get("Content-Length") or 0)
         while chunk := answer.read(CHUNK):
             out.write(chunk)
-            sum_.update(chunk)
+            digest.update(chunk)
             done += len(chunk)
             if progress:
                 of = f" of {total / 1e6:.0f}" if total else ""
                 progress(min(done / total, 1.0) if total else 0.0, f"{name}: {done / 1e6:.1f}{of} MB")
-    return sum_.hexdigest()
+    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""Reader for the IDX files of MNIST and its relatives, plain or gzipped, checked before they are believed."""
+"""Reader for the IDX files of MNIST and its relatives, plain or gzipped, checked before they are used."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import numpy as np
 from aecore.errors import DataError
 
 Part = tuple[np.ndarray, np.ndarray]
+"""Images (N, H, W) uint8 and labels (N,) int64."""
 
 FILES = {
     "train": ("train-images-idx3-ubyte", "train-labels-idx1-ubyte"),
@@ -32,19 +33,19 @@ FASHION = {
     "t10k-images-idx3-ubyte": "8181f5470baa50b63fa0f6fddb340f0a",
     "t10k-labels-idx1-ubyte": "15d484375f8d13e6eb1aabb0c3f46965",
 }
-"""md5 of Fashion-MNIST's unpacked files; they hold however a distribution has packed them."""
+"""md5 of Fashion-MNIST's unpacked files, which does not depend on how a distribution has packed them."""
 
 
 def present(folder: Path) -> bool:
-    """True when all four files are in the folder, plain or gzipped."""
+    """Whether all four files are in the folder, plain or gzipped."""
     return all(_path(folder, name) is not None for pair in FILES.values() for name in pair)
 
 
 def read(folder: Path, md5: dict[str, str]) -> tuple[Part, Part]:
-    """Training and test part, each (images (N, H, W) uint8, labels (N,) int64).
+    """The training part and the test part.
 
     md5: sums of the unpacked files by name, or of the gzipped ones under their names with .gz. A file whose
-    sum is not known is checked by its structure (and, when gzipped, by gzip's own checksum).
+    sum is not given is checked by its structure (and, when gzipped, by gzip's own checksum).
     Raises DataError that names the file and the remedy.
     """
     parts = []
@@ -60,11 +61,13 @@ def read(folder: Path, md5: dict[str, str]) -> tuple[Part, Part]:
 
 
 def _path(folder: Path, name: str) -> Path | None:
-    found = (folder / f for f in (name, f"{name}.gz") if (folder / f).is_file())
-    return next(found, None)
+    """The plain file of this name, else the gzipped one; None without either."""
+    paths = (folder / name, folder / f"{name}.gz")
+    return next((path for path in paths if path.is_file()), None)
 
 
 def _load(folder: Path, name: str, ndim: int, md5: dict[str, str]) -> np.ndarray:
+    """The array with `ndim` axes in one file. Raises DataError for a missing or damaged file."""
     path = _path(folder, name)
     if path is None:
         raise DataError(f"{name} (or {name}.gz) is missing in {folder}. Put it there or download the data set.")
@@ -93,9 +96,9 @@ def _matches(raw: bytes, md5: str | None) -> bool:
 
 
 def parse(raw: bytes, ndim: int) -> np.ndarray | None:
-    """The array of unsigned bytes with `ndim` axes in an IDX file, or None when it is not one.
+    """The array of unsigned bytes with `ndim` axes in the content of an IDX file, or None when it is not one.
 
-    An IDX file is 0, 0, 8 (unsigned byte), the number of axes, the length of each axis (big-endian,
+    An IDX file is made of 0, 0, 8 (for unsigned bytes), the number of axes, the length of each axis (big-endian,
     4 bytes), then the data.
     """
     head = 4 + 4 * ndim

@@ -1,4 +1,4 @@
-"""One picture from strangers' bytes: checked before it is decoded, then brought to shape."""
+"""Decodes one picture of any origin safely, and crops and resizes it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MAX_BYTES = 64 * 2**20
 
 
 class Picture(NamedTuple):
-    """An upright picture of mode L or RGB with 8 bits, and what had to be done to get it, in words."""
+    """An upright picture of mode L or RGB with 8 bits, and a note on what was done to get it."""
 
     image: Image.Image
     note: str = ""
@@ -30,17 +30,17 @@ class Picture(NamedTuple):
 def decode(raw: bytes, name: str, about: int | None = None) -> Picture:
     """The picture in these bytes.
 
-    The first frame of an animation, turned upright by its EXIF orientation, transparency over white,
-    16 bits scaled to 8, CMYK and palettes turned to RGB.
-    name: what the picture is called in messages. about: side in pixels that will be wanted; a JPEG is then
-    decoded at a cheaper size not below twice that.
-    Raises DataError: not a picture, of another kind, damaged, too large.
+    It is the first frame of an animation, turned upright by its EXIF orientation. Transparent parts are laid on white,
+    16 bits are scaled to 8, CMYK and palettes become RGB.
+    name: of the picture, for messages. about: the side in pixels that is wanted; a JPEG is then decoded at a smaller
+    size, not below twice that, which is faster.
+    Raises DataError for bytes that are not a picture of one of FORMATS, are damaged, or make too large a picture.
     """
     if len(raw) > MAX_BYTES:
         raise DataError(f"{name} is larger than {MAX_BYTES // 2**20} MB. Make the picture smaller.")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow's own, higher limit warns before ours refuses
+            warnings.simplefilter("ignore")  # Pillow warns of large pictures, which are refused below
             return _decode(raw, name, about)
     except DataError:
         raise
@@ -64,7 +64,7 @@ def _decode(raw: bytes, name: str, about: int | None) -> Picture:
         image.load()
         upright = ImageOps.exif_transpose(image)
     plain = _plain(upright)
-    plain.info.clear()  # so that no place, date or camera of a photo is ever kept
+    plain.info.clear()  # removes the place, date and camera of a photo
     return Picture(plain, "only the first frame is used" if animated else "")
 
 
@@ -92,14 +92,14 @@ def fit(image: Image.Image, channels: int, height: int, width: int) -> np.ndarra
     w, h = image.size
     w, h = max(1, min(w, round(h * width / height))), max(1, min(h, round(w * height / width)))
     left, top = (image.width - w) // 2, (image.height - h) // 2
-    # Cropped before it is resized, or the filter would reach over the edge of the crop.
+    # The picture is cropped first, because the filter of the resizing would reach over the edge of the crop.
     image = image.crop((left, top, left + w, top + h)).convert("L" if channels == 1 else "RGB")
     array = np.asarray(image.resize((width, height), Image.Resampling.BILINEAR))
     return np.ascontiguousarray(array[None] if channels == 1 else array.transpose(2, 0, 1))
 
 
 def image(raw: bytes, shape: tuple[int, int, int], name: str = "The picture") -> np.ndarray:
-    """One uploaded picture as a model wants it: shape (C, H, W) -> (C, H, W) uint8. Raises DataError."""
+    """One uploaded picture in the shape (C, H, W) of a model's images, uint8. Raises DataError."""
     C, H, W = shape
     if C not in (1, 3):
         raise DataError(f"A picture has 1 or 3 channels, but this model wants {C}. Choose a model for images.")

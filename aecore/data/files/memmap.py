@@ -1,4 +1,4 @@
-"""Large arrays live in files of the cache, filled once and memory-mapped; small ones stay in memory."""
+"""Arrays that are computed once: large ones are files of the cache, mapped into memory; small ones stay in memory."""
 
 from __future__ import annotations
 
@@ -21,21 +21,21 @@ BIG = 512 * 2**20
 """Bytes above which an array is kept in a file instead of in memory."""
 
 KEEP = 4
-"""How many such files are kept; the oldest go first."""
+"""How many such files are kept; the oldest are deleted first."""
 
 Fill = Callable[[np.ndarray], dict[str, Any]]
+"""Fills an array in place, and returns a note that can be written as JSON."""
 
 
 def key(*parts: object) -> str:
-    """A short name for everything that an array depends on."""
+    """A short name that stands for all that an array depends on."""
     return hashlib.sha256(repr(parts).encode()).hexdigest()[:24]
 
 
 def filled(shape: tuple[int, ...], name: str, fill: Fill) -> tuple[np.ndarray, dict[str, Any]]:
-    """A uint8 array that `fill(out)` has filled, and the note that `fill` returned.
+    """A uint8 array of this shape that `fill` has filled, and the note that it returned.
 
-    shape: of the array. name: from `key`; the same name gives the same file. The note must
-    be JSON. Raises DataError when the cache cannot be written.
+    name: from `key`; the same name gives the same file. Raises DataError when the cache cannot be written.
     """
     if math.prod(shape) <= BIG:
         out = np.empty(shape, np.uint8)
@@ -51,25 +51,25 @@ def filled(shape: tuple[int, ...], name: str, fill: Fill) -> tuple[np.ndarray, d
                 f"{e.strerror or e}. Free some space, choose a smaller size or a limit, "
                 "or set AECORE_CACHE to a folder with room."
             ) from e
-    # Copy-on-write, because torch wants writable memory; nobody writes.
+    # Copy-on-write, because torch warns of memory that cannot be written; nothing writes to it.
     return np.load(array, mmap_mode="c"), json.loads(note.read_text())
 
 
 def _write(shape: tuple[int, ...], array: Path, note: Path, fill: Fill) -> None:
-    """Fill a file beside the final one, then rename: a file with the final name is always whole."""
+    """Fill a temporary file, then rename it, so that a file with the final name is always complete."""
     array.parent.mkdir(parents=True, exist_ok=True)
     handle, part = tempfile.mkstemp(dir=array.parent, suffix=".part")
     os.close(handle)
     try:
-        # A hole in a sparse file is found only when a write to the map kills the process, so ask first.
+        # A full disk would be noticed only when a write to the mapped file kills the process, so look first.
         stat = os.statvfs(array.parent) if hasattr(os, "statvfs") else None
         if stat and stat.f_bavail * stat.f_frsize < math.prod(shape) + 2**20:
             raise OSError("not enough space on the disk")
         out = np.lib.format.open_memmap(part, mode="w+", dtype=np.uint8, shape=shape)
-        words = json.dumps(fill(out))
+        text = json.dumps(fill(out))
         out.flush()
         del out
-        note.write_text(words)
+        note.write_text(text)
         os.replace(part, array)
     finally:
         Path(part).unlink(missing_ok=True)
@@ -77,10 +77,10 @@ def _write(shape: tuple[int, ...], array: Path, note: Path, fill: Fill) -> None:
 
 
 def _forget_oldest(folder: Path) -> None:
-    old = sorted(folder.glob("*.npy"), key=lambda p: p.stat().st_mtime)[:-KEEP]
-    for file in old:
+    oldest_first = sorted(folder.glob("*.npy"), key=lambda path: path.stat().st_mtime)
+    for file in oldest_first[:-KEEP]:
         try:
             file.unlink()
             file.with_suffix(".json").unlink(missing_ok=True)
-        except OSError:  # still open elsewhere, on systems where that matters: next time
+        except OSError:  # some systems do not delete a file that is open; it is deleted another time
             continue

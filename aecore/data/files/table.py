@@ -95,9 +95,9 @@ def _number(cell: str, line: int, column: str) -> float:
         value = math.nan
     if abs(value) < LARGEST:
         return value
-    what = "is missing" if not cell.strip() else f"is {cell.strip()[:30]!r}, no number"
+    problem = "is missing" if not cell.strip() else f"is {cell.strip()[:30]!r}, no number"
     raise DataError(
-        f"Line {line}: {column} {what}. Fill it in, or leave out the line or "
+        f"Line {line}: {column} {problem}. Fill it in, or leave out the line or "
         "the column; one column of words can be named as the label."
     )
 

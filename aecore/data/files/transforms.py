@@ -1,4 +1,4 @@
-"""Size, grey and limit, applied in the same way to every data set of stored images."""
+"""Size, grey and limit of a spec, applied in the same way to every data set of stored images."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ..base import Data, DataSpec, Images, choose
 from . import memmap
 
 LUMA = (0.299, 0.587, 0.114)
-"""Weights of red, green and blue in grey (ITU-R BT.601, as in Pillow's mode L)."""
+"""Weights of red, green and blue in a grey value (ITU-R BT.601, as in Pillow's mode L)."""
 
 
 def to_grey(pixels: Tensor) -> Tensor:
     """Grey images: round(0.299 R + 0.587 G + 0.114 B).
 
-    pixels: (N, C, H, W) uint8, C = 1 or 3. Returns (N, 1, H, W) uint8; grey images come back as they are.
+    pixels: (N, C, H, W) uint8, C = 1 or 3. Returns (N, 1, H, W) uint8; grey images are returned as they are.
     """
     if pixels.shape[1] == 1:
         return pixels
@@ -28,7 +28,7 @@ def to_grey(pixels: Tensor) -> Tensor:
 
 
 def crop_square(pixels: Tensor) -> Tensor:
-    """The central square of each image. Cropped rather than padded: bars would be something to learn.
+    """The central square of each image. Images are cropped, not padded, because a model would learn the bars.
 
     pixels: (N, C, H, W). Returns a view (N, C, S, S) with S = min(H, W).
     """
@@ -39,7 +39,7 @@ def crop_square(pixels: Tensor) -> Tensor:
 
 
 def resize(pixels: Tensor, size: int) -> Tensor:
-    """Images brought to size × size: the central square, then bilinear with antialiasing.
+    """Images of size × size: the central square, resized bilinearly with antialiasing.
 
     pixels: (N, C, H, W) uint8. Returns (N, C, size, size) uint8.
     """
@@ -51,9 +51,10 @@ def resize(pixels: Tensor, size: int) -> Tensor:
 
 
 def shaped(pixels: np.ndarray, spec: DataSpec, name: str, chunk: int = 2048) -> Tensor:
-    """One split as its spec wants it, chunk by chunk, so that only the result needs room.
+    """The images of one split with the size and channels of a spec. Computed chunk by chunk, so that only the result
+    takes memory.
 
-    pixels: (N, C, H, W) uint8. name: tells this split from all others.
+    pixels: (N, C, H, W) uint8. name: a name of this split that no other split has. Returns (N, C', S, S) uint8.
     """
     N, C, H, W = pixels.shape
     size = spec.size or min(H, W)
@@ -75,18 +76,19 @@ def finish(
     spec: DataSpec,
     train: tuple[np.ndarray, np.ndarray | None],
     test: tuple[np.ndarray, np.ndarray | None],
-    **facts: Any,
+    **fields: Any,
 ) -> Data:
-    """A `Data` from raw splits (pixels (N, C, H, W) uint8, labels (N,) or None), shaped by the spec.
+    """A `Data` from stored images, with the size, channels and limit of the spec.
 
-    facts: the remaining fields of `Data` (title, source, attribution, classes).
+    train, test: pixels (N, C, H, W) uint8, and labels (N,) or None.
+    fields: the remaining fields of `Data` (title, source, attribution, classes).
     """
     pixels, labels = train
     if spec.limit is not None and spec.limit < len(pixels):
-        kept = choose(len(pixels), spec.limit)
-        pixels, labels = pixels[kept], None if labels is None else labels[kept]
+        chosen = choose(len(pixels), spec.limit)
+        pixels, labels = pixels[chosen], None if labels is None else labels[chosen]
     name = f"{spec.name}/{spec.limit}"
     split = Images(shaped(pixels, spec, f"{name}/train"), labels)
     held_out = Images(shaped(test[0], spec, f"{name}/test"), test[1])
     shape = tuple(split.pixels.shape[1:])
-    return Data(spec=spec, shape=shape, train=split, test=held_out, **facts)
+    return Data(spec=spec, shape=shape, train=split, test=held_out, **fields)

@@ -1,4 +1,4 @@
-"""The bundled digits: 10,000 + 2,000 real images of MNIST that need neither internet nor disk space."""
+"""The bundled digits: 10,000 + 2,000 images of MNIST that come with the program."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""scikit-learn's 8×8 digits: tiny, always here, good for tests and for the fastest of demonstrations."""
+"""The 8×8 digits that come with scikit-learn: small images for tests and fast demonstrations."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from ..places import Info, Progress
 
 TITLE = "Digits 8×8 (scikit-learn)"
 CLASSES = tuple("0123456789")
-TEST = 360
+N, TEST = 1797, 360
 ATTRIBUTION = "E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits (1998), UCI, CC BY 4.0"
 SOURCE = "The 8×8 digits that come with scikit-learn."
 
 
 def info() -> Info:
-    return Info(TITLE, 8, 1, 1797 - TEST, TEST, CLASSES, here=True, place=SOURCE, attribution=ATTRIBUTION)
+    return Info(TITLE, 8, 1, N - TEST, TEST, CLASSES, here=True, place=SOURCE, attribution=ATTRIBUTION)
 
 
 def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
-    """8×8 grey digits with 17 grey levels; a seeded fifth is held out."""
+    """8×8 digits with 17 grey levels; a seeded fifth is held out."""
     from sklearn.datasets import load_digits
 
     images, targets = load_digits(return_X_y=True)

@@ -1,8 +1,8 @@
 """Outline of the heart of the sprites, at scale 1.
 
-Right half, in pixels of a 64 × 64 image, origin = position of the sprite, y down; the left half is its mirror
-image. From the notch at the top to the rightmost point, and from the tip at the bottom to the same point:
-two chains in which x grows, so that a point is inside when it lies between them.
+The points are those of its right half, in pixels of a 64 × 64 image, with the origin at the position of the sprite and
+y downwards; the left half is the mirror image. UPPER goes from the notch at the top to the rightmost point, LOWER from
+the tip at the bottom to the same point. x grows along both, so that a point is inside when it lies between them.
 
 Source: an outline given with this project's notes on data (dsprites_heart_outline.json), after the heart of
 dSprites (Matthey et al., 2017).

@@ -1,17 +1,18 @@
-"""Sprites with known factors: every image is drawn from its factors when it is asked for, none is stored.
+"""Sprites with known factors: an image is drawn from its factors when it is asked for; none is stored.
 
 A shape (square, ellipse, heart) at 6 scales, 40 orientations and 32 × 32 positions: 737,280 binary images
 of 64 × 64 pixels, with the structure of dSprites.
 
 Source: Matthey, Higgins, Hassabis, Lerchner (2017), dSprites: Disentanglement testing Sprites dataset,
 https://github.com/deepmind/dsprites-dataset.
-Departures: drawn anew from geometry (a pixel is on when its centre lies inside the outline), so single pixels
-at outlines may differ from the published file; above 64 pixels the outlines are drawn finer.
+Departures: the images are drawn anew from geometry (a pixel is on when its centre lies inside the outline), so that
+single pixels at outlines may differ from the published file. Above 64 pixels, outlines are drawn finer.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ from .heart import LOWER, UPPER
 
 FACTORS = ("shape", "scale", "orientation", "x", "y")
 SIZES = (3, 6, 40, 32, 32)
-"""How many values each factor has; the last factor changes fastest along the indices."""
+"""How many values each factor has. The last factor changes fastest along the indices."""
 
 N = math.prod(SIZES)
 TEST = 10_000
@@ -34,7 +35,7 @@ ANGLES = np.linspace(0, 2 * np.pi, 40)  # the last equals the first, as in dSpri
 POSITIONS = np.linspace(0, 1, 32)
 HALF_SIDE, LONG, SHORT = 9.6, 12.76, 7.22
 REACH = 14
-"""No shape reaches further than this from its centre, in pixels of 64; the corner of the square has 13.6."""
+"""No shape reaches further than this from its centre, in pixels of a 64 × 64 image: a corner of the square has 13.6."""
 
 TITLE = "Sprites (drawn, known factors)"
 SOURCE = "Drawn on this computer while they are used."
@@ -42,7 +43,7 @@ ATTRIBUTION = "After dSprites, Matthey, Higgins, Hassabis and Lerchner (2017), A
 
 
 def to_factors(index: Tensor) -> Tensor:
-    """The factors of images of the whole set, in FACTORS' order.
+    """The factors of images of the whole set, in the order of FACTORS.
 
     index: (B,) long in [0, 737280). Returns (B, 5) long.
     """
@@ -64,9 +65,9 @@ def to_index(factors: Tensor) -> Tensor:
 class Canvas:
     """Draws sprites of size × size pixels on one device.
 
-    A pixel p of the window around a sprite's centre c is on when R(-θ)(p - c) / scale lies inside the
-    outline; y points down, θ turns counter-clockwise on the screen. Below 64 pixels, images drawn at 64
-    are averaged over areas, so that they hold grey values.
+    A pixel p of the window around a sprite's centre c is on when R(-θ)(p - c) / scale lies inside the outline. y points
+    down, and θ turns counter-clockwise on the screen. Images of fewer than 64 pixels are drawn with 64 pixels, then
+    averaged over areas, so that they hold grey values.
     """
 
     def __init__(self, size: int, device: torch.device | str = "cpu"):
@@ -74,7 +75,10 @@ class Canvas:
         self.grid = max(size, SIDE)
         self.pixel = SIDE / self.grid
         reach = math.ceil(REACH / self.pixel)
-        table = lambda values: torch.tensor(np.asarray(values), dtype=torch.float32, device=device)  # noqa: E731
+
+        def table(values: np.ndarray) -> Tensor:
+            return torch.tensor(np.asarray(values), dtype=torch.float32, device=device)
+
         self.scale, self.cos, self.sin = table(SCALES), table(np.cos(ANGLES)), table(np.sin(ANGLES))
         centres = (SIDE / 4 + SIDE / 2 * POSITIONS) / self.pixel  # in pixels of the grid
         self.first = torch.tensor(np.floor(centres).astype(np.int64) - reach, device=device)
@@ -84,7 +88,7 @@ class Canvas:
         self.average = table(_overlap(self.grid, size)) if size < self.grid else None
 
     def render(self, factors: Tensor) -> Tensor:
-        """factors: (B, 5) long. Returns (B, 1, size, size) float32 in [0, 1], in {0, 1} from 64 pixels up."""
+        """Images (B, 1, size, size) float32 of these factors (B, 5) long: in [0, 1], from 64 pixels up 0 or 1."""
         shape, scale, angle, x, y = factors.unbind(1)
         B = len(factors)
         dx = (self.offset[x][:, None] + self.window) * self.pixel  # (B, W)
@@ -104,7 +108,7 @@ class Canvas:
         return image[:, None]
 
     def _inside(self, shape: Tensor, u: Tensor, v: Tensor) -> Tensor:
-        """Whether points lie in their shape, (B, W, W); u >= 0 is the distance from its axis of symmetry."""
+        """Whether points lie inside their shape, (B, W, W) bool. u ≥ 0 is the distance from its axis of symmetry."""
         inside = (u <= HALF_SIDE) & (v.abs() <= HALF_SIDE)
         ellipse, heart = (shape == 1).nonzero()[:, 0], (shape == 2).nonzero()[:, 0]
         inside[ellipse] = (u[ellipse] / LONG).square() + (v[ellipse] / SHORT).square() <= 1
@@ -114,48 +118,50 @@ class Canvas:
 
 
 Chain = tuple[Tensor, Tensor, Tensor]
+"""An outline y(x) made of straight pieces: inner breaks, slopes, intercepts."""
 
 
-def _chain(points: tuple[tuple[float, float], ...], table) -> Chain:
-    """An outline y(x) through points with growing x, as (inner breaks, slopes, intercepts)."""
+def _chain(points: tuple[tuple[float, float], ...], table: Callable[[np.ndarray], Tensor]) -> Chain:
+    """The outline through points whose x grows.  table: makes a tensor of an array."""
     x, y = np.array(points).T
     slope = np.diff(y) / np.diff(x)
     return table(x[1:-1]), table(slope), table(y[:-1] - slope * x[:-1])
 
 
 def _height(chain: Chain, x: Tensor) -> Tensor:
+    """y(x) of an outline, in the shape of x."""
     breaks, slope, intercept = chain
     k = torch.bucketize(x, breaks)
     return slope[k] * x + intercept[k]
 
 
 def _overlap(n: int, m: int) -> np.ndarray:
-    """(m, n) weights that average n pixels over m equal areas: overlap of each pair, rows sum to one."""
+    """Weights (m, n) that average n pixels over m equal areas: the overlap of each pair. Each row sums to one."""
     lo, hi = np.arange(m)[:, None] * n / m, np.arange(1, m + 1)[:, None] * n / m
     pixel = np.arange(n)[None]
     return np.clip(np.minimum(hi, pixel + 1) - np.maximum(lo, pixel), 0, None) * m / n
 
 
 class Sprites(Split):
-    """One split: which images of the whole set it holds, and a canvas to draw them.
+    """One split: the indices of its images in the whole set, and a canvas that draws them.
 
-    members: (N,) int64 indices into the whole set. labels: (N,) the shape of each.
+    members: (N,) int64 indices into the whole set.  size: pixels a side.  `labels` holds the shape of each.
     """
 
     def __init__(self, members: np.ndarray, size: int = SIDE, device: torch.device | str = "cpu"):
         self.members = torch.as_tensor(members, dtype=torch.int64, device=device)
-        self.labels: np.ndarray | None = (np.asarray(members) // (N // SIZES[0])).astype(np.int64)
+        self.labels = (np.asarray(members) // (N // SIZES[0])).astype(np.int64)
         self.canvas = Canvas(size, device)
 
     def __len__(self) -> int:
         return len(self.members)
 
     def factors(self, index: Tensor) -> Tensor:
-        """index: (B,) into this split. Returns (B, 5) long, in FACTORS' order, each from 0."""
+        """The factors of examples, index (B,) → (B, 5) long, in the order of FACTORS, each from 0."""
         return to_factors(self.members[index.to(self.members.device)])
 
     def render(self, factors: Tensor) -> Tensor:
-        """factors: (B, 5) long. Returns (B, 1, size, size) float32."""
+        """Images (B, 1, size, size) float32 of any factors (B, 5) long."""
         return self.canvas.render(factors.to(self.members.device))
 
     def batch(self, index: Tensor) -> Batch:
@@ -173,7 +179,7 @@ def info() -> Info:
 
 
 def load(spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
-    """All sprites; 10,000 of a fixed permutation are held out."""
+    """All sprites, of which a fixed choice of 10,000 is held out."""
     order = np.random.default_rng(0).permutation(N)
     train = order[TEST:][choose(N - TEST, spec.limit)]
     size = spec.size or SIDE

@@ -1,6 +1,6 @@
-"""The well-known image sets: MNIST, Fashion-MNIST, KMNIST, CIFAR-10, SVHN, with their official splits.
+"""MNIST, Fashion-MNIST, KMNIST, CIFAR-10 and SVHN, with their official splits.
 
-Each is looked for in the places of `places()`, laid out as torchvision does, and checked before it is used.
+Each is looked for in the folders of `places()`, laid out as torchvision does, and checked before it is used.
 Addresses and checksums of the downloads are torchvision's.
 """
 
@@ -22,6 +22,7 @@ from ..files.transforms import finish
 from ..places import Info, Place, Progress, cache_dir, places
 
 Part = tuple[np.ndarray, np.ndarray]
+"""Images (N, C, H, W) uint8 and labels (N,) int64."""
 
 DIGITS = tuple("0123456789")
 CLOTHES = (
@@ -46,9 +47,10 @@ KERAS = Path("~/.keras/datasets/fashion-mnist")
 class Official:
     """A data set with an official address.
 
-    folder: where it lies below a root. present(folder): whether its files are there.
-    read(folder): both parts, (N, C, H, W) uint8 and (N,) labels; raises DataError for a damaged file.
-    get(folder, progress): downloads it into a folder. extra: further folders on this computer. published: as in `Info`.
+    folder: its folder in one of `places()`. present(folder): whether its files are there.
+    read(folder): the training part and the test part; raises DataError for a damaged file.
+    get(folder, progress): downloads it into a folder. extra: further folders in which this computer may have it.
+    size, channels: of one image. published: as in `Info`.
     """
 
     title: str
@@ -67,13 +69,14 @@ class Official:
     published: str = ""
 
     def candidates(self) -> list[Place]:
-        return [Place(folder / self.folder, words) for folder, words in places()] + [
-            Place(folder.expanduser(), words) for folder, words in self.extra
+        """The folders in which it is looked for, in this order."""
+        return [Place(folder / self.folder, name) for folder, name in places()] + [
+            Place(folder.expanduser(), name) for folder, name in self.extra
         ]
 
     def info(self) -> Info:
-        here = next((p for p in self.candidates() if self.present(p.folder)), None)
-        words = f"From {here.words}." if here else f"Not on this computer; a download of {self.download_mb} MB."
+        here = next((place for place in self.candidates() if self.present(place.folder)), None)
+        sentence = f"From {here.name}." if here else f"Not on this computer; a download of {self.download_mb} MB."
         return Info(
             self.title,
             self.size,
@@ -82,24 +85,26 @@ class Official:
             self.test,
             self.classes,
             here=here is not None,
-            place=words,
+            place=sentence,
             download_mb=self.download_mb,
             attribution=self.attribution,
             published=self.published,
         )
 
     def load(self, spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
-        """From the first place that holds undamaged files; then, if wanted, from the official address."""
-        troubles: list[str] = []
-        found = self._first_good(self.candidates(), troubles)
-        if found is None and download:
+        """From the first folder that holds undamaged files, or else, if wanted, from the official address."""
+        damaged: list[str] = []
+        undamaged = self._first_undamaged(self.candidates(), damaged)
+        if undamaged is None and download:
             folder = cache_dir() / "data" / self.folder
             self.get(folder, progress)
-            found = self._first_good([Place(folder, "the official download, kept in the app's cache")], troubles)
-        if found is None:
-            raise DataError(troubles[0] if troubles else self._missing())
-        (train, test), place = found
-        passed_over = f" Passed over: {troubles[0]}" if troubles else ""
+            undamaged = self._first_undamaged(
+                [Place(folder, "the official download, kept in the app's cache")], damaged
+            )
+        if undamaged is None:
+            raise DataError(damaged[0] if damaged else self._missing())
+        (train, test), place = undamaged
+        passed_over = f" Passed over: {damaged[0]}" if damaged else ""
         return finish(
             spec,
             train,
@@ -107,16 +112,17 @@ class Official:
             title=self.title,
             classes=self.classes,
             attribution=self.attribution,
-            source=f"{self.title} from {place.words} ({place.folder}).{passed_over}",
+            source=f"{self.title} from {place.name} ({place.folder}).{passed_over}",
         )
 
-    def _first_good(self, candidates: list[Place], troubles: list[str]) -> tuple[tuple[Part, Part], Place] | None:
+    def _first_undamaged(self, candidates: list[Place], damaged: list[str]) -> tuple[tuple[Part, Part], Place] | None:
+        """Both parts from the first folder whose files can be read, and that folder; what is damaged is noted."""
         for place in candidates:
             if self.present(place.folder):
                 try:
                     return self.read(place.folder), place
                 except DataError as e:
-                    troubles.append(str(e))
+                    damaged.append(str(e))
         return None
 
     def _missing(self) -> str:
@@ -127,14 +133,14 @@ class Official:
 
 
 def _torchvision(name: str) -> Any:
-    """One of torchvision's classes; imported late, because that takes more than a second."""
-    from torchvision import datasets  # by its one door: another thread may be importing it, too
+    """One of torchvision's classes. It is imported here because that takes more than a second."""
+    from torchvision import datasets  # not a submodule of it, since another thread may be importing torchvision
 
     return getattr(datasets, name)
 
 
 def _idx(name: str, md5: dict[str, str]) -> dict[str, Any]:
-    """Functions for a set of four IDX files, which torchvision's class `name` knows how to download."""
+    """`present`, `read` and `get` for four IDX files, with the addresses of torchvision's class `name`."""
 
     def read(folder: Path) -> tuple[Part, Part]:
         (x, y), (x_test, y_test) = idx.read(folder, md5 or dict(_torchvision(name).resources))
@@ -143,17 +149,17 @@ def _idx(name: str, md5: dict[str, str]) -> dict[str, Any]:
     def get(folder: Path, progress: Progress | None) -> None:
         source = _torchvision(name)
         gzipped = dict(source.resources)
-        for i, (file, sum_) in enumerate(gzipped.items()):
-            # A damaged unpacked file would be preferred to the fresh one.
+        for i, (file, md5_of_file) in enumerate(gzipped.items()):
+            # An unpacked file is read before the gzipped one, and this one may be damaged.
             (folder / file.removesuffix(".gz")).unlink(missing_ok=True)
-            step = progress and (lambda part, words, i=i: progress((i + part) / len(gzipped), words))
-            fetch([mirror + file for mirror in source.mirrors], sum_, folder / file, step)
+            step = progress and (lambda part, sentence, i=i: progress((i + part) / len(gzipped), sentence))
+            fetch([mirror + file for mirror in source.mirrors], md5_of_file, folder / file, step)
 
     return {"present": idx.present, "read": read, "get": get}
 
 
 def _read_cifar(folder: Path) -> tuple[Part, Part]:
-    """torchvision unpickles these files only after their md5 has been found right."""
+    """Both parts. torchvision unpickles the files only after it has checked their md5."""
     try:
         parts = [_torchvision("CIFAR10")(str(folder.parent), train=train) for train in (True, False)]
     except (RuntimeError, OSError) as e:
@@ -192,7 +198,7 @@ def _read_svhn(folder: Path) -> tuple[Part, Part]:
 def _get_svhn(folder: Path, progress: Progress | None) -> None:
     for i, part in enumerate(SVHN_FILES):
         url, name, md5 = _torchvision("SVHN").split_list[part]
-        step = progress and (lambda done, words, i=i: progress((i + done) / 2, words))
+        step = progress and (lambda done, sentence, i=i: progress((i + done) / 2, sentence))
         fetch([url], md5, folder / name, step)
 
 

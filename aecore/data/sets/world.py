@@ -38,12 +38,14 @@ STARS = np.arange(1, 6)
 def world(seed: int = 0, users: int = USERS, items: int = ITEMS) -> Ratings:
     """Users and films with known tastes; the same seed gives the same world.
 
-    t_ui = 3.3 + b_u + c_i + ⟨p_u, q_i⟩; a rating is t_ui + 0.6 ε with ε ~ N(0, 1), rounded to 1 … 5 stars. p_u is the
-    user's own taste plus what the user's traits bring; q_i is what the film's genres bring plus its own. Who sees what
-    is not chance: film i is seen by u with a chance that grows with the film's popularity, with how much u watches, and
-    with t_ui, so that people have mostly rated what they like.
+    t_ui = 3.3 + b_u + c_i + ⟨p_u, q_i⟩, and a rating is t_ui + 0.6 ε with ε ~ N(0, 1), rounded to 1 … 5 stars. p_u is
+    the user's own taste plus a part that the user's traits determine; q_i is a part that the film's genres determine
+    plus the film's own. Ratings are not missing at random: the probability that u has seen film i grows with the
+    popularity of the film, with how much u watches, and with ⟨p_u, q_i⟩, so that people have mostly rated what they
+    like.
 
-    truth: E[rating of u for i] with rounding and the ends of the scale counted, for all pairs.  noise: its deviation.
+    `Ratings.truth` is the expected rating for all pairs, with the rounding and the ends of the scale taken into
+    account; `Ratings.noise` is its standard deviation.
     """
     random = np.random.default_rng((7, seed))
     genres = np.zeros((items, len(GENRES)), np.float32)
@@ -65,7 +67,7 @@ def world(seed: int = 0, users: int = USERS, items: int = ITEMS) -> Ratings:
     liking = np.exp(0.9 * popular + 0.8 * taste)
     chance = np.clip(active * liking / liking.mean(1, keepdims=True), 0, 0.9)
     seen = random.random(t.shape) < chance
-    seen[np.arange(users), chance.argmax(1)] = True  # nobody, and no film, is without any rating
+    seen[np.arange(users), chance.argmax(1)] = True  # each user and each film has at least one rating
     seen[chance.argmax(0), np.arange(items)] = True
 
     edges = np.concatenate([[-np.inf], STARS[:-1] + 0.5, [np.inf]])
@@ -89,17 +91,17 @@ def world(seed: int = 0, users: int = USERS, items: int = ITEMS) -> Ratings:
 
 
 def _titles(first: np.ndarray, random: np.random.Generator) -> tuple[str, ...]:
-    """A title for each film, after its first genre; no two alike, all in places that do not exist."""
-    places_ = [a + b for a in PLACE_STARTS for b in PLACE_ENDS]
+    """A title for each film, made from its first genre and an invented place; no two are alike."""
+    places = [a + b for a in PLACE_STARTS for b in PLACE_ENDS]
     names = {
-        genre: random.permutation([f"{beginning} {place}" for beginning in BEGINNINGS[genre] for place in places_])
+        genre: random.permutation([f"{beginning} {place}" for beginning in BEGINNINGS[genre] for place in places])
         for genre in GENRES
     }
     return tuple(str(names[GENRES[genre]][k]) for k, genre in enumerate(first))
 
 
 class World(RatingSource):
-    """The generated ratings under their name; a spec with a path names the user's own ratings instead."""
+    """The generated ratings. A spec with a path stands for the user's own ratings instead."""
 
     def whereabouts(self) -> tuple[bool, str]:
         return True, SOURCE

@@ -3,24 +3,13 @@
 from __future__ import annotations
 
 import re
-from functools import cache
 from pathlib import Path
 
-import streamlit as st
-
+from app import streamlit_internals
 from app.browser.mount import no_callback, register
 
 _mount = register("identity", Path(__file__).parent)
 _TOKEN = re.compile(r"[0-9a-f]{32}")
-
-
-@cache
-def _figure_script() -> str:
-    """Name of Streamlit's script that draws figures, "" if there is none.
-
-    It has 5 MB, and the browser would request it only when the first figure appears.
-    """
-    return next((file.name for file in (Path(st.__file__).parent / "static/static/js").glob("PlotlyChart.*.js")), "")
 
 
 def identity(key: str = "identity") -> str | None:
@@ -29,6 +18,6 @@ def identity(key: str = "identity") -> str | None:
     Returns: the token, or None in the first run of a session, before the browser has answered; a rerun follows by
     itself. Whoever knows the token can act as its owner, so never show it and never put it in a link.
     """
-    result = _mount(key=key, data={"soon": _figure_script()}, on_token_change=no_callback)
+    result = _mount(key=key, data={"soon": streamlit_internals.figure_script()}, on_token_change=no_callback)
     token = result.get("token")
     return token if isinstance(token, str) and _TOKEN.fullmatch(token) else None

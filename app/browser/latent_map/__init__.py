@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypedDict
 
@@ -68,7 +68,7 @@ def latent_map(
     caption: str = "",
     alt: str = "",
     axes: tuple[str, str] = ("z1", "z2"),
-    state: MapView | dict[str, Any] | None = None,
+    state: Mapping[str, Any] | None = None,
     compact: bool = False,
     group: str = "",
     report: bool | None = None,

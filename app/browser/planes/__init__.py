@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -69,7 +69,7 @@ def planes(
     axes: tuple[str, str] = ("z1", "z2"),
     alt: str = "",
     fps: float = 4,
-    state: View | dict[str, Any] | None = None,
+    state: Mapping[str, Any] | None = None,
     report: bool = True,
     on_change: Callable[[], None] | None = None,
 ) -> View:

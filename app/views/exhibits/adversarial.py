@@ -2,97 +2,118 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+
 import numpy as np
 import streamlit as st
-import torch
 
 from aecore import Run, inference
 from aecore.data.sets import gaussians
+from aecore.explore import generate
 from aecore.measure import coverage, sharpness
+from aecore.measure.aggregate_posterior import Aggregate
 from aecore.runs import sweeps
+from aecore.runs.sweeps import Sweep
 from app import cached, library
-from app.browser import Dots, Field, Pane, planes, swarm
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
+from app.browser.swarm import Dots, Field, swarm
 from app.cached import against_prior, error, example, square
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES
-from app.library import has_gaussian_prior
-from app.link import keep_pointer, keep_step, recall_pointer, recall_step
-from app.panels import exhibit, layout, train_sweep
+from app.library import has_gaussian_prior, held_out
+from app.panels import exhibit, train_sweep
 from app.panels.downloads import download_row
 from app.session import plain_errors, queue
+from app.state import Number, Point, Step
 
-N = 12
-DRAWS = 2000
+PRIORS, MODES = "aae-priors", "modes"  # sweeps
+CRITIC_OF_IMAGES = {"VAE": "vae-16", "VAE/GAN": "vae-gan-16"}
+CRITIC_OF_PAIRS = {"ALI": "ali-16", "HALI": "hali-16", "ALICE": "alice-16"}
+SHOWN = 12  # images in a row
+MEASURED = 500  # images over which sharpness is measured
+POINTS = 2000  # samples among the Gaussians
+MMD, CRITIC = plots.term_colour("mmd"), plots.term_colour("critic")
 
 
-def pane(name: str, run: Run) -> Pane:
-    view = square(run)
-    rings = (1, 2) if has_gaussian_prior(run) else ()
-    return Pane(str(name), view.tiles, view.extent, view.codes, view.labels, rings=rings)
+class State:
+    """The pointer on the four planes, the seeds of the sheets, and the moment of the training."""
+
+    at = Point("adversarial.at")
+    seed = Number("adversarial.seed", 0, 9999)
+    seed_of_images = Number("adversarial.vae-gan.seed", 0, 9999)
+    seed_of_pairs = Number("adversarial.ali.seed", 0, 9999)
+    moment = Step("adversarial.moment")
 
 
 @cached.remember(max_entries=16)
-def energy(run: Run, draws: bool) -> float:
-    """Gradient energy of held-out images, or of draws."""
-    if draws:
-        return sharpness.gradient_energy(cached.generated(run, 500, 1.0, 0)[0])
-    test = library.data(run).test
-    return sharpness.gradient_energy(inference.examples(test, inference.first(test, 500)))
-
-
-@st.fragment
-@plain_errors()
-def beside(key: str, found: dict[str, Run]) -> None:
-    """Reconstructions and draws of several runs, of the same images."""
-    seed = layout.number("Seed of choice and draws", 9999, f"{key}.seed", width=220)
-    first = next(iter(found.values()))
-    ids = tuple(cached.choice(first, N, seed).tolist())
-    sheets = [("original", cached.images(first, ids))]
-    for name, run in found.items():
-        sheets.append((name, cached.reconstructions(run, ids)))
-    sheets += [(f"{name}: draws", cached.small(cached.generated(run, N, 1.0, seed)[0])) for name, run in found.items()]
-    contact(sheets, key=f"{key}.sheet", tile=60, alt=f"Images, their reconstructions and draws by {', '.join(found)}")
+def energy(run: Run, sampled: bool) -> float:
+    """Gradient energy of samples of a run's model, or of held-out images."""
+    if sampled:
+        return sharpness.gradient_energy(cached.generated(run, MEASURED, 1.0, 0)[0])
+    test = held_out(run)
+    return sharpness.gradient_energy(inference.examples(test, inference.first(test, MEASURED)))
 
 
 @cached.remember(max_entries=128)
-def draws(run: Run, step: int) -> np.ndarray:
-    """(DRAWS, 2)"""
-    return np.asarray(library.model(run, step).sample(DRAWS, generator=torch.Generator().manual_seed(0)))
-
-
-def field(name: str, run: Run, steps: list[int]) -> Field:
-    """Draws of a run at some steps of its training, among the 25 places."""
-    moves = [draws(run, step) for step in steps]
-    found = [coverage.modes(xy, gaussians.centres(), gaussians.STD) for xy in moves]
-    centres = gaussians.centres().numpy()
-    rings = np.column_stack([centres, np.full(len(centres), 3 * gaussians.STD)])
-    notes = [
-        f"step {at:,}: {one.covered} of 25 covered, {100 * one.near:.0f} % of draws lie near one"
-        for at, one in zip(steps, found, strict=True)
-    ]
-    dots = Dots(np.stack(moves), plots.term_colour("critic"), size=2.5, opacity=0.8)
-    return Field(name, [dots], (0, 1, 0, 1), rings=rings, notes=notes)
+def samples_at(run: Run, step: int) -> np.ndarray:
+    """Samples (POINTS, 2) of a run's model as it was at a step of its training."""
+    return generate.generate(library.model(run, step), POINTS)[0]
 
 
 def page() -> None:
     sweep = exhibit.opening(
         "Adversarial codes",
-        "A critic needs no formula: **whatever can be drawn from can be a prior**. Four of them, and one encoder each that "
-        "learnt to fool its critic.",
-        "aae-priors",
+        "A critic needs no formula for the prior, only samples: **whatever can be sampled can be a prior**. Here are "
+        "four priors, and for each an encoder that has learned to fool its critic.",
+        PRIORS,
     )
-    named = dict(zip(sweep.values, sweep.runs, strict=True))
+    runs = dict(zip(map(str, sweep.values), sweep.runs, strict=True))
+    distances = {name: distance for name, run in runs.items() if (distance := against_prior(run))}
+    show_codes(runs, distances)
+    show_prior_samples(runs)
+    show_downloads(distances)
+    train_sweep.train(PRIORS)
 
-    state = planes(
-        [pane(name, run) for name, run in named.items()],
+    st.header("A critic of images: VAE/GAN", anchor=False)
+    st.markdown(
+        "Here the loss compares **what a critic sees** in two images, in place of their pixels. A VAE stands beside it."
+    )
+    show_critic_of_images()
+    st.header("A critic of pairs: ALI, HALI, ALICE", anchor=False)
+    st.markdown(
+        "The critic sees an image **together with its code**. ALI relies on this alone to make encoder and decoder "
+        "inverse to each other; HALI adds a second level of codes, and ALICE asks for the image back."
+    )
+    show_critic_of_pairs()
+
+    st.header("What is forgotten: 25 Gaussians", anchor=False)
+    st.markdown(
+        "Each dot is a sample. A generator that has found **some** of the 25 Gaussians and has forgotten the others "
+        "fools its critic all the same. Train the models yourself below and watch their samples spread."
+    )
+    modes = exhibit.trained(MODES)
+    group = train_sweep.group_of(MODES)
+    if group:
+        st.fragment(show_running, run_every=2.0)(group, f"{modes.title}: ")
+    show_moments(modes)
+    train_sweep.train(MODES)
+    show_explanations()
+
+
+# --- critics of codes -------------------------------------------------------------------------------------------------
+
+
+def show_codes(runs: Mapping[str, Run], distances: Mapping[str, Aggregate]) -> None:
+    """The planes of codes, the objectives, and how far the codes are from each prior."""
+    pointer = planes(
+        [code_pane(name, run) for name, run in runs.items()],
         key="adversarial.planes",
-        state=recall_pointer("adversarial.at"),
+        state=State.at.get(),
         alt="Codes of held-out images, of four adversarial autoencoders with different priors",
     )
-    keep_pointer("adversarial.at", state)
-    rows = [against_prior(run) for run in named.values()]
+    State.at.put(pointer)
     st.latex(
         plots.equation(
             r"\begin{gathered} \min_{A, B} \term{recon}{\Delta(x, B(A(x)))},\qquad \min_A \term{adv}{-\log D(A(x))} \\"
@@ -101,169 +122,193 @@ def page() -> None:
     )
     key_figures(
         [
-            (
-                str(name),
-                f"{row.mmd2:.4f}",
-                f"MMD² of codes and prior; {row.chance:.4f} by chance",
-                plots.term_colour("mmd"),
-            )
-            for name, row in zip(named, rows, strict=True)
-            if row is not None
+            (name, f"{distance.mmd2:.4f}", f"MMD² of codes and prior; {distance.chance:.4f} by chance", MMD)
+            for name, distance in distances.items()
         ]
     )
 
-    @st.fragment
-    @plain_errors()
-    def draws_of_priors() -> None:
-        """Draws from each prior, decoded."""
-        seed = layout.number("Seed of the draws", 9999, "adversarial.seed", width=200)
-        rows = [(str(name), cached.small(cached.generated(run, N, 1.0, seed)[0])) for name, run in named.items()]
-        contact(rows, key="adversarial.draws", tile=64, alt="Draws from each prior, decoded")
-        st.caption(
-            "Draws from each prior, decoded. Points above: codes of held-out digits in the colour of their class."
-        )
 
-    draws_of_priors()
-    table = {
-        "prior": [str(name) for name in named],
-        "mmd2": [row.mmd2 for row in rows if row],
-        "by chance": [row.chance for row in rows if row],
-    }
+def code_pane(name: str, run: Run) -> Pane:
+    """The plane of a code of two latent dimensions, with the codes of held-out images."""
+    view = square(run)
+    rings = (1, 2) if has_gaussian_prior(run) else ()
+    return Pane(name, view.tiles, view.extent, view.codes, view.labels, rings=rings)
+
+
+@st.fragment
+@plain_errors()
+def show_prior_samples(runs: Mapping[str, Run]) -> None:
+    """Samples from each prior, decoded."""
+    seed = State.seed.number("Seed of the samples", width=200)
+    rows = [(name, cached.small(cached.generated(run, SHOWN, 1.0, seed)[0])) for name, run in runs.items()]
+    contact(rows, key="adversarial.draws", tile=64, alt="Samples from each prior, decoded")
+    st.caption(
+        "Samples from each prior, decoded. The points above are codes of held-out digits, in the colour of their class."
+    )
+
+
+def show_downloads(distances: Mapping[str, Aggregate]) -> None:
+    """The distances from the priors as a table, and the lines of Python."""
     download_row(
         "adversarial-priors",
-        table,
-        """
-from aecore.runs import sweeps
+        {
+            "prior": list(distances),
+            "mmd2": [distance.mmd2 for distance in distances.values()],
+            "by chance": [distance.chance for distance in distances.values()],
+        },
+        f"""
 from aecore.measure.aggregate_posterior import aggregate
+from aecore.runs import sweeps
 
-found = sweeps.sweep("aae-priors")
-for prior, run in zip(found.values, found.runs):
+sweep = sweeps.sweep("{PRIORS}")
+for prior, run in zip(sweep.values, sweep.runs):
     print(prior, aggregate(run.model(), run.data().test))
 """,
         "adversarial",
     )
-    train_sweep.train("aae-priors")
 
-    st.header("A critic of images: VAE/GAN", anchor=False)
-    st.markdown("Beside a VAE: **what a critic sees** in an image is compared, in place of its pixels.")
-    pair = {name: run for name, key in (("VAE", "vae-16"), ("VAE/GAN", "vae-gan-16")) if (run := example(key))}
-    if len(pair) == 2:
-        beside("adversarial.vae-gan", pair)
-        key_figures(
-            [
-                ("images", f"{energy(pair['VAE'], False):.4f}", "gradient energy of held-out images", ""),
-                *(
-                    (f"{name}: draws", f"{energy(run, True):.4f}", "nearer to the images’ is sharper", colour)
-                    for (name, run), colour in zip(pair.items(), LINES, strict=False)
-                ),
-            ]
-        )
-    else:
-        st.info("The examples vae-16 and vae-gan-16 are not trained: make pretrained.", icon=":material/info:")
 
-    st.header("A critic of pairs: ALI, HALI, ALICE", anchor=False)
-    st.markdown(
-        "The critic sees an image **with its code**. ALI hopes that encoder and decoder become inverse; HALI adds a level, "
-        "ALICE asks for the image back."
+# --- critics of images and of pairs -----------------------------------------------------------------------------------
+
+
+def trained_examples(ids: Mapping[str, str]) -> dict[str, Run]:
+    """Those of these examples that are trained: run by name."""
+    return {name: run for name, identity in ids.items() if (run := example(identity))}
+
+
+def tell_missing(ids: Mapping[str, str]) -> None:
+    names = " and ".join(ids.values())
+    st.info(f"The examples {names} are not trained: make pretrained.", icon=":material/info:")
+
+
+def show_critic_of_images() -> None:
+    """A VAE beside a VAE/GAN, and how sharp their samples are."""
+    runs = trained_examples(CRITIC_OF_IMAGES)
+    if len(runs) < len(CRITIC_OF_IMAGES):
+        tell_missing(CRITIC_OF_IMAGES)
+        return
+    show_side_by_side("adversarial.vae-gan", State.seed_of_images, runs)
+    first = next(iter(runs.values()))
+    figures = [("images", f"{energy(first, False):.4f}", "gradient energy of held-out images", "")]
+    for (name, run), colour in zip(runs.items(), LINES, strict=False):
+        meaning = "sharper where it is nearer to that of the images"
+        figures.append((f"{name}: samples", f"{energy(run, True):.4f}", meaning, colour))
+    key_figures(figures)
+
+
+def show_critic_of_pairs() -> None:
+    """ALI and its successors, and their errors."""
+    runs = trained_examples(CRITIC_OF_PAIRS)
+    if not runs:
+        tell_missing(CRITIC_OF_PAIRS)
+        return
+    show_side_by_side("adversarial.ali", State.seed_of_pairs, runs)
+    key_figures(
+        [
+            (name, f"{error(run):.4f}", "squared error per pixel of reconstructions", colour)
+            for (name, run), colour in zip(runs.items(), LINES, strict=False)
+        ]
     )
-    three = {
-        name: run
-        for name, key in (("ALI", "ali-16"), ("HALI", "hali-16"), ("ALICE", "alice-16"))
-        if (run := example(key))
+
+
+@st.fragment
+@plain_errors()
+def show_side_by_side(key: str, seed_state: Number[int], runs: Mapping[str, Run]) -> None:
+    """The same images reconstructed by several runs, and samples of each."""
+    seed = seed_state.number("Seed of choice and samples", width=220)
+    first = next(iter(runs.values()))
+    ids = tuple(cached.choice(first, SHOWN, seed).tolist())
+    rows = [("original", cached.images(first, ids))]
+    rows += [(name, cached.reconstructions(run, ids)) for name, run in runs.items()]
+    rows += [
+        (f"{name}: samples", cached.small(cached.generated(run, SHOWN, 1.0, seed)[0])) for name, run in runs.items()
+    ]
+    contact(rows, key=f"{key}.sheet", tile=60, alt=f"Images, their reconstructions and samples by {', '.join(runs)}")
+
+
+# --- 25 Gaussians -----------------------------------------------------------------------------------------------------
+
+
+def sample_field(title: str, run: Run, steps: Sequence[int]) -> Field:
+    """Samples of a run's model at some steps of its training, among the 25 Gaussians."""
+    samples = [samples_at(run, step) for step in steps]
+    centres = gaussians.centres().numpy()
+    counts = [coverage.modes(points, gaussians.centres(), gaussians.STD) for points in samples]
+    notes = [
+        f"step {step:,}: {count.covered} of {len(centres)} covered, {100 * count.near:.0f} % of samples lie near one"
+        for step, count in zip(steps, counts, strict=True)
+    ]
+    rings = np.column_stack([centres, np.full(len(centres), coverage.NEAR * gaussians.STD)])
+    dots = Dots(np.stack(samples), CRITIC, size=2.5, opacity=0.8)
+    return Field(title, [dots], (0, 1, 0, 1), rings=rings, notes=notes)
+
+
+@plain_errors()
+def show_running(group: str, prefix: str) -> None:
+    """Samples of a visitor's own models while they are in training, as they are now.
+
+    prefix: of the titles of these runs, which is left out.
+    """
+    runs = [run for run in sweeps.members(group, queue().listing()) if run.info.status in train_sweep.LIVE]
+    fields = [
+        sample_field(f"{run.info.title.removeprefix(prefix)}, in training", run, steps[-1:])
+        for run in runs
+        if (steps := run.steps("snapshots"))
+    ]
+    if fields:
+        swarm(fields, key="adversarial.watched", report=False, alt="Samples among the 25 Gaussians")
+
+
+@st.fragment
+@plain_errors()
+def show_moments(sweep: Sweep) -> None:
+    """Samples of the trained models from the first moment of their training to the last, and what is covered."""
+    runs = dict(zip(map(str, sweep.values), sweep.runs, strict=True))
+    snapshots = {name: run.steps("snapshots") for name, run in runs.items()}
+    moments = min(map(len, snapshots.values()))
+    if not moments:  # a visitor's own training may have kept none
+        return
+    moment = State.moment.given(start=moments - 1)
+    step = swarm(
+        [sample_field(name, runs[name], steps[-moments:]) for name, steps in snapshots.items()],
+        fps=2,
+        key="adversarial.moments",
+        steps=[f"moment {k + 1} of {moments}" for k in range(moments)],
+        step=moment.get(),
+        alt="Samples of each model among the 25 Gaussians",
+    )
+    moment.put(step)
+    st.caption(
+        f"A Gaussian counts as covered when a fifth of its fair share of {POINTS:,} samples lies within three standard "
+        "deviations of its centre, which the rings mark. One seed each."
+    )
+    covered = {
+        name: [row["modes covered"] for row in sweep.figures if str(row["value"]) == name and "modes covered" in row]
+        for name in runs
     }
-    if three:
-        beside("adversarial.ali", three)
-        key_figures(
-            [
-                (name, f"{error(run):.4f}", "squared error per pixel of reconstructions", colour)
-                for (name, run), colour in zip(three.items(), LINES, strict=False)
-            ]
-        )
-    else:
-        st.info("The examples of ALI, HALI and ALICE are not trained: make pretrained.", icon=":material/info:")
+    counts = "; ".join(f"{name} {', '.join(map(str, each))}" for name, each in covered.items() if len(each) > 1)
+    if counts:
+        st.caption(f"Gaussians covered by trainings with this and other seeds, of 10,000 samples each: {counts}.")
 
-    st.header("What is forgotten: 25 Gaussians", anchor=False)
-    st.markdown(
-        "Each dot is a draw. A generator that found **some** of the 25 places and forgot the others fools its critic all "
-        "the same. Train them yourself below and watch them spread."
-    )
-    modes = exhibit.trained("modes")
-    live = {str(value): run for value, run in zip(modes.values, modes.runs, strict=True)}
-    group = train_sweep.group_of("modes")
 
-    def running() -> list[Run]:
-        members = sweeps.members(group, queue().listing()) if group else []
-        return [run for run in members if run.info.status in train_sweep.LIVE and run.steps("snapshots")]
-
-    @st.fragment(run_every=2.0 if group else None)
-    @plain_errors()
-    def watched() -> None:
-        """Those in training, as they are now."""
-        now = running()
-        if now:
-            swarm(
-                [
-                    field(
-                        f"{run.info.title.removeprefix(f'{modes.title}: ')}, in training",
-                        run,
-                        [run.steps("snapshots")[-1]],
-                    )
-                    for run in now
-                ],
-                key="adversarial.watched",
-                report=False,
-                alt="Draws among the 25 Gaussians",
-            )
-
-    if group:
-        watched()
-
-    @st.fragment
-    @plain_errors()
-    def through_training() -> None:
-        """The trained examples from the first moment of their training to the last."""
-        taken = {name: run.steps("snapshots") for name, run in live.items()}
-        moments = min(map(len, taken.values()))
-        if not moments:  # of a visitor's own, of which none was kept
-            return
-        step = swarm(
-            [field(name, live[name], steps[len(steps) - moments :]) for name, steps in taken.items()],
-            fps=2,
-            key="adversarial.moments",
-            steps=[f"moment {k + 1} of {moments}" for k in range(moments)],
-            step=recall_step("adversarial.moment"),
-            alt="Draws of each model among the 25 Gaussians",
-        )
-        keep_step("adversarial.moment", step, moments - 1)
-        st.caption(
-            "A place counts as covered when a fifth of its fair share of 2,000 draws lies within three standard "
-            "deviations: the rings. One seed each."
-        )
-        by_seed = {
-            name: [row["modes covered"] for row in modes.figures if row["value"] == name and "modes covered" in row]
-            for name in live
-        }
-        counts = "; ".join(f"{name} {', '.join(map(str, each))}" for name, each in by_seed.items() if len(each) > 1)
-        if counts:
-            st.caption(f"How many places are covered in trainings of other seeds, too (of 10,000 draws): {counts}.")
-
-    through_training()
-    train_sweep.train("modes")
+def show_explanations() -> None:
+    """What to look for, and why."""
     with st.expander("What to look for"):
         st.markdown(
-            "- **Priors**: the map of codes takes the prior’s form, whatever it is; no KL is needed, only draws. Classes "
-            "lie next to each other in any form.\n"
-            "- **VAE/GAN**: sharper draws, and reconstructions that look right and lie wrong.\n"
-            "- **ALI** brings back *an* image like x; ALICE, which asks for it, brings back x. HALI does better than an "
-            "ALI that draws from equally many numbers, and not always than one whose code is as large as HALI’s lower one, "
-            "as here: see the errata.\n"
-            "- **25 Gaussians**: places are found in groups, and lost again. The critic of a WGAN pulls along a distance "
-            "and so finds more than the GAN’s."
+            "- **Priors**: the codes take the form of the prior, whatever it is. No KL divergence is needed, only "
+            "samples. In every form the classes lie next to each other.\n"
+            "- **VAE/GAN**: samples are sharper. Reconstructions look like real digits, but their strokes do not lie "
+            "exactly where those of the original do.\n"
+            "- **ALI** brings back *an* image like x; ALICE, which asks for x, brings back x. HALI does better than an "
+            "ALI that samples equally many numbers, but not always better than one whose code is as large as HALI’s "
+            "lower one, as here: see the errata.\n"
+            "- **25 Gaussians** are found in groups, and lost again. The critic of a WGAN pulls along a distance, and "
+            "so its generator finds more of them than that of a GAN."
         )
     with st.expander("Why"):
         st.markdown(
-            "The critic estimates how far two distributions are apart from draws alone. On codes it stands in for the KL "
-            "(Makhzani et al., 2015), in images for pixels (Larsen et al., 2016), on pairs it makes encoder and decoder "
-            "agree in joint distribution (Dumoulin et al., 2016), which does not yet mean that x comes back (Li et al., "
-            "2017: ALICE). Sections 5.1 and 5.2."
+            "The critic estimates from samples alone how far two distributions are apart. For codes it takes the place "
+            "of the KL divergence (Makhzani et al., 2015), and for images that of a comparison of pixels (Larsen et "
+            "al., 2016). For pairs it makes encoder and decoder agree in their joint distribution (Dumoulin et al., "
+            "2016), which does not yet mean that x comes back (Li et al., 2017: ALICE). Sections 5.1 and 5.2."
         )

@@ -2,275 +2,364 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
 import numpy as np
+import plotly.graph_objects as go
 import streamlit as st
 
 from aecore import Run, inference
-from aecore.measure import disentanglement
+from aecore.explore import code_planes
+from aecore.measure import disentanglement, latents
+from aecore.runs.sweeps import Sweep
 from app import cached, library
-from app.browser import Pane, planes
+from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.plots import LINES, empty_figure, matrix, show_figure, strip_sheet
 from app.library import held_out
-from app.panels import exhibit, train_sweep
+from app.panels import exhibit, layout, train_sweep
 from app.panels.downloads import download_row
 from app.state import Choice, Number, Point
-from app.text import escape_markdown
 
 DATA = {"sprites": "beta-sprites", "digits": "beta-digits"}
-UNITS, TILES, REACH = 6, 25, 2.5
-SCORED = 3000
-NAMES = {
-    "mig": ("MIG", "gap between the two units that tell most of a factor, in shares of its entropy"),
-    "sap": ("SAP", "gap between the two units that best predict a factor alone"),
-    "d": ("DCI: disentanglement", "each unit serves one factor"),
-    "c": ("DCI: completeness", "each factor is served by one unit"),
-    "i": ("DCI: informativeness", "factors can be read off the code at all, above chance"),
-    "beta": ("β-VAE", "a linear classifier names the factor that pairs share"),
-    "factor": ("FactorVAE", "the unit that varies least names the factor that a batch shares"),
+DIMENSIONS, TILES, REACH = 6, 25, 2.5  # strips, tiles along each, and the largest value
+SCORED = 3000  # held-out images
+PLAIN_VAE = 1.0  # the β with which the page begins
+KL = plots.term_colour("kl")
+
+
+class Score(NamedTuple):
+    """What people call a score, and what it is."""
+
+    title: str
+    meaning: str
+
+
+SCORES = {
+    "mig": Score(
+        "MIG",
+        "the gap between the two latent dimensions that tell most about a factor, as a share of the factor’s entropy",
+    ),
+    "sap": Score("SAP", "the gap between the two latent dimensions that best predict a factor alone"),
+    "d": Score("DCI: disentanglement", "each latent dimension serves one factor"),
+    "c": Score("DCI: completeness", "each factor is served by one latent dimension"),
+    "i": Score("DCI: informativeness", "how much better than chance factors can be predicted from the code at all"),
+    "beta": Score("β-VAE", "how well a linear classifier names the factor that pairs of images share"),
+    "factor": Score("FactorVAE", "the latent dimension that varies least names the factor that a batch shares"),
 }
+"""Held-out figures of the sweeps, by their names."""
+LOSSES = ("test/recon", "test/kl")
 
 
 class State:
-    """Which sweep, the image whose other units stay, and the pointer with the step of β."""
+    """Which sweep, the image whose other latent dimensions stay, and the pointer with the step of β."""
 
     data = Choice("beta.data", tuple(DATA))
     image = Number("beta.image", 0)
     at = Point("beta.at")
 
 
+class View(NamedTuple):
+    """What the visitor has chosen.
+
+    values: of β.  at: the index of the chosen one.  run, units: of this β.  figures: means and deviations over seeds.
+    """
+
+    sweep: Sweep
+    values: list[float]
+    at: int
+    run: Run
+    units: latents.Units
+    figures: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+    @property
+    def beta(self) -> float:
+        return self.values[self.at]
+
+    @property
+    def labels(self) -> list[str]:
+        """The names of the latent dimensions."""
+        return [f"z{j + 1}" for j in range(len(self.units.mean))]
+
+
 @cached.remember(max_entries=256)
 def strips(run: Run, count: int, example: int) -> np.ndarray:
-    """Pictures (count, TILES, H, W[, 3]): the units by KL, each from −REACH to REACH, all others those of an image."""
-    units = cached.units(run)
-    model = library.model(run)
+    """uint8 (count, TILES, H, W[, 3]): the latent dimensions with the largest KL, each moved, all others an image’s."""
     z = cached.code_of(run, (example,))[0]
-    tiles = [
-        inference.decode(model, np.stack([_with(z, j, v) for v in np.linspace(-REACH, REACH, TILES)]))
-        for j in units.order[:count]
-    ]
-    return np.stack([cached.small(strip) for strip in tiles])
-
-
-def _with(z: np.ndarray, unit: int, value: float) -> np.ndarray:
-    moved = z.copy()
-    moved[unit] = value
-    return moved
+    return code_planes.strips(library.model(run), z, cached.units(run).order[:count].tolist(), REACH, TILES)
 
 
 @cached.remember(max_entries=64)
-def code(run: Run) -> np.ndarray:
+def codes(run: Run) -> np.ndarray:
     """Posterior means (n, D) of held-out images."""
-    test = library.data(run).test
+    test = held_out(run)
     return inference.encode(library.model(run), test, inference.first(test, SCORED))
 
 
 def factors_of(run: Run) -> np.ndarray:
-    test = library.data(run).test
+    """The known factors (n, K) of the same images."""
+    test = held_out(run)
     return inference.factors_of(test, inference.first(test, SCORED))
 
 
 @cached.remember(max_entries=64)
 def information(run: Run) -> np.ndarray:
-    """(D, K) in [0, 1]"""
-    return disentanglement.mutual_information(code(run), factors_of(run))
+    """(D, K) mutual information of latent dimensions and factors, as a share of the factor's entropy, from 0 to 1."""
+    return disentanglement.mutual_information(codes(run), factors_of(run))
 
 
 @cached.remember(max_entries=64, show_spinner="Scoring the code …")
-def scored(run: Run) -> dict[str, float]:
-    """All scores of a visitor's own run; those of the trained examples lie beside them, of all seeds."""
-    labels, factors = library.data(run).test.labels, factors_of(run)
-    named = tuple(k for k, factor in enumerate(factors.T) if np.array_equal(factor, labels[: len(factors)]))
-    return disentanglement.scores(code(run), factors, named).numbers()
+def scores(run: Run) -> dict[str, float]:
+    """All scores of a visitor's own run; the figures of the trained examples hold those of all seeds."""
+    labels, factors = held_out(run).labels, factors_of(run)
+    categorical = () if labels is None else disentanglement.categorical(factors, labels[: len(factors)])
+    return disentanglement.scores(codes(run), factors, categorical).numbers()
 
 
 def page() -> None:
     exhibit.heading(
         "β-disentanglement",
-        "A heavier KL makes a code give up what it can spare. **Which units stay, and does each stand for one thing?** "
-        "Drag β; each step is a model of its own.",
+        "With a larger weight of the KL, a code keeps only what is worth its price. **Which latent dimensions stay "
+        "active, and does each stand for one thing?** Drag β; each step is a model of its own.",
     )
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        which = State.data.option("Images")
-        place = st.container(width=240)
-    sweep = exhibit.trained(DATA[which])
-    values, runs = list(sweep.values), list(sweep.runs)
-    if runs[0].info.shown:
-        st.caption(
-            f"Trained on {library.data_title(runs[0].info.data)}; shown here on "
-            f"{escape_markdown(library.data(runs[0]).title)}."
-        )
+        name = State.data.option("Images")
+        beside = st.container(width=300)
+    sweep = exhibit.trained(DATA[name])
+    layout.tell_shown_data(sweep.runs[0])
+    with beside:
+        most = len(held_out(sweep.runs[0])) - 1
+        example = State.image.given(most=most).number("The other dimensions: those of image", width=290)
+    pictures = all_strips(sweep, example)
+    view = show_strips(sweep, pictures, name, example)
+    show_objective(view)
+    with st.container(key="halves-beta-rate"):
+        left, right = st.columns(2, gap="large")
+    with left:
+        show_rate(view)
+    with right:
+        show_kl(view)
+    with st.container(key="halves-beta-matrix"):
+        left, right = st.columns(2, gap="large")
+    with left:
+        show_correlation(view)
+    with right:
+        show_information(view)
+    if library.data(view.run).factors:
+        st.header("Scores", anchor=False)
+        show_scores(view)
+    table = {"beta": view.values, **{key: np.round(column[0], 5) for key, column in view.figures.items()}}
+    picture = pictures[view.at][:, ::2]
+    download_row(f"beta-{name}", table, snippet(DATA[name]), "beta", lambda: plots.png(strip_sheet(picture)))
+    train_sweep.train(DATA[name])
+    show_explanations()
 
-    count = min(UNITS, min(run.info.params["code"] for run in runs))
-    with place:
-        example = State.image.given(most=len(held_out(runs[0])) - 1).number(
-            "The other units: those of image", width=230
-        )
-    every = np.stack([strips(run, count, example) for run in runs])  # (β, unit, tile, …)
-    panes = [Pane(f"unit no. {k + 1} by KL", every[:, k][:, None], (-REACH, REACH, 0, 1)) for k in range(count)]
-    middle = values.index(1.0) if 1.0 in values else len(values) // 2
+
+def all_strips(sweep: Sweep, example: int) -> np.ndarray:
+    """uint8 (β, dimension, TILES, H, W[, 3]): `strips` of every model of the sweep."""
+    count = min(DIMENSIONS, *(run.info.params["code"] for run in sweep.runs))
+    return np.stack([strips(run, count, example) for run in sweep.runs])
+
+
+def show_strips(sweep: Sweep, pictures: np.ndarray, name: str, example: int) -> View:
+    """The strips at each β; returns the view at the β that was chosen.  name: of the images."""
+    values = [float(value) for value in sweep.values]
+    middle = values.index(PLAIN_VAE) if PLAIN_VAE in values else len(values) // 2
+    extent = (-REACH, REACH, 0.0, 1.0)
     pointer = State.at.given(start=middle)
     state = planes(
-        panes,
-        key=f"beta.planes.{which}.{sweep.id}",
+        [Pane(f"no. {k + 1} by KL", pictures[:, k][:, None], extent) for k in range(pictures.shape[1])],
+        key=f"beta.planes.{name}.{sweep.id}",
         steps=[f"β = {value:g}" for value in values],
         start=middle,
         axes=("z", ""),
         fps=2,
-        state=pointer.get(),
-        alt="Units sorted by their KL; each strip shows what one of them changes",
+        state=dict(pointer.get() or {}) or None,
+        alt="Latent dimensions sorted by their KL; each strip shows what one of them changes",
     )
     pointer.put(state)
-    at = min(int(state["step"]), len(runs) - 1)
-    run, value = runs[at], values[at]
-    units = cached.units(run)
-    labels = [f"z{j + 1}" for j in range(len(units.mean))]
+    at = min(int(state["step"]), len(values) - 1)
+    units = cached.units(sweep.runs[at])
+    figures = {key: sweep.spread(key) for key in (*LOSSES, *SCORES)}
     st.caption(
-        f"Each strip moves one unit from {-REACH:g} to {REACH:g}; all others stay those of image {example}. Units are "
-        f"sorted anew by their KL at each β. Below: β = {value:g}, {int(units.active.sum())} of {len(units.mean)} active."
+        f"Each strip moves one latent dimension from {-REACH:g} to {REACH:g}; all others stay those of image "
+        f"{example}. The dimensions are sorted anew by their KL at each β. Below: β = {values[at]:g}, "
+        f"{int(units.active.sum())} of {len(units.mean)} active."
     )
+    return View(sweep, values, at, sweep.runs[at], units, figures)
 
-    mean = {name: sweep.spread(name) for name in ("test/recon", "test/kl", *NAMES)}
-    recon, kl = mean["test/recon"][0], mean["test/kl"][0]
+
+def show_objective(view: View) -> None:
+    """The objective with the numbers of this β."""
+    recon, kl = (view.figures[key][0][view.at] for key in LOSSES)
     st.latex(
         plots.equation(
-            rf"-\mathcal{{L}} = \term{{recon}}{{\underbrace{{\mathbb{{E}}\left[-\log p(x|z)\right]}}_{{{recon[at]:.1f}}}}}"
-            rf" + \underbrace{{\beta}}_{{{value:g}}}\, \term{{kl}}{{\underbrace{{D_{{KL}}\left(q(z|x) \,\Vert\, p(z)\right)}}"
-            rf"_{{{kl[at]:.1f}}}}}\quad \text{{nats}}"
+            rf"-\mathcal{{L}} = \term{{recon}}{{\underbrace{{\mathbb{{E}}\left[-\log p(x|z)\right]}}_{{{recon:.1f}}}}}"
+            rf" + \underbrace{{\beta}}_{{{view.beta:g}}}\, \term{{kl}}{{\underbrace{{D_{{KL}}\left(q(z|x) \,\Vert\, "
+            rf"p(z)\right)}}_{{{kl:.1f}}}}}\quad \text{{nats}}"
         )
     )
-    with st.container(key="halves-beta-rate"):
-        left, right = st.columns(2, gap="large")
-    with left:
-        made = empty_figure(380, "rate: KL, nats", "distortion: −log p(x|z), nats")
-        made.add_scatter(
-            x=kl,
-            y=recon,
-            mode="lines+markers+text",
-            text=[f"{v:g}" for v in values],
-            showlegend=False,
-            textposition="top right",
-            line={"color": plots.INK, "width": 2},
-            marker={"size": 9},
-            error_y={"array": np.nan_to_num(mean["test/recon"][1]), "thickness": 1},
-            error_x={"array": np.nan_to_num(mean["test/kl"][1]), "thickness": 1},
-        )
-        made.add_scatter(
-            x=[kl[at]],
-            y=[recon[at]],
-            mode="markers",
-            showlegend=False,
-            marker={"size": 18, "symbol": "diamond", "color": plots.term_colour("kl")},
-        )
-        made.update_layout(hovermode="closest")
-        show_figure(made, "beta.rate", "Rate against distortion, a point for each β")
-        seeds = int(mean["test/kl"][2].min())
-        st.caption(f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out.")
-    with right:
-        per_unit = units.kl if units.kl is not None else units.std
-        made = empty_figure(380, "", "KL, nats")
-        made.add_bar(
-            x=[labels[j] for j in units.order],
-            y=per_unit[units.order],
-            showlegend=False,
-            marker={"color": plots.term_colour("kl")},
-        )
-        show_figure(made, "beta.kl", "KL of each unit, sorted")
-        st.caption(f"KL of each unit over {units.examples:,} held-out images: {per_unit.sum():.1f} nats in all.")
-    with st.container(key="halves-beta-matrix"):
-        left, right = st.columns(2, gap="large")
-    with left:
-        st.subheader("Do units move together?", anchor=False)
-        z = code(run)
-        moving = z.std(0) > 1e-6
-        together = np.corrcoef(np.where(moving, z, np.random.default_rng(0).standard_normal(z.shape)).T)
-        show_figure(
-            matrix(together, labels, labels, "RdBu", -1, 1), "beta.correlation", "Correlation of the units' means"
-        )
-        off = np.abs(together[np.triu_indices(len(together), 1)])
-        st.caption(f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value.")
-    with right:
-        if library.data(run).factors:
-            st.subheader("What does each unit follow?", anchor=False)
-            told = information(run)
-            show_figure(
-                matrix(told, labels, library.data(run).factors, "Blues", 0, 1),
-                "beta.factors",
-                "How much each unit tells of each factor",
-            )
-            st.caption("Mutual information of a unit and a factor, as a share of the factor’s entropy.")
-        else:
-            st.subheader("What does each unit follow?", anchor=False)
-            st.caption(
-                "These images have no known factors, only classes, so that nothing can be scored: see sprites for that."
-            )
-    if library.data(run).factors:
-        st.header("Scores", anchor=False)
-        made = empty_figure(420, "β", "score")
-        for (name, (title, _)), colour in zip(NAMES.items(), LINES, strict=True):
-            scores, deviation, n = mean[name]
-            if np.isnan(scores).all():  # of a visitor's own runs: the seed at hand
-                scores = np.array([scored(other)[name] for other in runs])
-            made.add_scatter(
-                x=values,
-                y=scores,
-                name=title,
-                mode="lines+markers",
-                line={"color": colour, "width": 3},
-                error_y={"array": np.nan_to_num(deviation), "thickness": 1.5},
-                hovertemplate="%{y:.3f}",
-                marker={"size": 9},
-            )
-        made.add_vline(x=value, line={"dash": "dot", "color": plots.INK})
-        made.update_xaxes(type="log", tickvals=values, ticktext=[f"{v:g}" for v in values])
-        made.update_yaxes(range=[0, 1])
-        show_figure(made, "beta.scores", "Seven scores against β, with their spread over seeds")
-        st.caption(
-            "Mean and standard deviation over the seeds; 1 is best for all. A higher score at some β is a finding, "
-            "not a rule: the spread over seeds is often as large as the effect."
-        )
-        factors = library.data(run).factors
-        best = told.max(0)
-        weakest, strongest = factors[int(best.argmin())], factors[int(best.argmax())]
-        mixed = int((np.sort(told, 1)[:, -2] > 0.1).sum())
-        st.markdown(
-            f"**Why low scores beside good traversals?** At β = {value:g} no unit tells more than "
-            f"{100 * best.min():.0f} % of *{weakest}*, while one tells {100 * best.max():.0f} % of *{strongest}*: every "
-            f"score averages over all {len(factors)} factors, those that the code does not hold, too. {mixed} unit"
-            f"{'s' * (mixed != 1)} answer{'s' * (mixed == 1)} to two factors or more, which MIG and DCI punish and the eye "
-            "forgives; and a factor that two units share (position along a diagonal) has no gap, however smooth its strip."
-        )
-        with st.expander("Each score’s definition"):
-            st.markdown("\n".join(f"- **{title}**: {words}." for title, words in NAMES.values()))
-            st.caption("Equations, sources and what is done differently: `aecore/measure/disentanglement.py`.")
-    table = {"beta": values, **{name: np.round(column[0], 5) for name, column in mean.items()}}
-    download_row(
-        f"beta-{which}",
-        table,
-        f"""
-from aecore import sweeps
 
-found = sweeps.sweep("{DATA[which]}")
-for name in ("test/recon", "test/kl", "mig", "sap", "d", "c", "i", "beta", "factor"):
-    mean, deviation, seeds = found.spread(name)
-    print(name, dict(zip(found.values, mean.round(3))))
-""",
-        "beta",
-        lambda: plots.png(strip_sheet(every[at][:, ::2])),
+
+def show_rate(view: View) -> None:
+    """Rate and distortion of every β."""
+    recon, kl = (view.figures[key] for key in LOSSES)
+    show_figure(
+        rate_figure(view.values, recon, kl, view.at), "beta.rate", "Rate against distortion, a point for each β"
     )
-    train_sweep.train(DATA[which])
+    seeds = int(kl[2].min())
+    st.caption(f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out.")
+
+
+def rate_figure(values: Sequence[float], recon: Sequence[np.ndarray], kl: Sequence[np.ndarray], at: int) -> go.Figure:
+    """Distortion against rate.  recon, kl: means and deviations at each β.  at: the index of the one that is marked."""
+    figure = empty_figure(380, "rate: KL, nats", "distortion: −log p(x|z), nats")
+    figure.add_scatter(
+        x=kl[0],
+        y=recon[0],
+        mode="lines+markers+text",
+        text=[f"{value:g}" for value in values],
+        showlegend=False,
+        textposition="top right",
+        line={"color": plots.INK, "width": 2},
+        marker={"size": 9},
+        error_y={"array": np.nan_to_num(recon[1]), "thickness": 1},
+        error_x={"array": np.nan_to_num(kl[1]), "thickness": 1},
+    )
+    figure.add_scatter(
+        x=[kl[0][at]],
+        y=[recon[0][at]],
+        mode="markers",
+        showlegend=False,
+        marker={"size": 18, "symbol": "diamond", "color": KL},
+    )
+    return figure.update_layout(hovermode="closest")
+
+
+def show_kl(view: View) -> None:
+    """The KL of each latent dimension at this β."""
+    units = view.units
+    values = units.kl if units.kl is not None else units.std
+    figure = empty_figure(380, "", "KL, nats")
+    names = [view.labels[j] for j in units.order]
+    figure.add_bar(x=names, y=values[units.order], showlegend=False, marker={"color": KL})
+    show_figure(figure, "beta.kl", "KL of each latent dimension, sorted")
+    st.caption(
+        f"KL of each latent dimension over {units.examples:,} held-out images: {values.sum():.1f} nats in total."
+    )
+
+
+def show_correlation(view: View) -> None:
+    """How the latent dimensions vary together."""
+    st.subheader("Do latent dimensions vary together?", anchor=False)
+    together = latents.correlation(codes(view.run))
+    figure = matrix(together, view.labels, view.labels, "RdBu", -1, 1)
+    show_figure(figure, "beta.correlation", "Correlation of the means of the latent dimensions")
+    off = np.abs(together[np.triu_indices(len(together), 1)])
+    st.caption(f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value.")
+
+
+def show_information(view: View) -> None:
+    """What each latent dimension tells about the known factors, if there are any."""
+    st.subheader("What does each latent dimension follow?", anchor=False)
+    factors = library.data(view.run).factors
+    if not factors:
+        st.caption(
+            "These images have no known factors, only classes, so that nothing can be scored: see sprites for that."
+        )
+        return
+    figure = matrix(information(view.run), view.labels, factors, "Blues", 0, 1)
+    show_figure(figure, "beta.factors", "How much each latent dimension tells about each factor")
+    st.caption("Mutual information of a latent dimension and a factor, as a share of the factor’s entropy.")
+
+
+def show_scores(view: View) -> None:
+    """The scores of disentanglement at each β, and how they go together with the strips."""
+    spreads = {}
+    for name, score in SCORES.items():
+        means, deviations, _ = view.figures[name]
+        if np.isnan(means).all():  # the visitor's own runs have no scores in their figures
+            means = np.array([scores(run)[name] for run in view.sweep.runs])
+        spreads[score.title] = means, deviations
+    show_figure(
+        score_figure(view.values, spreads, view.beta),
+        "beta.scores",
+        "Seven scores against β, with their spread over seeds",
+    )
+    st.caption(
+        "Mean and standard deviation over the seeds; 1 is best for all. A higher score at some β is an observation, "
+        "not a rule: the spread over seeds is often as large as the effect."
+    )
+    st.markdown(why_scores_are_low(view.beta, information(view.run), library.data(view.run).factors))
+    with st.expander("Each score’s definition"):
+        st.markdown("\n".join(f"- **{score.title}**: {score.meaning}." for score in SCORES.values()))
+        st.caption("Equations, sources and what is done differently: `aecore/measure/disentanglement.py`.")
+
+
+def score_figure(
+    values: Sequence[float], spreads: Mapping[str, tuple[np.ndarray, np.ndarray]], beta: float
+) -> go.Figure:
+    """Scores against β.  spreads: means and deviations by title of the score.  beta: where a vertical line stands."""
+    figure = empty_figure(420, "β", "score")
+    for (title, (means, deviations)), colour in zip(spreads.items(), LINES, strict=True):
+        figure.add_scatter(
+            x=values,
+            y=means,
+            name=title,
+            mode="lines+markers",
+            line={"color": colour, "width": 3},
+            error_y={"array": np.nan_to_num(deviations), "thickness": 1.5},
+            hovertemplate="%{y:.3f}",
+            marker={"size": 9},
+        )
+    figure.add_vline(x=beta, line={"dash": "dot", "color": plots.INK})
+    figure.update_xaxes(type="log", tickvals=values, ticktext=[f"{value:g}" for value in values])
+    return figure.update_yaxes(range=[0, 1])
+
+
+def why_scores_are_low(beta: float, known: np.ndarray, factors: Sequence[str]) -> str:
+    """Why good strips can go together with low scores.  known: (D, K) mutual information with each factor."""
+    best = known.max(0)
+    weakest, strongest = factors[int(best.argmin())], factors[int(best.argmax())]
+    mixed = int((np.sort(known, 1)[:, -2] > 0.1).sum())
+    follow = "latent dimension follows" if mixed == 1 else "latent dimensions follow"
+    return (
+        f"**Why are scores low where strips look good?** At β = {beta:g} no latent dimension tells more than "
+        f"{100 * best.min():.0f} % of *{weakest}*, while one tells {100 * best.max():.0f} % of *{strongest}*. Every "
+        f"score is a mean over all {len(factors)} factors, including those that the code does not hold. {mixed} "
+        f"{follow} two factors or more; MIG and DCI count that as a fault, but the eye hardly sees it. And a factor "
+        "that two latent dimensions share (position along a diagonal) has no gap, however smooth its strip is."
+    )
+
+
+def snippet(identity: str) -> str:
+    """The lines that read all figures of the sweep."""
+    names = ", ".join(f'"{key}"' for key in (*LOSSES, *SCORES))
+    return f"""
+from aecore.runs import sweeps
+
+sweep = sweeps.sweep("{identity}")
+for name in ({names}):
+    mean, deviation, seeds = sweep.spread(name)
+    print(name, dict(zip(sweep.values, mean.round(3))))
+"""
+
+
+def show_explanations() -> None:
     with st.expander("What to look for"):
         st.markdown(
-            "- **Small β**: many units carry a little of everything; strips change position, size and shape at once.\n"
-            "- **Larger β**: units fall silent one after another; those left often hold one factor, position first, since "
-            "it matters most to the pixels. Shape and orientation are given up.\n"
-            "- **Too large**: nothing is left: every strip stands still, and rate is 0.\n"
+            "- **Small β**: many latent dimensions carry a little of everything; strips change position, size and "
+            "shape at once.\n"
+            "- **Larger β**: one dimension after another becomes inactive. Those that are left often hold one factor, "
+            "first of all position, since it matters most to the pixels. Shape and orientation are given up.\n"
+            "- **Too large**: nothing is left. No strip changes, and the rate is 0.\n"
             "- **Correlations** of means need not fall as β grows; those of sampled codes do (Locatello et al., 2019)."
         )
     with st.expander("Why"):
         st.markdown(
-            "β weighs the rate against the distortion: each β picks the point of the curve where a nat of rate buys β nats "
-            "of distortion. Since the prior’s units are independent, a code that must be cheap is best laid along "
-            "independent axes; that this finds *our* factors is no theorem (Locatello et al., 2019, arXiv:1811.12359: not "
-            "without supervision or luck). Section 3.3; Higgins et al. (2017)."
+            "β weighs the rate against the distortion: each β picks the point of the curve where one nat of rate "
+            "saves β nats of distortion. The latent dimensions of the prior are independent, so a code that must be "
+            "cheap is best laid along independent axes. That these are *our* factors is no theorem: without "
+            "supervision it takes luck (Locatello et al., 2019, arXiv:1811.12359). Section 3.3; Higgins et al. (2017)."
         )

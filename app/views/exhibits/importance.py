@@ -2,168 +2,249 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
-from app import cached, pages
+from aecore import Run
+from aecore.explore import importance
+from app import cached, library, pages
 from app.browser.contact import contact
-from app.cached import curve_of, weighed
 from app.figures import plots
 from app.figures.html import key_figures, share_bars
 from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure
 from app.library import held_out, image_title
-from app.link import LINKED
+from app.link import to_page
 from app.panels import exhibit, layout, train_sweep
 from app.panels.downloads import csv_table, download_button, python_button
+from app.state import Choice, Number
 
+SWEEP = "importance"  # networks trained with several numbers of samples
+IWAE = "iwae"  # what the link to the Train page opens
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-MANY = 50  # images whose mean bound is shown, each with at most as many draws
-SHOWN = 24
+MANY = 50  # images whose mean bound is shown, each with at most as many samples
+FEW_KS = tuple(k for k in KS if k <= MANY)
+SHOWN = 24  # samples
+ELBO = plots.term_colour("elbo")
+
+
+class State:
+    """The number of samples, the image, and the random numbers."""
+
+    k = Choice("importance.k", (*range(1, 11), *range(12, 65, 4), 100, 200, 500), 10)
+    image = Number("importance.image", 0)
+    seed = Number("importance.seed", 0, 9999)
+
+
+class View(NamedTuple):
+    """What the visitor has chosen: k samples of the posterior of one image."""
+
+    run: Run
+    example: int
+    k: int
+    seed: int
+    samples: importance.Draws
+
+    @property
+    def shown(self) -> int:
+        """How many of the samples are shown."""
+        return min(self.k, SHOWN)
+
+
+@cached.remember(max_entries=64)
+def samples_of(run: Run, example: int, k: int, seed: int) -> importance.Draws:
+    """k samples of a held-out image's posterior with their weights."""
+    return importance.draws(library.model(run), library.data(run).test, example, k, seed)
+
+
+@cached.remember(max_entries=64)
+def bounds_of(run: Run, ids: tuple[int, ...], ks: tuple[int, ...], seed: int) -> np.ndarray:
+    """The bound of held-out images for each number of samples, (n, len(ks)) nats."""
+    return importance.bounds(library.model(run), library.data(run).test, np.array(ids), ks, seed)
 
 
 def page() -> None:
     run = layout.opening(
         "Importance weights",
-        "One draw of the code is judged as if it were the only one. **Several draws, the likelier counting more**, come "
-        "closer to how likely the image really is.",
+        "The ELBO judges one sample of the code as if it were the only one. **Several samples, weighted by how "
+        "likely they are**, come closer to how likely the image really is.",
         "posterior",
     )
-    if not hasattr(layout.model(run), "p_x"):
-        st.info("This model has no likelihood p(x|z): its draws cannot be weighed. Choose a VAE or an IWAE above.")
+    if "likelihood" not in run.entry.abilities:
+        st.info("This model has no likelihood p(x|z): its samples have no weights. Choose a VAE or an IWAE above.")
         st.stop()
-    test = held_out(run)
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        k = st.select_slider(
-            "Draws $k$", [*range(1, 11), *range(12, 65, 4), 100, 200, 500], 10, key="importance.k", width=380, **LINKED
-        )
-        example = layout.number("Number of the image", len(test) - 1, "importance.image", width=200)
-        seed = layout.number("Seed of the draws", 9999, "importance.seed", width=200)
-
-    found = weighed(run, example, k, seed)
-    original, sheet = st.columns([1, 5], gap="large")
-    with original:
-        layout.picture(cached.images(run, (example,))[0], "$x$", image_title(run, example))
-    with sheet:
-        some = min(k, SHOWN)
-        contact(
-            [("", found.tiles[:some])],
-            key="importance.sheet",
-            tile=64,
-            captions=[f"{100 * w:.1f} %" for w in found.weights[:some]],
-            alt=f"The {some} heaviest of {k} draws, with their weights",
-        )
-        share_bars(found.weights[:some], "Weights of the draws, the heaviest first")
-        st.caption(
-            f"{f'The {some} heaviest of {k} draws' if some < k else f'All {k} draws'} of q(z|x), what each decodes to, "
-            "and its share of all weights."
-        )
+    view = choose_view(run)
+    show_samples(view)
     st.latex(
         r"\begin{gathered} \mathcal{L}_k = \mathbb{E}\, \log \tfrac{1}{k} \textstyle\sum_{i=1}^{k} w_i,\qquad "
         r"w_i = \frac{p(x|z_i)\, p(z_i)}{q(z_i|x)} \\[.4em] z_i \sim q(z|x),\qquad "
         r"\mathcal{L}_1 \le \mathcal{L}_k \le \log p(x) \end{gathered}"
     )
-    one = curve_of(run, (example,), KS, seed)[0]
-    all_test = curve_of(run, tuple(range(min(MANY, len(test)))), tuple(k for k in KS if k <= MANY), 0).mean(0)
+    one = bounds_of(run, (view.example,), KS, view.seed)[0]
+    mean = mean_bounds(run)
+    show_numbers(view, one)
+
+    st.header("The bound against k", anchor=False)
+    curves = {f"image {view.example}": one, f"{MANY} held-out images, mean": mean}
+    show_figure(
+        bound_figure(curves, view.k, view.samples.bound),
+        "importance.curve",
+        "The bound grows with the number of samples, fast at first",
+    )
+    show_downloads(view, one, mean)
+
+    st.header("Trained with more samples", anchor=False)
+    sweep = exhibit.trained(SWEEP)
+    trained = {f"trained with {k}": mean_bounds(run) for k, run in zip(sweep.values, sweep.runs, strict=True)}
+    show_figure(
+        trained_figure(trained),
+        "importance.trained",
+        "The bound against the samples that judge, of networks trained with 1, 5 and 50",
+    )
+    st.caption(f"Mean bound of {MANY} held-out images. Small networks and few epochs; one seed each.")
+    train_sweep.train(SWEEP)
+    show_explanations()
+
+
+def choose_view(run: Run) -> View:
+    """The controls at the top."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        k = State.k.slider("Samples $k$", width=380)
+        example = State.image.given(most=len(held_out(run)) - 1).number("Number of the image", width=200)
+        seed = State.seed.number("Seed of the samples", width=200)
+    return View(run, example, k, seed, samples_of(run, example, k, seed))
+
+
+def mean_bounds(run: Run) -> np.ndarray:
+    """(len(FEW_KS),) mean bounds of the first MANY held-out images, nats."""
+    return bounds_of(run, tuple(range(min(MANY, len(held_out(run))))), FEW_KS, 0).mean(0)
+
+
+def show_samples(view: View) -> None:
+    """The image, and what the samples decode to, with their weights."""
+    weights, tiles = view.samples.weights[: view.shown], view.samples.tiles[: view.shown]
+    original, sheet = st.columns([1, 5], gap="large")
+    with original:
+        layout.picture(cached.images(view.run, (view.example,))[0], "$x$", image_title(view.run, view.example))
+    with sheet:
+        contact(
+            [("", tiles)],
+            key="importance.sheet",
+            tile=64,
+            captions=[f"{100 * weight:.1f} %" for weight in weights],
+            alt=f"The {view.shown} heaviest of {view.k} samples, with their weights",
+        )
+        share_bars(weights, "Weights of the samples, the heaviest first")
+        subject = f"The {view.shown} heaviest of {view.k} samples" if view.shown < view.k else f"All {view.k} samples"
+        st.caption(f"{subject} of q(z|x), what each decodes to, and its share of all weights.")
+
+
+def show_numbers(view: View, bounds: np.ndarray) -> None:
+    """The bound of these samples beside those of other numbers of samples.  bounds: of the image, for each of KS."""
+    k = view.k
     key_figures(
         [
+            ("these samples", nats(view.samples.bound), f"log of the mean weight of these {k}", ELBO),
             (
-                "these draws",
-                f"{found.bound:.2f} nats".replace("-", "−"),
-                f"log of the mean weight of these {k}",
-                plots.term_colour("elbo"),
+                "effective samples",
+                f"{view.samples.effective:.1f}",
+                f"of {k}: so many equal ones would weigh as much",
+                "",
             ),
-            ("effective draws", f"{found.effective:.1f}", f"of {k}: as many equal ones would weigh as much", ""),
-            ("ELBO of this image", f"{one[0]:.2f} nats".replace("-", "−"), "k = 1, the mean of 500 draws", ""),
-            ("k = 500", f"{one[-1]:.2f} nats".replace("-", "−"), "the nearest to log p(x) here", ""),
+            ("ELBO of this image", nats(bounds[0]), "k = 1, the mean of 500 samples", ""),
+            ("k = 500", nats(bounds[-1]), "the nearest to log p(x) here", ""),
         ]
     )
 
-    st.header("The bound against k", anchor=False)
-    figure = go.Figure()
-    for name, values, dash in ((f"image {example}", one, "solid"), (f"{MANY} held-out images, mean", all_test, "dot")):
-        line = {"color": plots.term_colour("elbo"), "dash": dash, "width": 3}
+
+def nats(value: float) -> str:
+    return f"{value:.2f} nats".replace("-", "−")
+
+
+def bound_figure(curves: Mapping[str, np.ndarray], k: int, bound: float) -> go.Figure:
+    """Bounds against k, lines for the first of KS.  k, bound: of the samples that the page shows."""
+    figure = empty_figure(380, "samples k", "nats")
+    for (name, values), dash in zip(curves.items(), ("solid", "dot"), strict=True):
+        line = {"color": ELBO, "dash": dash, "width": 3}
         figure.add_scatter(
             x=KS[: len(values)], y=values, name=name, mode="lines+markers", line=line, marker={"size": 9}
         )
     diamond = {"size": 16, "symbol": "diamond", "color": plots.term_colour("kl")}
-    figure.add_scatter(x=[k], y=[found.bound], name="these draws", mode="markers", marker=diamond)
-    plots.layout(figure, 380)
-    figure.update_xaxes(type="log", title="draws k", tickvals=KS)
-    figure.update_yaxes(title="nats")
-    st.plotly_chart(
-        figure,
-        key="importance.curve",
-        config={"displayModeBar": False},
-        alt="The bound grows with the number of draws, fast at first",
-    )
-    with st.container(horizontal=True):
-        mean = [*map(str, all_test), *[""] * (len(KS) - len(all_test))]
-        table = csv_table(["k", f"image {example}", f"mean of {MANY} images"], KS, one, mean)
-        download_button("Bounds as CSV", table, f"{run.info.id}-bounds.csv", "text/csv", "importance.csv")
-        weights = csv_table(
-            ["draw", "log weight", "weight", *(f"z{j + 1}" for j in range(found.z.shape[1]))],
-            range(1, k + 1),
-            found.log_w,
-            found.weights,
-            *found.z.T,
-        )
-        download_button("Draws as CSV", weights, f"{run.info.id}-draws.csv", "text/csv", "importance.draws")
-        download_button(
-            "Draws as PNG",
-            lambda: plots.png(contact_sheet(found.tiles[:some])),
-            f"{run.info.id}-draws.png",
-            "image/png",
-            "importance.png",
-        )
-        python_button(
-            run,
-            f"""
-from aecore.explore.importance import bounds, draws
+    figure.add_scatter(x=[k], y=[bound], name="these samples", mode="markers", marker=diamond)
+    return figure.update_xaxes(type="log", tickvals=KS)
 
-found = draws(run.model(), run.data().test, example={example}, k={k}, seed={seed})
-print(found.bound, found.effective)
-print(bounds(run.model(), run.data().test, [{example}], ks={KS}))
-""",
-            "importance.python",
-        )
-        pages.link(
-            "train", label="Train an IWAE with another k", icon="model_training", query={"model": "iwae", "v": "1"}
-        )
 
-    st.header("Trained with more draws", anchor=False)
-    sweep = exhibit.trained("importance")
-    figure = empty_figure(380, "draws k that judge", "nats")
-    for value, other, colour in zip(sweep.values, sweep.runs, LINES, strict=False):
-        few = tuple(range(min(MANY, len(held_out(other)))))
-        bounds = curve_of(other, few, tuple(k for k in KS if k <= MANY), 0).mean(0)
+def trained_figure(curves: Mapping[str, np.ndarray]) -> go.Figure:
+    """Mean bounds against FEW_KS, a line for each network."""
+    figure = empty_figure(380, "samples k that judge", "nats")
+    for (name, bounds), colour in zip(curves.items(), LINES, strict=False):
         figure.add_scatter(
-            x=KS[: len(bounds)],
+            x=FEW_KS,
             y=bounds,
-            name=f"trained with {value}",
+            name=name,
             mode="lines+markers",
             line={"color": colour, "width": 3},
             marker={"size": 9},
             hovertemplate="%{y:.2f}",
         )
-    figure.update_xaxes(type="log", tickvals=KS)
-    show_figure(
-        figure, "importance.trained", "The bound against the draws that judge, of nets trained with 1, 5 and 50"
-    )
-    st.caption(f"Mean bound of {MANY} held-out images. Few units and few epochs; one seed each.")
-    train_sweep.train("importance")
+    return figure.update_xaxes(type="log", tickvals=KS)
+
+
+def show_downloads(view: View, one: np.ndarray, mean: np.ndarray) -> None:
+    """Bounds, samples and their pictures as files.  one, mean: bounds of the image, and means, for the first of KS."""
+    run, samples = view.run, view.samples
+    with st.container(horizontal=True):
+        padded = [*map(str, mean), *[""] * (len(KS) - len(mean))]
+        bounds = csv_table(["k", f"image {view.example}", f"mean of {MANY} images"], KS, one, padded)
+        download_button("Bounds as CSV", bounds, f"{run.info.id}-bounds.csv", "text/csv", "importance.csv")
+        table = csv_table(
+            ["sample", "log weight", "weight", *(f"z{j + 1}" for j in range(samples.z.shape[1]))],
+            range(1, view.k + 1),
+            samples.log_w,
+            samples.weights,
+            *samples.z.T,
+        )
+        download_button("Samples as CSV", table, f"{run.info.id}-samples.csv", "text/csv", "importance.draws")
+        download_button(
+            "Samples as PNG",
+            lambda: plots.png(contact_sheet(samples.tiles[: view.shown])),
+            f"{run.info.id}-samples.png",
+            "image/png",
+            "importance.png",
+        )
+        python_button(run, snippet(view), "importance.python")
+        pages.link("train", label="Train an IWAE with another k", icon="model_training", query=to_page(model=IWAE))
+
+
+def snippet(view: View) -> str:
+    """The lines that compute the samples and bounds of the image."""
+    return f"""
+from aecore.explore.importance import bounds, draws
+
+samples = draws(run.model(), run.data().test, example={view.example}, k={view.k}, seed={view.seed})
+print(samples.bound, samples.effective)
+print(bounds(run.model(), run.data().test, [{view.example}], ks={KS}))
+"""
+
+
+def show_explanations() -> None:
     with st.expander("What to look for"):
         st.markdown(
-            "- **Few draws carry the weight**: most of a posterior’s draws decode to nearly the same image, yet pixels "
-            "decide by nats, so that one or two of ten have nearly all.\n"
-            "- **The gap between k = 1 and k = 500** is what the ELBO leaves on the table: large where the true posterior "
-            "is no Gaussian with independent units.\n"
-            "- **VAE beside IWAE** (box above): trained with several draws, a posterior may spread wider, since one good "
-            "draw is enough. Its ELBO can be worse and its bound better."
+            "- **Few samples carry the weight**: most samples of a posterior decode to nearly the same image. Yet "
+            "small differences of many pixels add up to nats, so that one or two of ten samples have nearly all of "
+            "the weight.\n"
+            "- **The gap between k = 1 and k = 500** is what the ELBO loses. It is large where the true posterior is "
+            "no Gaussian with independent latent dimensions.\n"
+            "- **VAE beside IWAE** (box above): a posterior that is trained with several samples may be wider, since "
+            "one good sample is enough. Its ELBO can be worse and its bound better."
         )
     with st.expander("Why"):
         st.markdown(
-            "By Jensen’s inequality the logarithm of a mean is at least the mean of logarithms: averaging weights before "
-            "the logarithm can only raise the bound, and with ever more draws it reaches log p(x). The text after Eq. 13 "
-            "calls the weights likelihoods q(z|x); they are the normalised p(x, z) / q(z|x). Section 3.1; Burda et al. "
-            "(2015), arXiv:1509.00519."
+            "By Jensen’s inequality, the logarithm of a mean is at least the mean of the logarithms. Averaging weights "
+            "before taking the logarithm can therefore only raise the bound, and with ever more samples it reaches "
+            "log p(x). The text after Eq. 13 calls the weights likelihoods q(z|x); they are the normalised "
+            "p(x, z) / q(z|x). Section 3.1; Burda et al. (2015), arXiv:1509.00519."
         )

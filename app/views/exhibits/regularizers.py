@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar, NamedTuple
+
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
@@ -9,235 +12,278 @@ from plotly.subplots import make_subplots
 
 from aecore import Run, inference
 from aecore.explore import filters, perturb
-from aecore.explore.images import to_uint8
 from aecore.measure import jacobian
 from aecore.measure.latents import activity
 from app import cached, library
-from app.browser import Pane, planes
 from app.browser.contact import contact
-from app.cached import LOOKED_AT, facts
+from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.plots import LETTERS, LINES, contact_sheet, empty_figure, show_figure, signed
 from app.library import held_out
-from app.link import LINKED, keep_pointer, recall_pointer
-from app.panels import exhibit, layout, train_sweep
+from app.panels import exhibit, train_sweep
 from app.panels.downloads import download_row
 from app.session import plain_errors
+from app.state import Choice, Number, Point
+
+
+class Regularizer(NamedTuple):
+    """title: what people read.  symbol: of its weight.  usual: the position of the default in the sweep's values."""
+
+    title: str
+    symbol: str
+    usual: int
+
 
 SWEEPS = {
-    "sparse-l1": ("sparse, L1", "λ", 2),
-    "sparse-kl": ("sparse, KL", "p", 1),
-    "denoising": ("denoising", "σ", 2),
-    "contractive": ("contractive", "λ", 2),
+    "sparse-l1": Regularizer("sparse, L1", "λ", 2),
+    "sparse-kl": Regularizer("sparse, KL", "p", 1),
+    "denoising": Regularizer("denoising", "σ", 2),
+    "contractive": Regularizer("contractive", "λ", 2),
 }
-FLOOR = 1e-4
+PLAIN, PLAIN_CODE = "bottleneck", 64  # the sweep without a regularizer, and the size of the code taken from it
+NONE = "none"
+SHOWN = 12  # images
+FILTERS = 36  # pictures of weights for each network
+FLOOR = 1e-4  # smaller singular values are drawn here
 
-
-@cached.remember(max_entries=64)
-def stretch(run: Run, example: int) -> np.ndarray:
-    """Singular values of the encoder's Jacobian, relative to the spread of its codes."""
-    return jacobian.singular_values(library.model(run), library.data(run).test, example) / facts(run).spread
-
-
-@cached.remember(max_entries=64)
-def answers(run: Run, example: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures (rows, n, H, W[, 3]) of what comes back, and how far the code has moved (rows, n)."""
-    x = inference.examples(library.data(run).test, [example])
-    images = perturb.pushed(x, kind)
-    across, up = perturb.grid_of(kind)
-    pictures = perturb.answers(library.model(run), images)
-    moved = perturb.moved(library.model(run), x, images, facts(run).spread)
-    return pictures.reshape(len(up), len(across), *pictures.shape[1:]), moved.reshape(len(up), len(across))
-
-
-@cached.remember(max_entries=16)
-def inputs(run: Run, example: int, kind: str) -> np.ndarray:
-    x = inference.examples(library.data(run).test, [example])
-    across, up = perturb.grid_of(kind)
-    pictures = to_uint8(perturb.pushed(x, kind).numpy())
-    return pictures.reshape(len(up), len(across), *pictures.shape[1:])
-
-
-def page() -> None:
-    plain = exhibit.opening(
-        "Regularizers",
-        "With 64 units for a digit a net could nearly copy. **Four ways to forbid it** leave four different codes. What "
-        "does each do to the picture, to the units, and to how a code answers a push?",
-        "bottleneck",
-    )
-    nothing = plain.runs[list(plain.values).index(64)] if 64 in plain.values else plain.runs[-1]
-    runs: dict[str, Run] = {"none": nothing}
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        for identity, (title, symbol, usual) in SWEEPS.items():
-            sweep = exhibit.trained(identity)
-            values = list(sweep.values)
-            value = st.select_slider(
-                f"{title}: ${LETTERS[symbol]}$",
-                values,
-                values[min(usual, len(values) - 1)],
-                key=f"regularizers.{identity}",
-                width=230,
-                **LINKED,
-            )
-            runs[title] = sweep.runs[values.index(value)]
-    names = list(runs)
-    some = runs["sparse, L1"]
-    test = held_out(some)
-    n = 12
-    seed = int(st.session_state.get("regularizers.seed", 0))
-    ids = tuple(cached.choice(some, n, seed).tolist())
-    sheets = [
-        ("original", cached.images(some, ids)),
-        *((name, cached.reconstructions(run, ids)) for name, run in runs.items()),
-    ]
-    contact(sheets, key="regularizers.sheet", alt="Images above what each net gives back", tile=64)
-
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        layout.number("Seed of the choice", 9999, "regularizers.seed", width=200)
-    known = {name: facts(run) for name, run in runs.items()}
-    table = {
-        "regularizer": names,
-        "squared error per pixel": [f"{known[name].error:.4f}" for name in names],
-        "units off their rest, per image": [
-            f"{activity(known[name].codes).sum():.1f} of {known[name].codes.shape[1]}" for name in names
-        ],
-        "units that ever move": [int((activity(known[name].codes) > 0).sum()) for name in names],
-        "‖J‖ at image 0, per spread of codes": [
-            f"{np.sqrt(np.square(stretch(runs[name], 0)).sum()):.3f}" for name in names
-        ],
-    }
-    st.dataframe(table, hide_index=True, width="stretch")
-    st.caption(
-        f"Over {min(LOOKED_AT, len(test)):,} held-out images. A unit is off its rest when it is "
-        "more than a twentieth of its range away from its median. No frame lies between two models: sliders step from one "
-        "trained net to the next."
-    )
-    st.latex(
-        plots.equation(
-            r"\begin{gathered} \mathbb{E}\, \term{recon}{\Delta(x, B(a))} + \lambda\, \term{sparsity}{\textstyle\sum_j |a_j|}"
-            r"\qquad \mathbb{E}\, \term{recon}{\Delta(x, B(a))} + \lambda\, \term{sparsity}{\textstyle\sum_j D_{KL}(p \Vert "
-            r"\hat p_j)} \\[.4em] \mathbb{E}\, \term{recon}{\Delta(x, B(A(\tilde x)))},\ \tilde x \sim \mathcal{N}(x, "
-            r"\sigma^2 I) \qquad \mathbb{E}\, \term{recon}{\Delta(x, B(A(x)))} + \lambda\, \term{jacobian}{\lVert J_A(x) "
-            r"\rVert_F^2} \end{gathered}"
-        )
-    )
-    download_row(
-        "regularizers",
-        table,
-        """
+EQUATIONS = (
+    r"\begin{gathered} \mathbb{E}\, \term{recon}{\Delta(x, B(a))} + \lambda\, \term{sparsity}{\textstyle\sum_j |a_j|}"
+    r"\qquad \mathbb{E}\, \term{recon}{\Delta(x, B(a))} + \lambda\, \term{sparsity}{\textstyle\sum_j D_{KL}(p \Vert "
+    r"\hat p_j)} \\[.4em] \mathbb{E}\, \term{recon}{\Delta(x, B(A(\tilde x)))},\ \tilde x \sim \mathcal{N}(x, "
+    r"\sigma^2 I) \qquad \mathbb{E}\, \term{recon}{\Delta(x, B(A(x)))} + \lambda\, \term{jacobian}{\lVert J_A(x) "
+    r"\rVert_F^2} \end{gathered}"
+)
+SNIPPET = """
 from aecore.runs import sweeps
 from aecore import inference
 from aecore.measure.latents import activity
 
 for name in ("sparse-l1", "sparse-kl", "denoising", "contractive"):
-    found = sweeps.sweep(name)
-    for value, run in zip(found.values, found.runs):
+    sweep = sweeps.sweep(name)
+    for value, run in zip(sweep.values, sweep.runs):
         test = run.data().test
         codes = inference.encode(run.model(), test, inference.first(test, 1000))
         print(name, value, run.info.metrics["mse"], activity(codes).sum())
-""",
-        "regularizers",
-        lambda: plots.png(contact_sheet(np.concatenate([images for _, images in sheets]), n)),
+"""
+
+
+class State:
+    """The strength of each regularizer, the choice of images, and the one image that is pushed."""
+
+    strengths: ClassVar = {identity: Choice[float](f"regularizers.{identity}") for identity in SWEEPS}
+    seed = Number("regularizers.seed", 0, 9999)
+    image = Number("regularizers.image", 0)
+    push = Choice("regularizers.push", tuple(perturb.KINDS))
+    at = Point("regularizers.at")
+
+
+@cached.remember(max_entries=64)
+def stretch(run: Run, example: int) -> np.ndarray:
+    """Singular values of the encoder's Jacobian at one held-out image, relative to the spread of the codes."""
+    return jacobian.singular_values(library.model(run), library.data(run).test, example) / cached.facts(run).spread
+
+
+@cached.remember(max_entries=64)
+def answers(run: Run, example: int, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    """What comes back for a pushed image, uint8 (rows, n, H, W[, 3]), and how far its code has moved, (rows, n)."""
+    x = inference.examples(library.data(run).test, [example])
+    return perturb.answer_grid(library.model(run), x, kind, cached.facts(run).spread)
+
+
+@cached.remember(max_entries=16)
+def inputs(run: Run, example: int, kind: str) -> np.ndarray:
+    """The pushed images, uint8 (rows, n, H, W[, 3])."""
+    return perturb.input_grid(inference.examples(library.data(run).test, [example]), kind)
+
+
+def page() -> None:
+    plain = exhibit.opening(
+        "Regularizers",
+        "With 64 latent dimensions for a digit, a network could nearly copy. **Four ways to prevent it** lead to "
+        "four different codes. What does each do to the picture, to the latent dimensions, and to a code whose image "
+        "is pushed?",
+        PLAIN,
     )
+    runs = {NONE: dict(zip(plain.values, plain.runs, strict=True)).get(PLAIN_CODE, plain.runs[-1]), **choose_runs()}
+    sheet = show_pictures(runs)
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        State.seed.number("Seed of the choice", width=200)
+    show_table(runs, sheet)
 
     st.header("What units look for", anchor=False)
-    pixels = inference.examples(test, inference.first(test, LOOKED_AT)).std(0).numpy()
-    columns = st.columns(len(names), gap="medium")
-    for column, name in zip(columns, names, strict=True):
-        painted = filters.dictionary(layout.model(runs[name]))
-        own = filters.first_layer(layout.model(runs[name]), pixels) if painted is None else painted
-        column.markdown(f"**{name}**")
-        column.image(
-            plots.grid(signed(own[:36]), 6, 2, 6),
-            width="stretch",
-            output_format="PNG",
-            alt=f"Weights of 36 units of the net with {name}",
-        )
-        column.caption("what each unit paints" if painted is not None else "first layer’s weights")
-    st.caption(
-        "Red above zero, blue below; each scaled to its own largest. First layers: weights times the spread of "
-        "their pixel, so that pixels which never change do not show."
-    )
+    show_filters(runs)
 
     st.header("Codes and Jacobians", anchor=False)
-    made = make_subplots(1, len(names), subplot_titles=names, shared_yaxes=True, horizontal_spacing=0.02)
-    for column, (name, colour) in enumerate(zip(names, LINES, strict=False), 1):
-        values = known[name].codes
+    show_figure(
+        histogram_figure({name: cached.facts(run).codes for name, run in runs.items()}),
+        "regularizers.histograms",
+        "How the values of all latent dimensions are spread, one panel for each network",
+    )
+    st.caption(
+        "Values of all latent dimensions around their medians, in standard deviations of all values; the scale is "
+        "logarithmic."
+    )
+    show_one_image(runs)
+    for identity, regularizer in SWEEPS.items():
+        train_sweep.train(identity, regularizer.title)
+    show_explanations()
+
+
+def choose_runs() -> dict[str, Run]:
+    """For each regularizer the network that was trained with the chosen strength, by title."""
+    runs = {}
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        for identity, (title, symbol, usual) in SWEEPS.items():
+            sweep = exhibit.trained(identity)
+            values = list(sweep.values)
+            strength = State.strengths[identity].given(options=values, default=values[min(usual, len(values) - 1)])
+            value = strength.slider(f"{title}: ${LETTERS[symbol]}$", width=230)
+            runs[title] = sweep.runs[values.index(value)]
+    return runs
+
+
+def show_pictures(runs: Mapping[str, Run]) -> np.ndarray:
+    """Images above what each network gives back; returns all of them in the order of the sheet."""
+    first = one_of(runs)
+    ids = tuple(cached.choice(first, SHOWN, State.seed.now()).tolist())
+    rows = [("original", cached.images(first, ids))]
+    rows += [(name, cached.reconstructions(run, ids)) for name, run in runs.items()]
+    contact(rows, key="regularizers.sheet", alt="Images above what each network gives back", tile=64)
+    return np.concatenate([images for _, images in rows])
+
+
+def one_of(runs: Mapping[str, Run]) -> Run:
+    """A regularized run, whose data the page shows."""
+    return next(run for name, run in runs.items() if name != NONE)
+
+
+def show_table(runs: Mapping[str, Run], sheet: np.ndarray) -> None:
+    """What each regularizer does to error, code and Jacobian, and what can be downloaded.  sheet: all pictures."""
+    facts = [cached.facts(run) for run in runs.values()]
+    active = [activity(fact.codes) for fact in facts]
+    table = {
+        "regularizer": list(runs),
+        "squared error per pixel": [f"{fact.error:.4f}" for fact in facts],
+        "latent dimensions off their rest, per image": [f"{share.sum():.1f} of {len(share)}" for share in active],
+        "latent dimensions that ever move": [int((share > 0).sum()) for share in active],
+        "‖J‖ at image 0, per spread of codes": [f"{np.linalg.norm(stretch(run, 0)):.3f}" for run in runs.values()],
+    }
+    st.dataframe(table, hide_index=True, width="stretch")
+    st.caption(
+        f"Over {min(cached.LOOKED_AT, len(held_out(one_of(runs)))):,} held-out images. A latent dimension is off its "
+        "rest when its value is more than a twentieth of its range away from its median. Each step of a slider shows "
+        "another trained network; nothing lies between two of them."
+    )
+    st.latex(plots.equation(EQUATIONS))
+    download_row("regularizers", table, SNIPPET, "regularizers", lambda: plots.png(contact_sheet(sheet, SHOWN)))
+
+
+def show_filters(runs: Mapping[str, Run]) -> None:
+    """Of each network the weights of its linear decoder, or of the first layer of its encoder, as pictures."""
+    spread = filters.pixel_spread(held_out(one_of(runs)), cached.LOOKED_AT)
+    for column, (name, run) in zip(st.columns(len(runs), gap="medium"), runs.items(), strict=True):
+        weights, meaning = filters.dictionary(library.model(run)), "what each latent dimension paints"
+        if weights is None:
+            weights, meaning = filters.first_layer(library.model(run), spread), "first layer’s weights"
+        column.markdown(f"**{name}**")
+        column.image(
+            plots.grid(signed(weights[:FILTERS]), 6, 2, 6),
+            width="stretch",
+            output_format="PNG",
+            alt=f"Weights of {FILTERS} units of the network with {name}",
+        )
+        column.caption(meaning)
+    st.caption(
+        "Red is above zero, blue below; each picture is scaled to its largest weight. The weights of a first layer are "
+        "multiplied by the standard deviation of their pixel, so that pixels which never change do not show."
+    )
+
+
+def histogram_figure(codes: Mapping[str, np.ndarray]) -> go.Figure:
+    """How the values of codes (n, D) are spread around the medians of their latent dimensions, a panel for each."""
+    figure = make_subplots(1, len(codes), subplot_titles=list(codes), shared_yaxes=True, horizontal_spacing=0.02)
+    for column, ((name, values), colour) in enumerate(zip(codes.items(), LINES, strict=False), 1):
         values = (values - np.median(values, 0)).ravel() / max(float(values.std()), 1e-9)
-        share, edges = np.histogram(values, 41, (-4, 4))
+        counts, edges = np.histogram(values, 41, (-4, 4))
         bars = go.Bar(
             x=(edges[1:] + edges[:-1]) / 2,
-            y=100 * share / len(values),
+            y=100 * counts / len(values),
             marker={"color": colour},
             name=name,
             showlegend=False,
         )
-        made.add_trace(bars, 1, column)
-    plots.layout(made, 300)
-    made.update_layout(bargap=0, hovermode="closest")
-    made.update_yaxes(title="% of all values", col=1, type="log")
-    show_figure(made, "regularizers.histograms", "How the values of all units are spread, one panel for each net")
+        figure.add_trace(bars, 1, column)
+    plots.layout(figure, 300)
+    figure.update_layout(bargap=0, hovermode="closest")
+    return figure.update_yaxes(title="% of all values", col=1, type="log")
+
+
+@st.fragment
+@plain_errors()
+def show_one_image(runs: Mapping[str, Run]) -> None:
+    """The singular values of each encoder's Jacobian at one image, and the image pushed."""
+    st.header("One image", anchor=False)
+    example = State.image.given(most=len(held_out(one_of(runs))) - 1).number("Number of the image", width=200)
+    show_figure(
+        singular_value_figure({name: stretch(run, example) for name, run in runs.items()}),
+        "regularizers.jacobian",
+        "Singular values of the Jacobian of each encoder at one image",
+    )
+    st.caption(f"Values below {FLOOR:g} are drawn there: they belong to directions in which the code does not move.")
+
+    st.header("Push an image", anchor=False)
+    kind = State.push.option("How")
+    (across, x0, x1), (up, y0, y1) = perturb.KINDS[kind]
+    extent = (x0, x1, y0, y1)
+    panes = [Pane("input", inputs(one_of(runs), example, kind)[None], extent)]
+    for name, run in runs.items():
+        pictures, moved = answers(run, example, kind)
+        panes.append(Pane(name, pictures[None], extent, values=moved[None], measure="code moves"))
+    pointer = planes(
+        panes,
+        key="regularizers.push.planes",
+        axes=(across, up),
+        state=State.at.get(),
+        alt="One image pushed, and what each network gives back",
+    )
+    State.at.put(pointer)
     st.caption(
-        "Values of all units around their medians, in standard deviations of all values; the scale is logarithmic."
+        "The bar shows how far the code has moved, as a share of the distance between the codes of two different "
+        "images (root mean square). At 1 it has moved as far as if it belonged to another image."
     )
 
-    @st.fragment
-    @plain_errors()
-    def one_image() -> None:
-        """Singular values at one image, and the image pushed."""
-        st.header("One image", anchor=False)
-        example = layout.number("Number of the image", len(test) - 1, "regularizers.image", width=200)
-        made = empty_figure(360, "singular value number", "stretch, relative to the spread of codes")
-        for name, colour in zip(names, LINES, strict=False):
-            values = np.maximum(stretch(runs[name], example), FLOOR)
-            made.add_scatter(
-                x=np.arange(1, len(values) + 1),
-                y=values,
-                name=name,
-                line={"color": colour, "width": 3},
-                hovertemplate="%{y:.3g}",
-            )
-        made.update_yaxes(type="log", exponentformat="power")
-        show_figure(made, "regularizers.jacobian", "Singular values of the Jacobian of each encoder at one image")
-        st.caption(f"Values below {FLOOR:g} are drawn there: directions in which the code does not move.")
 
-        st.header("Push an image", anchor=False)
-        kind = layout.option("How", list(perturb.KINDS), "regularizers.push")
-        (across, x0, x1), (up, y0, y1) = perturb.KINDS[kind]
-        extent = (x0, x1, y0, y1)
-        panes = [Pane("input", inputs(some, example, kind)[None], extent)]
-        for name, run in runs.items():
-            pictures, moved = answers(run, example, kind)
-            panes.append(Pane(name, pictures[None], extent, values=moved[None], measure="code moves"))
-        state = planes(
-            panes,
-            key="regularizers.push.planes",
-            axes=(across, up),
-            state=recall_pointer("regularizers.at"),
-            alt="One image pushed, and what each net gives back",
+def singular_value_figure(values: Mapping[str, np.ndarray]) -> go.Figure:
+    """Singular values by their number, a line for each network; those below FLOOR are drawn there."""
+    figure = empty_figure(360, "singular value number", "stretch, relative to the spread of codes")
+    for (name, singular), colour in zip(values.items(), LINES, strict=False):
+        figure.add_scatter(
+            x=np.arange(1, len(singular) + 1),
+            y=np.maximum(singular, FLOOR),
+            name=name,
+            line={"color": colour, "width": 3},
+            hovertemplate="%{y:.3g}",
         )
-        keep_pointer("regularizers.at", state)
-        st.caption(
-            "The bar: how far the code has moved, as a share of the distance between two different images’ codes (root "
-            "mean square). 1: as far as if it were another image."
-        )
+    return figure.update_yaxes(type="log", exponentformat="power")
 
-    one_image()
-    for identity, (title, _, _) in SWEEPS.items():
-        train_sweep.train(identity, title)
+
+def show_explanations() -> None:
     with st.expander("What to look for"):
         st.markdown(
-            "- **L1**: as λ grows, fewer units are off their rest, and each paints a whole stroke. Too much, and the "
-            "picture goes.\n"
-            "- **KL**: units are at p *on average*; that does not make one silent for most images. See the errata.\n"
-            "- **Denoising**: pushed with noise or erasures, its code moves less than the others’, and what comes back is "
-            "clean. A shift is no noise to it.\n"
-            "- **Contractive**: its singular values lie lower as λ grows, all but those directions that it needs."
+            "- **L1**: as λ grows, fewer latent dimensions are off their rest, and each paints a whole stroke. If λ "
+            "is too large, the picture is lost.\n"
+            "- **KL**: each latent dimension has the value p *on average*. That does not make it silent for most "
+            "images; see the errata.\n"
+            "- **Denoising**: when noise or erasures are added, its code moves less than the others’, and the answer "
+            "is clean. It was not trained on shifts, and they move its code.\n"
+            "- **Contractive**: as λ grows, its singular values become smaller, all but those of the directions that "
+            "it needs."
         )
     with st.expander("Why"):
         st.markdown(
-            "The bottleneck is one way not to copy; all four here leave the code wide and add a price (Eq. 2, 3, 6) or "
-            "damage the input (Eq. 4). For small Gaussian noise the denoising objective is nearly the contractive one, of "
-            "the whole reconstruction and not of the code alone (Alain & Bengio, 2014, arXiv:1211.4246). Sections 2.1 to "
-            "2.3; Olshausen & Field (1996), Ng (2011), Vincent et al. (2008), Rifai et al. (2011)."
+            "A bottleneck is one way to prevent copying. All four methods here leave the code wide; they add a "
+            "penalty (Eq. 2, 3, 6) or damage the input (Eq. 4). For small Gaussian noise the denoising objective is "
+            "nearly the contractive one, of the whole reconstruction and not of the code alone (Alain & Bengio, 2014, "
+            "arXiv:1211.4246). Sections 2.1 to 2.3; Olshausen & Field (1996), Ng (2011), Vincent et al. (2008), Rifai "
+            "et al. (2011)."
         )

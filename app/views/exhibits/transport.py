@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -10,174 +12,186 @@ import streamlit as st
 
 from aecore import DataError, DataSpec
 from aecore.explore import examples, transport
-from aecore.measure.transport import jensen_shannon, plan, sorted_quantiles
+from aecore.measure.transport import binned_jensen_shannon, plan, sorted_quantiles
 from app import library
-from app.browser import Dots, Field, swarm
+from app.browser.swarm import Dots, Field, swarm
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, show_figure
-from app.link import LINKED, keep_step, recall_step
-from app.panels import exhibit, layout
+from app.panels import exhibit
 from app.panels.downloads import download_row
 from app.session import plain_errors
+from app.state import Choice, Number, Step
 
-DIGITS = "a digit"
-REACH = 1.35
-STEPS = 51
+DIGITS, DIGITS_DATA = "a digit", DataSpec(name="digits")
+SHAPES = (*transport.SHAPES, DIGITS)
+COSTS = {"‖x − y‖": 1, "‖x − y‖²": 2}
+REACH = 1.35  # half the side of the square that is shown
+STEPS = 51  # positions of the slider that carries the points
+CELLS = 12  # a side of the histograms
+CRITIC_STEPS = 3000
+ON_A_LINE = 400  # points of each sample on the line
 FROM, TO = LINES[0], LINES[1]
+WASSERSTEIN, CRITIC = plots.term_colour("wasserstein"), plots.term_colour("critic")
+JUDGE = "transport.judge"  # in the session: the critic of this visitor
+
+
+class State:
+    """The two clouds, the cost and the share carried; the two samples on a line; the width of the two bumps."""
+
+    first = Choice("transport.from", SHAPES)
+    second = Choice("transport.to", SHAPES, SHAPES[1])
+    n = Number("transport.n", 20, 200, 80, 20)
+    cost = Choice("transport.cost", tuple(COSTS))
+    seed = Number("transport.seed", 0, 9999)
+    carried = Step("transport.carried")
+    shift = Number("transport.shift", 0.0, 4.0, 1.5, 0.1)
+    scale = Number("transport.scale", 0.2, 3.0, 0.6, 0.1)
+    width = Number("transport.width", 0.02, 0.6, 0.1, 0.02)
+
+
+class Clouds(NamedTuple):
+    """Two clouds a and b, each (n, 2).  target: the point of b to which each point of a goes.  w1, w2: exact."""
+
+    name: tuple[str, str, int, int]
+    a: np.ndarray
+    b: np.ndarray
+    target: np.ndarray
+    w1: float
+    w2: float
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def points(kind: str, n: int, seed: int, second: bool) -> np.ndarray:
-    if kind != DIGITS:
-        return transport.cloud(kind, n, 2 * seed + second)
-    split = library.load(DataSpec(name="digits")).test
-    example = int(examples.choose(split, 2, seed)[int(second)])
-    return transport.ink(examples.images(split, np.array([example]))[0], n, seed)
+def points(shape: str, n: int, seed: int, second: bool) -> np.ndarray:
+    """One cloud (n, 2): a generated shape, or the ink of a digit."""
+    if shape != DIGITS:
+        return transport.cloud(shape, n, 2 * seed + second)
+    digits = library.load(DIGITS_DATA).test
+    example = int(examples.choose(digits, 2, seed)[int(second)])
+    return transport.ink(examples.images(digits, np.array([example]))[0], n, seed)
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def carried(a: np.ndarray, b: np.ndarray, p: int) -> tuple[np.ndarray, float]:
-    found = plan(a, b, p)
-    return found.plan.argmax(1), found.distance
-
-
-def dots(xy: np.ndarray, colour: str, name: str, size: int = 9, opacity: float = 1.0) -> go.Scatter:
-    return go.Scatter(
-        x=xy[:, 0],
-        y=xy[:, 1],
-        mode="markers",
-        name=name,
-        opacity=opacity,
-        hoverinfo="skip",
-        marker={"size": size, "color": colour},
-    )
+def best_plan(a: np.ndarray, b: np.ndarray, p: int) -> tuple[np.ndarray, float]:
+    """The point of b to which each point of a goes, and W_p."""
+    best = plan(a, b, p)
+    return best.plan.argmax(1), best.distance
 
 
 class Judge:
-    """A critic of one visitor's two clouds."""
+    """A critic of one visitor's two clouds.  history: (step, estimate) so far."""
 
-    def __init__(self, a: np.ndarray, b: np.ndarray, name: tuple):
-        self.name, self.turns = name, transport.critic(a, b, REACH)
-        self.now = next(self.turns)
-        self.past = [(0, self.now.estimate)]
+    def __init__(self, clouds: Clouds):
+        self.name = clouds.name
+        self._critiques = transport.critic(clouds.a, clouds.b, REACH)
+        self.now = next(self._critiques)
+        self.history = [(0, self.now.estimate)]
 
-    def go(self) -> None:
-        self.now = next(self.turns)
-        self.past.append((self.now.step, self.now.estimate))
-
-
-MOST = 3000
-
-PLACES = np.linspace(-4, 4, 3201)
-
-
-def bump(at: float, width: float) -> np.ndarray:
-    """A Gaussian over PLACES, summing to 1."""
-    density = np.exp(-0.5 * ((PLACES - at) / width) ** 2)
-    return density / density.sum()
-
-
-@st.fragment
-@plain_errors()
-def two_bumps() -> None:
-    """Jensen–Shannon and W₁ of two bumps."""
-    width = st.slider("Width of both bumps", 0.02, 0.6, 0.1, 0.02, key="transport.width", width=280, **LINKED)
-    thetas, here, cell = np.linspace(0, 2, 41), bump(0.0, width), PLACES[1] - PLACES[0]
-    apart = [bump(theta, width) for theta in thetas]
-    js = [jensen_shannon(here, there) for there in apart]
-    w1 = [float(np.abs(np.cumsum(here - there)).sum() * cell) for there in apart]
-    made = empty_figure(340, "distance θ between the two", "")
-    for name, values, colour in (("Jensen–Shannon, nats", js, LINES[3]), ("W₁", w1, plots.term_colour("wasserstein"))):
-        made.add_scatter(x=thetas, y=values, name=name, line={"color": colour, "width": 3})
-    made.add_hline(y=math.log(2), line={"dash": "dot", "color": plots.INK}, annotation_text="log 2")
-    show_figure(made, "transport.js", "Jensen-Shannon and W1 of two bumps against their distance")
-    st.caption(
-        "Once the bumps no longer overlap, Jensen–Shannon is log 2 whatever their distance: it has no slope to "
-        "follow. W₁ is θ everywhere."
-    )
+    def train(self) -> None:
+        """A few more steps."""
+        self.now = next(self._critiques)
+        self.history.append((self.now.step, self.now.estimate))
 
 
 def page() -> None:
     exhibit.heading(
         "Transport",
-        "How far are two distributions apart? **As far as the earth must be carried** to make one out of the other. Drag "
-        "the slider below the picture to carry it.",
+        "How far apart are two distributions? **As far as the mass of one must be carried** to become the other. "
+        "Drag the slider below the picture to carry it.",
     )
-    options = [*transport.SHAPES, DIGITS]
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        a_kind = st.selectbox("From", options, 0, key="transport.from", width=180, **LINKED)
-        b_kind = st.selectbox("To", options, 1, key="transport.to", width=180, **LINKED)
-        n = st.slider("Points", 20, 200, 80, 20, key="transport.n", width=220, **LINKED)
-        p = layout.option("Cost", ["‖x − y‖", "‖x − y‖²"], "transport.cost")
-        seed = layout.number("Seed", 9999, "transport.seed", width=150)
+        shapes = State.first.box("From", width=180), State.second.box("To", width=180)
+        n = State.n.slider("Points", width=220)
+        power = COSTS[State.cost.option("Cost")]
+        seed = State.seed.number("Seed", width=150)
+    clouds = chosen_clouds(shapes, n, seed, power)
+    picture, numbers = st.columns([3, 2], gap="large")
+    with picture:
+        show_plan(clouds)
+    with numbers:
+        show_distances(clouds, power)
+    show_downloads(clouds)
 
+    st.header("The dual: a critic whose slope is bounded", anchor=False)
+    st.markdown(
+        "A small network f learns **here and now** to be high on one cloud and low on the other, with a slope of at "
+        "most 1. The difference of its means rises towards W₁."
+    )
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
+        playing = st.toggle("Train the critic", False, key="transport.train")
+        if st.button("Start anew", icon=":material/restart_alt:", key="transport.anew"):
+            st.session_state.pop(JUDGE, None)
+    st.fragment(show_critic, run_every=0.5 if playing else None)(clouds, playing)
+
+    st.header("On a line: sort both samples", anchor=False)
+    on_a_line(seed)
+    st.header("Where Jensen–Shannon has no slope", anchor=False)
+    two_bumps()
+    show_explanations()
+
+
+def chosen_clouds(shapes: Sequence[str], n: int, seed: int, power: int) -> Clouds:
+    """The two clouds and the plan between them; the page stops with a sentence where a cloud cannot be made."""
     try:
-        a, b = points(a_kind, n, seed, False), points(b_kind, n, seed, True)
+        a, b = points(shapes[0], n, seed, False), points(shapes[1], n, seed, True)
     except DataError as error:
         st.error(str(error))
         st.stop()
-    power = 1 if p == "‖x − y‖" else 2
-    goes, _ = carried(a, b, power)
-    w1, w2 = carried(a, b, 1)[1], carried(a, b, 2)[1]
+    target, _ = best_plan(a, b, power)
+    return Clouds((shapes[0], shapes[1], n, seed), a, b, target, best_plan(a, b, 1)[1], best_plan(a, b, 2)[1])
 
+
+def show_plan(clouds: Clouds) -> None:
+    """Both clouds, the lines of the plan, and the points on their way."""
     shares = np.linspace(0, 1, STEPS)[:, None, None]
-    paths = (1 - shares) * a + shares * b[goes]
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        field = Field(
-            "",
-            [
-                Dots(a, FROM, name="from", size=9, opacity=0.45),
-                Dots(b, TO, name="to", size=9, opacity=0.45),
-                Dots(paths, plots.term_colour("penalty"), name="carried", size=12),
-            ],
-            (-REACH, REACH, -REACH, REACH),
-            segments=np.concatenate([a, b[goes]], 1),
-        )
-        step = swarm(
-            [field],
-            key="transport.plan",
-            start=0,
-            steps=[f"carried: {share:.0%}" for share in shares.ravel()],
-            fps=25,
-            step=recall_step("transport.carried"),
-            alt="Two clouds of points, the plan's lines between them, and the points carried",
-        )
-        keep_step("transport.carried", step, 0)
-    cells = 12
-    edges = np.linspace(-REACH, REACH, cells + 1)
-    shares_a, shares_b = (np.histogram2d(*xy.T, bins=(edges, edges))[0].ravel() / n for xy in (a, b))
-    js = jensen_shannon(shares_a, shares_b)
-    with right:
-        key_figures(
-            [
-                ("W₁", f"{w1:.4f}", "mean distance carried, at best: exact", plots.term_colour("wasserstein")),
-                ("W₂", f"{w2:.4f}", "root of the mean squared distance: exact", plots.term_colour("wasserstein")),
-                (
-                    "Jensen–Shannon",
-                    f"{js:.3f} nats",
-                    f"of histograms of {cells} × {cells} cells; at most log 2 = 0.693",
-                    "",
-                ),
-            ]
-        )
-        st.latex(
-            plots.equation(
-                rf"W_{power}^{power} = \term{{wasserstein}}{{\min_{{\Gamma}} \textstyle\sum_{{ij}} \Gamma_{{ij}}\,"
-                rf" \lVert a_i - b_j \rVert{'^2' if power == 2 else ''}}} = {(w1 if power == 1 else w2**2):.4f}"
-                if power == 2
-                else r"W_1 = \term{wasserstein}{\min_{\Gamma} \textstyle\sum_{ij} \Gamma_{ij}\, \lVert a_i - b_j \rVert}"
-                rf" = {w1:.4f}"
-            )
-        )
-        st.latex(
-            plots.equation(r"W_1 = \term{critic}{\sup_{\lVert f \rVert_L \le 1} \mathbb{E} f(A) - \mathbb{E} f(B)}")
-        )
-        st.caption("Each of the points weighs 1/n, so the best plan is one-to-one: a line for each point.")
+    targets = clouds.b[clouds.target]
+    field = Field(
+        "",
+        [
+            Dots(clouds.a, FROM, name="from", size=9, opacity=0.45),
+            Dots(clouds.b, TO, name="to", size=9, opacity=0.45),
+            Dots((1 - shares) * clouds.a + shares * targets, plots.term_colour("penalty"), name="carried", size=12),
+        ],
+        (-REACH, REACH, -REACH, REACH),
+        segments=np.concatenate([clouds.a, targets], 1),
+    )
+    step = swarm(
+        [field],
+        key="transport.plan",
+        start=0,
+        steps=[f"carried: {share:.0%}" for share in shares.ravel()],
+        fps=25,
+        step=State.carried.get(),
+        alt="Two clouds of points, the plan's lines between them, and the points carried",
+    )
+    State.carried.put(step)
+
+
+def show_distances(clouds: Clouds, power: int) -> None:
+    """The distances of the two clouds, and Eq. 19 and 20 with their values."""
+    js = binned_jensen_shannon(clouds.a, clouds.b, REACH, CELLS)
+    cells = f"from histograms of {CELLS} × {CELLS} cells; at most log 2 = {math.log(2):.3f}"
+    key_figures(
+        [
+            ("W₁", f"{clouds.w1:.4f}", "smallest possible mean distance carried: exact", WASSERSTEIN),
+            ("W₂", f"{clouds.w2:.4f}", "root of the smallest mean squared distance: exact", WASSERSTEIN),
+            ("Jensen–Shannon", f"{js:.3f} nats", cells, ""),
+        ]
+    )
+    left, cost = ("W_1", "") if power == 1 else ("W_2^2", "^2")
+    value = clouds.w1 if power == 1 else clouds.w2**2
+    primal = rf"\min_{{\Gamma}} \textstyle\sum_{{ij}} \Gamma_{{ij}}\, \lVert a_i - b_j \rVert{cost}"
+    st.latex(plots.equation(rf"{left} = \term{{wasserstein}}{{{primal}}} = {value:.4f}"))
+    st.latex(plots.equation(r"W_1 = \term{critic}{\sup_{\lVert f \rVert_L \le 1} \mathbb{E} f(A) - \mathbb{E} f(B)}"))
+    st.caption("Each point has weight 1/n, so the best plan is one-to-one: one line for each point.")
+
+
+def show_downloads(clouds: Clouds) -> None:
+    """The plan as a table, and the lines of Python that compute it."""
+    a, b = clouds.a, clouds.b
     download_row(
         "transport",
-        {"from x": a[:, 0], "from y": a[:, 1], "to x": b[goes, 0], "to y": b[goes, 1]},
+        {"from x": a[:, 0], "from y": a[:, 1], "to x": b[clouds.target, 0], "to y": b[clouds.target, 1]},
         f"""
 import numpy as np
 from aecore.measure.transport import plan
@@ -189,131 +203,133 @@ print(plan(a, b, 1).distance, plan(a, b, 2).distance)
         "transport",
     )
 
-    st.header("The dual: a critic that must not be steep", anchor=False)
-    st.markdown(
-        "A small net f learns **here and now** to be high on the one cloud and low on the other, never steeper than 1. "
-        "The difference of its means climbs towards W₁."
+
+# --- the dual ---------------------------------------------------------------------------------------------------------
+
+
+def judge_of(clouds: Clouds) -> Judge:
+    """This visitor's critic; a new one for other clouds."""
+    judge = st.session_state.get(JUDGE)
+    if not isinstance(judge, Judge) or judge.name != clouds.name:
+        judge = st.session_state[JUDGE] = Judge(clouds)
+    return judge
+
+
+@plain_errors()
+def show_critic(clouds: Clouds, playing: bool) -> None:
+    """The critic over the plane, and its estimate of W₁ so far. Runs again and again while it trains."""
+    judge = judge_of(clouds)
+    if playing and judge.now.step < CRITIC_STEPS:
+        judge.train()
+    surface, curve = st.columns([1, 1], gap="large")
+    with surface:
+        figure = critic_figure(clouds, judge.now.surface)
+        show_figure(figure, "transport.critic", "The critic's heights over the plane, with both clouds")
+    with curve:
+        figure = estimate_figure(judge.history, clouds.w1)
+        show_figure(figure, "transport.estimate", "The critic's estimate over its steps, and the exact W1")
+        share = f"the estimate is {100 * judge.now.estimate / max(clouds.w1, 1e-9):.0f} % of it"
+        steps = f"after {judge.now.step:,} steps of {CRITIC_STEPS:,}"
+        key_figures(
+            [
+                ("critic’s estimate", f"{judge.now.estimate:.4f}", steps, CRITIC),
+                ("exact", f"{clouds.w1:.4f}", share, WASSERSTEIN),
+            ]
+        )
+
+
+def critic_figure(clouds: Clouds, surface: np.ndarray) -> go.Figure:
+    """The heights (n, n) of the critic as contours, with both clouds."""
+    figure, line = empty_figure(460), np.linspace(-REACH, REACH, len(surface))
+    figure.add_contour(
+        z=surface,
+        x=line,
+        y=line,
+        colorscale="RdBu_r",
+        showscale=False,
+        ncontours=24,
+        line={"width": 0.5},
+        hoverinfo="skip",
+    )
+    for cloud, colour, name in ((clouds.a, FROM, "f high"), (clouds.b, TO, "f low")):
+        marker = {"size": 9, "color": colour}
+        figure.add_scatter(x=cloud[:, 0], y=cloud[:, 1], mode="markers", name=name, hoverinfo="skip", marker=marker)
+    figure.update_xaxes(range=[-REACH, REACH], visible=False)
+    figure.update_yaxes(range=[-REACH, REACH], visible=False, scaleanchor="x")
+    return figure
+
+
+def estimate_figure(history: Sequence[tuple[int, float]], exact: float) -> go.Figure:
+    """The critic's estimate over its steps, with the exact W₁ as a line."""
+    steps, values = zip(*history, strict=True)
+    figure = empty_figure(360, "steps of the critic", "")
+    line = {"color": CRITIC, "width": 3}
+    figure.add_scatter(x=steps, y=values, name="E f(A) − E f(B)", mode="lines", line=line)
+    dotted = {"dash": "dot", "color": WASSERSTEIN}
+    figure.add_hline(y=exact, line=dotted, annotation_text=f"W₁ = {exact:.3f}, exact")
+    figure.update_xaxes(range=[0, max(200, *steps)])
+    figure.update_yaxes(range=[min(0.0, *values), 1.25 * max(exact, *values)])
+    return figure
+
+
+# --- on a line --------------------------------------------------------------------------------------------------------
+
+
+@st.fragment
+@plain_errors()
+def on_a_line(seed: int) -> None:
+    """Two samples of numbers: sorted, the i-th smallest goes to the i-th smallest."""
+    with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
+        shift = State.shift.slider("Shift of the second sample", width=280)
+        scale = State.scale.slider("Its width", width=240)
+    random = np.random.default_rng(seed)
+    first, second = random.standard_normal(ON_A_LINE), shift + scale * random.standard_normal(ON_A_LINE)
+    rank = (np.arange(ON_A_LINE) + 0.5) / ON_A_LINE
+    figure = empty_figure(340, "value", "share of points below")
+    figure.add_scatter(x=np.sort(first), y=rank, name="first", line={"color": FROM, "width": 3})
+    between = {"fill": "tonextx", "fillcolor": "rgba(141,138,27,.25)"}
+    figure.add_scatter(x=np.sort(second), y=rank, name="second", line={"color": TO, "width": 3}, **between)
+    figure.update_layout(hovermode="closest")
+    show_figure(figure, "transport.quantiles", "Both samples sorted; the area between is W1")
+    _, solved = best_plan(first[:, None], second[:, None], 1)
+    st.caption(
+        "The i-th smallest goes to the i-th smallest. W₁ is the area between the two curves, "
+        f"{sorted_quantiles(first, second):.4f}; the general solver gives {solved:.4f}."
     )
 
-    def judge() -> Judge:
-        name = (a_kind, b_kind, n, seed)
-        if getattr(st.session_state.get("transport.judge"), "name", None) != name:
-            st.session_state["transport.judge"] = Judge(a, b, name)
-        return st.session_state["transport.judge"]
 
-    with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        playing = st.toggle("Train the critic", False, key="transport.train")
-        if st.button("Start anew", icon=":material/restart_alt:", key="transport.anew"):
-            st.session_state.pop("transport.judge", None)
+@st.fragment
+@plain_errors()
+def two_bumps() -> None:
+    """Jensen–Shannon and W₁ of two bumps against their distance."""
+    width = State.width.slider("Width of both bumps", width=280)
+    bumps = transport.two_bumps(width, np.linspace(0, 2, 41))
+    figure = empty_figure(340, "distance θ between the two", "")
+    for name, values, colour in (("Jensen–Shannon, nats", bumps.js, LINES[3]), ("W₁", bumps.w1, WASSERSTEIN)):
+        figure.add_scatter(x=bumps.thetas, y=values, name=name, line={"color": colour, "width": 3})
+    figure.add_hline(y=math.log(2), line={"dash": "dot", "color": plots.INK}, annotation_text="log 2")
+    show_figure(figure, "transport.js", "Jensen-Shannon and W1 of two bumps against their distance")
+    st.caption(
+        "Once the bumps no longer overlap, Jensen–Shannon is log 2 at every distance, so it has no slope to follow. W₁ "
+        "is θ everywhere."
+    )
 
-    @st.fragment(run_every=0.5 if playing else None)
-    @plain_errors()
-    def dual() -> None:
-        own = judge()
-        if playing and own.now.step < MOST:
-            own.go()
-        line = np.linspace(-REACH, REACH, own.now.surface.shape[0])
-        made = empty_figure(460)
-        made.add_contour(
-            z=own.now.surface,
-            x=line,
-            y=line,
-            colorscale="RdBu_r",
-            showscale=False,
-            ncontours=24,
-            line={"width": 0.5},
-            hoverinfo="skip",
-        )
-        made.add_trace(dots(a, FROM, "f high"))
-        made.add_trace(dots(b, TO, "f low"))
-        made.update_xaxes(range=[-REACH, REACH], visible=False)
-        made.update_yaxes(range=[-REACH, REACH], visible=False, scaleanchor="x")
-        surface, curve = st.columns([1, 1], gap="large")
-        with surface:
-            show_figure(made, "transport.critic", "The critic's heights over the plane, with both clouds")
-        with curve:
-            steps, values = zip(*own.past, strict=True)
-            made = empty_figure(360, "steps of the critic", "")
-            made.add_scatter(
-                x=steps,
-                y=values,
-                name="E f(A) − E f(B)",
-                mode="lines",
-                line={"color": plots.term_colour("critic"), "width": 3},
-            )
-            made.add_hline(
-                y=w1,
-                line={"dash": "dot", "color": plots.term_colour("wasserstein")},
-                annotation_text=f"W₁ = {w1:.3f}, exact",
-            )
-            made.update_xaxes(range=[0, max(200, *steps)])
-            made.update_yaxes(range=[min(0.0, *values), 1.25 * max(w1, *values)])
-            show_figure(made, "transport.estimate", "The critic's estimate over its steps, and the exact W1")
-            key_figures(
-                [
-                    (
-                        "critic’s estimate",
-                        f"{own.now.estimate:.4f}",
-                        f"after {own.now.step:,} steps of {MOST:,}",
-                        plots.term_colour("critic"),
-                    ),
-                    (
-                        "exact",
-                        f"{w1:.4f}",
-                        f"the estimate is {100 * own.now.estimate / max(w1, 1e-9):.0f} % of it",
-                        plots.term_colour("wasserstein"),
-                    ),
-                ]
-            )
 
-    dual()
-
-    st.header("On a line: sort both", anchor=False)
-
-    @st.fragment
-    @plain_errors()
-    def on_a_line() -> None:
-        """Two samples of numbers, sorted."""
-        with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-            shift = st.slider(
-                "Shift of the second sample", 0.0, 4.0, 1.5, 0.1, key="transport.shift", width=280, **LINKED
-            )
-            scale = st.slider("Its width", 0.2, 3.0, 0.6, 0.1, key="transport.scale", width=240, **LINKED)
-        random = np.random.default_rng(seed)
-        u, v = random.standard_normal(400), shift + scale * random.standard_normal(400)
-        rank = (np.arange(400) + 0.5) / 400
-        made = empty_figure(340, "value", "share of points below")
-        made.add_scatter(x=np.sort(u), y=rank, name="first", line={"color": FROM, "width": 3})
-        made.add_scatter(
-            x=np.sort(v),
-            y=rank,
-            name="second",
-            line={"color": TO, "width": 3},
-            fill="tonextx",
-            fillcolor="rgba(141,138,27,.25)",
-        )
-        made.update_layout(hovermode="closest")
-        show_figure(made, "transport.quantiles", "Both samples sorted; the area between is W1")
-        st.caption(
-            f"The i-th smallest goes to the i-th smallest: W₁ is the area between the two curves, "
-            f"{sorted_quantiles(u, v):.4f}; the general solver says {carried(u[:, None], v[:, None], 1)[1]:.4f}."
-        )
-
-    on_a_line()
-    st.header("Where Jensen–Shannon says nothing", anchor=False)
-
-    two_bumps()
+def show_explanations() -> None:
+    """What to look for, and why."""
     with st.expander("What to look for"):
         st.markdown(
-            "- **W₁ or W₂**: with ‖x − y‖² long ways cost more, so lines grow more alike; with ‖x − y‖ lines never cross.\n"
-            "- **The critic** rises steeply between the clouds and is level elsewhere: where it matters its slope is 1, "
-            "and straight down it the plan’s lines run.\n"
-            "- **Its estimate** may pass W₁ a little: the slope is held by a penalty, not by force."
+            "- **W₁ or W₂**: with ‖x − y‖² long ways cost more, so the lines become more alike; with ‖x − y‖ lines "
+            "never cross.\n"
+            "- **The critic** rises between the clouds and is level elsewhere. Where mass is carried its slope is 1, "
+            "and the lines of the plan run straight down it.\n"
+            "- **Its estimate** may exceed W₁ a little, because a penalty bounds the slope, not a strict limit."
         )
     with st.expander("Why"):
         st.markdown(
-            "Eq. 19 asks for the cheapest coupling; for W₁ its dual (Kantorovich–Rubinstein, Eq. 20) asks for the "
-            "1-Lipschitz function that tells both apart best. The chapter leaves out that the supremum runs over "
-            "1-Lipschitz f only: without that it is infinite. A GAN’s critic minimises Jensen–Shannon, a WGAN’s climbs to "
-            "W₁. Section 5.3; Arjovsky et al. (2017), arXiv:1701.07875; exact plans by the library POT."
+            "Eq. 19 asks for the cheapest coupling. For W₁ its dual (Kantorovich–Rubinstein, Eq. 20) asks for "
+            "the 1-Lipschitz function that separates the two distributions best. The chapter does not say that the "
+            "supremum runs over 1-Lipschitz f only; without this it is infinite. The critic of a GAN estimates "
+            "Jensen–Shannon, that of a WGAN estimates W₁. Section 5.3; Arjovsky et al. (2017), arXiv:1701.07875; exact "
+            "plans by the library POT."
         )

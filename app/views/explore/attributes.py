@@ -8,7 +8,7 @@ import streamlit as st
 from aecore import Run
 from aecore.explore import edits, single_edit
 from app import library
-from app.browser import film
+from app.browser.film import film
 from app.figures.plots import contact_sheet, enlarge
 from app.library import held_out
 from app.panels import layout

@@ -12,8 +12,8 @@ from aecore import DataError, Run
 from aecore.explore import traverse
 from aecore.explore.planes import plane, through
 from app import cached, library
-from app.browser import Pane, planes
 from app.browser.contact import contact
+from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.plots import contact_sheet, rgb
 from app.library import held_out, label_of

@@ -12,8 +12,8 @@ from aecore import Run
 from aecore.explore.maps import MapView
 from aecore.explore.projection import NAMES, SLOW, Method
 from app import cached, library
-from app.browser import latent_map
 from app.browser.contact import contact
+from app.browser.latent_map import latent_map
 from app.figures import plots
 from app.figures.html import code_bars
 from app.figures.plots import contact_sheet

@@ -10,8 +10,8 @@ import streamlit as st
 from aecore import DataError, Run
 from aecore.data import image as read_image
 from app import cached
-from app.browser import pad
 from app.browser.contact import contact
+from app.browser.pad import pad
 from app.figures import plots
 from app.figures.html import code_bars, equation, key_figures, term_figures
 from app.figures.plots import contact_sheet, rgb

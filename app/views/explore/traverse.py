@@ -12,7 +12,8 @@ import streamlit as st
 from aecore import Run
 from aecore.explore.traverse import MOST_UNITS, has_prior, path, shrunk
 from app import cached, library
-from app.browser import film, scrubber
+from app.browser.film import film
+from app.browser.scrubber import scrubber
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import contact_sheet, enlarge, film_frame, strip_sheet

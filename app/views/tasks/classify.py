@@ -308,7 +308,7 @@ def network_diagram(image: Mapping[str, Any], classes: list[str], png: str) -> s
         + arrow()
         + '<div style="display:grid;gap:.9rem">'
         + row
-        + box("classifier C", "linear", LOSS)
+        + box("classifier C", "one linear layer", LOSS)
         + arrow()
         + probability_bars(image["y_hat"], classes, label)
         + arrow()

@@ -16,8 +16,9 @@ from aecore.explore import examples, maps
 from aecore.explore.images import to_uint8
 from aecore.tasks import cluster
 from app import cached, library, pages
-from app.browser import Dots, Field, latent_map, swarm
 from app.browser.contact import contact
+from app.browser.latent_map import latent_map
+from app.browser.swarm import Dots, Field, swarm
 from app.cached import example
 from app.figures import plots
 from app.figures.html import key_figures

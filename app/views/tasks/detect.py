@@ -12,12 +12,12 @@ import streamlit as st
 
 from aecore import DataError, FieldError, tasks
 from aecore.data.base import DataSpec
-from aecore.data.files import uploads
+from aecore.data.files import pictures
 from aecore.explore.images import to_uint8
 from aecore.tasks import detect
 from app import cached, library
-from app.browser import threshold
 from app.browser.contact import contact
+from app.browser.threshold import threshold
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, rgb, show_figure
@@ -139,7 +139,7 @@ def own_table() -> dict[str, str]:
     with st.container(horizontal=True):
         label = st.text_input("Column that says what is normal (optional)", key="detect.label", **AGAIN)
         normal = st.text_input("What it says of normal lines", key="detect.normal", **AGAIN)
-    return {"path": path, "label": label.strip(), "normal": normal.strip()}
+    return {"path": path, "label": (label or "").strip(), "normal": (normal or "").strip()}
 
 
 def own_pictures() -> dict[str, Any]:
@@ -166,7 +166,7 @@ def problem_of(settings: Mapping[str, Any]) -> detect.Problem:
     """The examples of the settings. What is wrong with them is said in a sentence, and the page stops."""
     try:
         checked = tasks.checked("detect", settings)
-        return examples_of(checked.model_dump_json(), uploads.stamp(checked.path) if checked.path else ())
+        return examples_of(checked.model_dump_json(), pictures.stamp(checked.path) if checked.path else ())
     except (DataError, FieldError) as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
         st.stop()

@@ -33,8 +33,6 @@ from app.widgets import data_picker
 OWN = "own"
 DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m", "your ratings": OWN}
 """What the page calls the ratings → the data set, or OWN for a file of the visitor's."""
-GENERATED = recommend.Settings().data
-"""The data set in whose place a visitor's own file is read."""
 FIRST = recommend.Settings().model
 """The model that the page opens with."""
 HIDDEN = recommend.Settings().hidden
@@ -176,12 +174,12 @@ def own_or_named(data: str) -> DataSpec:
     )
     if path is None:
         st.stop()
-    return DataSpec(name=GENERATED, path=path)
+    return DataSpec(name=recommend.GENERATED, path=path)
 
 
 def opened(spec: DataSpec) -> Ratings:
     """The ratings; what is wrong with the visitor's own is said in a sentence, and the page stops."""
-    offer_download(spec.name)
+    offer_download(spec)
     try:
         return datasets.load_ratings(spec)
     except DataError as error:
@@ -189,9 +187,9 @@ def opened(spec: DataSpec) -> Ratings:
         st.stop()
 
 
-def offer_download(name: str) -> None:
+def offer_download(spec: DataSpec) -> None:
     """If ratings are not on this computer, a button that downloads them; the page stops."""
-    info = datasets.info(name)
+    info = datasets.info(spec.name)
     if info.here:
         return
     st.info(
@@ -202,10 +200,12 @@ def offer_download(name: str) -> None:
     if not st.button("Download", icon=":material/download:"):
         st.stop()
     bar = st.progress(0.0)
+
+    def tell(done: float, doing: str) -> None:
+        bar.progress(done, escape_markdown(doing))
+
     try:
-        datasets.load_ratings(
-            DataSpec(name=name), True, lambda done, doing: bar.progress(done, escape_markdown(doing))
-        )
+        datasets.load_ratings(spec, True, tell)
     except DataError as error:
         st.error(escape_markdown(str(error)))
         st.stop()
@@ -291,7 +291,7 @@ def first_ratings(films: Films) -> dict[int, float]:
 def users_ratings(films: Films) -> tuple[dict[int, float], int]:
     """The ratings {film: stars} of a user whom the visitor chooses by number, and that number."""
     ratings = films.ratings
-    user = layout.number("Number of the user", ratings.matrix.shape[0] - 1, "recommend.user", width=200)
+    user = layout.number("Number of the user", len(ratings.traits) - 1, "recommend.user", width=200)
     row = ratings.matrix[[user]]
     given = {int(i): float(stars) for i, stars in zip(row.indices, row.data, strict=True)}
     traits = [name for name, has in zip(ratings.trait_names, ratings.traits[user], strict=True) if has]
@@ -621,7 +621,7 @@ def noise_figure(study: Study) -> go.Figure:
     """RMSE of the denoising model by its share of hidden ratings, of all users and of those with few ratings."""
     shares = sorted(study["noise"], key=float)
     scores = [study["noise"][share] for share in shares]
-    few = [np.nanmean(np.array(score["few"], float), 0)[0] for score in scores]
+    few = np.array([np.nanmean(np.array(score["few"], float), 0)[0] for score in scores])
     lines = {"all users": [np.mean(score["rmse"]) for score in scores]}
     lines[f"users with {group_names(study)[0]} ratings"] = few
     figure = empty_figure(360, "share of the ratings hidden in training", f"RMSE of {recommend.DENOISING}")

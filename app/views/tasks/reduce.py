@@ -17,8 +17,8 @@ from aecore.explore import examples, maps
 from aecore.explore.images import to_uint8
 from aecore.tasks import reduce
 from app import cached, library
-from app.browser import latent_map
 from app.browser.contact import contact
+from app.browser.latent_map import latent_map
 from app.browser.mount import live
 from app.figures import plots
 from app.figures.plots import LINES, empty_figure, show_figure
