@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -46,9 +46,10 @@ SECONDS = 1.0  # about how long one block of steps takes
 ROW = 6  # steps between two rows, somewhat fewer than usual; blocks are multiples, so that they end with a row
 
 Stepper = Callable[[int], None]
+Precision = Literal["auto", "bf16", "fp32"]
 
 
-def ours(model: Model, data: Data, precision: str) -> Stepper:
+def ours(model: Model, data: Data, precision: Precision) -> Stepper:
     """A function that does n steps of our loop, a multiple of ROW, with rows and without held-out evaluations."""
     training = Training(model, data, Plan(epochs=10_000, batch=BATCH, precision=precision, decay=False))
     training.eval_steps = []
@@ -65,7 +66,7 @@ def ours(model: Model, data: Data, precision: str) -> Stepper:
     return steps
 
 
-def bare(model: Model, data: Data, precision: str) -> Stepper:
+def bare(model: Model, data: Data, precision: Precision) -> Stepper:
     """A function that does n steps of a hand-written loop: no rows, no checks, no schedule, no clipping."""
     device = devices.best()
     convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())

@@ -22,7 +22,7 @@ from ..data.sets import faces
 from ..models.base import Model
 from ..training.loop import Training
 from ..training.plan import Plan
-from .cases import BATCH, CASES, PROGRESS, bare, block_of, busy, ours, race
+from .cases import BATCH, CASES, PROGRESS, Precision, bare, block_of, busy, ours, race
 
 
 def refreshed(model: Model, data: Data) -> Model:
@@ -99,7 +99,7 @@ def from_a_graph() -> str:
     )
 
 
-def main(precision: str = "auto") -> None:
+def main(precision: Precision = "auto") -> None:
     """Print all speeds."""
     warning = busy()
     data = datasets.load(DataSpec(name="digits"))

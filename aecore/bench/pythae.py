@@ -1,6 +1,7 @@
 """Our loop against the trainers of pythae: the same networks, data, batch and threads."""
 
-# pyright: reportMissingImports=false, reportAttributeAccessIssue=false  # pythae is installed for this comparison only
+# pythae is installed for this comparison only, so its modules may be unknown:
+# pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 from ..catalog import entry, seeded_build
 from ..data.base import Data
 from ..models.base import Model
-from .cases import BATCH, CASES, ROW, Stepper, block_of, ours, race
+from .cases import BATCH, CASES, ROW, Precision, Stepper, block_of, ours, race
 
 BLOCK = 60
 FEATURES = 1  # the number that pythae gives to the one hidden layer of the critic that VAE-GAN compares
@@ -119,7 +120,7 @@ def theirs(key: str, model: Model, data: Data) -> Stepper:
     return steps
 
 
-def main(data: Data, precision: str) -> None:
+def main(data: Data, precision: Precision) -> None:
     """Print the speeds of both, for each case that pythae can train."""
     print(f"{'':18}{'ours':>10}{'pythae':>10}   times as fast (target on a CPU: dense 1.4, convolutional 2)")
     for label, (key, params) in CASES.items():

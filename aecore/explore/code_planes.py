@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, UInt8
 
 from ..data.base import Split
 from ..inference import decode
@@ -15,9 +16,9 @@ from .images import to_uint8
 
 
 class Line(NamedTuple):
-    """A code of one number.  tiles: uint8 (n, H, W[, 3]), decoded at n places from `low` to `high`."""
+    """A code of one number.  tiles: (n, H, W[, 3]), decoded at n values from `low` to `high`."""
 
-    tiles: np.ndarray
+    tiles: UInt8[np.ndarray, "n H W *rgb"]
     low: float
     high: float
 
@@ -33,8 +34,10 @@ def line(model: Model, split: Split, tiles: int, most: int = 2000) -> Line:
     return Line(to_uint8(decode(model, codes)), float(low), float(high))
 
 
-def strips(model: Model, z: np.ndarray, dimensions: Sequence[int], reach: float, tiles: int) -> np.ndarray:
-    """uint8 (U, S, H, W[, 3]): each latent dimension goes from −reach to reach in S = `tiles` steps.
+def strips(
+    model: Model, z: Float[np.ndarray, " D"], dimensions: Sequence[int], reach: float, tiles: int
+) -> UInt8[np.ndarray, "U S H W *rgb"]:
+    """(U, S, H, W[, 3]): each latent dimension goes from −reach to reach in S = `tiles` steps.
 
     z: (D,), the values of all others.
     """

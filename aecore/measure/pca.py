@@ -59,7 +59,7 @@ def _fitted(x: Float[np.ndarray, "n V"], most: int) -> Principal:
     from sklearn.decomposition import PCA
 
     pca = PCA(most, svd_solver="randomized", random_state=0).fit(x)
-    return Principal(np.asarray(pca.mean_).astype(np.float32), pca.components_.astype(np.float32))
+    return Principal(np.asarray(pca.mean_).astype(np.float32), np.asarray(pca.components_).astype(np.float32))
 
 
 def pca_mse(data: Data, code: int, limit: int = 2000) -> float:
