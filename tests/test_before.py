@@ -445,6 +445,11 @@ def shown(at: AppTest) -> dict[str, Any]:
     return json.loads(json.dumps(page))
 
 
+MENDED = {
+    ("regularizers", "regularizers.sheet"): "The first run showed seed 0, whatever seed the link named.",
+}
+"""What is drawn otherwise on purpose: (name of the link, key of the component) and the reason."""
+
 LINKS = pytest.mark.parametrize("before", LINKS_BEFORE.get("links", []), ids=lambda before: before["name"])
 
 
@@ -488,7 +493,10 @@ def test_a_link_opens_what_it_opened(page_of, before):
     assert now["title"] == before["title"] or before["page"] != "run"
     for key, widget in before["widgets"].items():
         assert key in now["widgets"], f"{widget['label']} ({key}) is not on the page"
-        assert_close(now["widgets"][key]["value"], widget["value"], True, widget["label"])
+        value = now["widgets"][key]["value"]
+        if isinstance(value, int) and isinstance(widget["value"], str):
+            value = str(value)  # an option that was a text is a number now; in the link both read the same
+        assert_close(value, widget["value"], True, widget["label"])
     for key, part in before["components"].items():
         like = [one["told"] for one in now["components"].values() if one["component"] == part["component"]]
         assert any(holds(told, part["told"]) for told in like), f"no {part['component']} has {part['told']} ({key})"
@@ -507,6 +515,8 @@ def test_a_link_shows_the_pictures_that_it_showed(page_of, before):
     components = now["components"].values()
     parts = {(one["component"], part) for one in components for part in one["sections"].values()}
     for key, one in before["components"].items():
+        if (before["name"], key) in MENDED:
+            continue
         missing = [name for name, part in one["sections"].items() if (one["component"], part) not in parts]
         assert not missing, f"{key} is handed other {', '.join(missing)}"
     for kind in ("images", "figures"):

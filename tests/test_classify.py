@@ -186,6 +186,24 @@ def test_a_study_has_every_method_and_the_same_numbers_again(monkeypatch):
         tasks.compute("classify", {"labels_per_class": 0})
 
 
+def test_a_confusion_matrix_counts_every_example_and_its_cells_hold_them():
+    labels = np.array([0, 0, 0, 1, 1, 2])
+    study = {"classes": ["a", "b", "c"], "methods": {"m": {"wrong": [1, 2, 4], "taken_for": [1, 2, 0]}}}
+    found = classify.confusion(study, "m", labels)
+    assert found.counts.tolist() == [[1, 1, 1], [1, 1, 0], [0, 0, 1]]
+    cells = {
+        (0, 0): ([0], [0]),
+        (0, 2): ([2], [2]),
+        (0, None): ([1, 2], [1, 2]),
+        (None, 0): ([4], [0]),
+        (None, None): ([1, 2, 4], [1, 2, 0]),
+        (2, 1): ([], []),
+    }
+    for (true, guess), expected in cells.items():
+        ids, predicted = classify.in_cell(found, labels, true, guess)
+        assert (ids.tolist(), predicted.tolist()) == expected
+
+
 # --- the page -----------------------------------------------------------------------------------------------------
 
 

@@ -96,6 +96,22 @@ def test_a_models_own_clusters_are_what_it_says():
         cluster.own(aecore.build("deep", (1, 8, 8), 0, width=16), data.test, np.arange(4))
 
 
+def test_groups_have_a_picture_of_every_cluster_and_others_are_sorted_into_them():
+    model, data = aecore.build("deep", (1, 8, 8), 0, code=3, width=16), load(TINY)
+    ids = inference.first(data.test, 90)
+    groups = cluster.group(model, data, data.test, ids, "pixels", 4, 1)
+    x = inference.examples(data.test, ids).numpy()
+    again = cluster.fit(x.reshape(90, -1), 4, 1)
+    np.testing.assert_array_equal(groups.clusters.assigned, again.assigned)
+    assert groups.sizes.sum() == 90 and groups.objective == pytest.approx(np.square(again.distance).mean())
+    for c in range(4):
+        np.testing.assert_allclose(groups.mean[c], x[again.assigned == c].mean(0), atol=1e-6)
+        code = groups.h[again.assigned == c].mean(0, keepdims=True)
+        np.testing.assert_allclose(groups.decoded[c], inference.decode(model, code)[0], atol=1e-5)
+    same = cluster.sort(model, data, data.test, ids, groups.clusters, "pixels")
+    np.testing.assert_array_equal(same.assigned, again.assigned)
+
+
 def test_pixels_pca_and_codes_are_what_is_clustered():
     data = load(TINY)
     ids = np.array([3, 1, 7])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -106,6 +107,15 @@ def test_a_table_without_labels_is_scored_and_nobody_is_called_wrong():
 def test_a_table_that_cannot_be_used_is_refused_in_a_sentence(content, label, words):
     with pytest.raises(DataError, match=words):
         detect.table(content, label)
+
+
+def test_the_table_of_tasks_has_every_module_and_each_has_what_a_task_needs():
+    modules = {path.stem for path in Path(tasks.__file__).parent.glob("*.py")} - {"__init__"}
+    assert modules == set(tasks.TASKS)
+    for name, about in tasks.TASKS.items():
+        module = tasks.module_of(name)
+        assert about.endswith(".") and module.Settings() == tasks.checked(name, {})  # every setting has a default
+        assert callable(module.study) and callable(module.rows)
 
 
 def test_settings_that_do_not_fit_are_named():

@@ -189,7 +189,7 @@ def test_regularizers_a_push_moves_pictures_and_codes(address, tab):
 @browser_only
 def test_denoising_more_noise_changes_pictures_and_decibels(address, tab):
     at_page(tab, address, "denoising")
-    words = tab.get_by_text(re.compile(r"by a plain network, [0-9.]+ dB"))
+    words = tab.get_by_text(re.compile(r"plain network, [0-9.]+ dB"))
     said, sheet = words.inner_text(), canvases(tab, ".contact canvas", 60)
     before = seen(sheet)
     slide(tab, "Strength", 60)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as some
 from PIL import Image
 
-from aecore import CATALOG, DataError, DataSpec, inference
+from aecore import CATALOG, DataError, DataSpec, Model, inference
 from aecore import data as datasets
 from aecore.data import attributes
 from aecore.data.sets import celeba, faces
@@ -253,14 +253,15 @@ def test_frechet_is_that_of_gaussians():
 # --- edits --------------------------------------------------------------------------------------------------------
 
 
-class Perfect(torch.nn.Module):
+class Perfect(Model):
     """Edits without fault: its code is the number of a held-out face, which it draws as it is told."""
 
     attributes = len(A)
+    abilities = frozenset({"encode", "decode"})
 
     def __init__(self, data, deaf: bool = False):
-        super().__init__()
-        self.shape, self.split, self.deaf = data.shape, data.test, deaf
+        super().__init__(data.shape)
+        self.split, self.deaf = data.test, deaf
         self.one = torch.nn.Parameter(torch.zeros(1))
         self.register_buffer("known", data.test.batch(torch.arange(300)).x)
 
@@ -289,11 +290,11 @@ def test_perfect_edits_score_perfectly_and_deaf_ones_as_not_editing(data):
 
 
 def test_directions_find_the_axis_of_an_attribute():
-    class Axis(torch.nn.Module):
-        attributes, shape = 0, (3, 8, 8)
+    class Axis(Model):
+        abilities = frozenset({"encode"})
 
         def __init__(self):
-            super().__init__()
+            super().__init__((3, 8, 8))
             self.one = torch.nn.Parameter(torch.zeros(1))
 
         def encode(self, x):

@@ -507,6 +507,34 @@ def test_neighbours_in_code_space_and_genres_in_common():
     assert recommend.agreement(codes, np.eye(4), 1) == 0.0
 
 
+@pytest.mark.parametrize("key", ["u_autorec", "i_autorec"])
+def test_reasons_name_the_nearest_liked_films_and_the_rating_that_carries_most(key):
+    matrix = small_world().matrix
+    method = recommend.AutoencoderOf(key, plan={"epochs": 2}, code=4).fit(matrix)
+    given, items = {3: 5.0, 8: 1.0, 20: 5.0, 31: 5.0}, [0, 50]
+    codes = method.item_codes(matrix)
+    for item, reason in zip(items, recommend.reasons(method, matrix, given, items), strict=True):
+        assert set(reason.near) < {3, 20, 31} and reason.cosines == sorted(reason.cosines, reverse=True)
+        unit = codes / np.linalg.norm(codes, axis=1, keepdims=True)
+        assert reason.cosines[0] == pytest.approx(max(unit[i] @ unit[item] for i in (3, 20, 31)), abs=1e-5)
+        if key == "i_autorec":
+            assert reason.carrier is None
+        elif reason.carrier is not None:
+            x = np.zeros(120, np.float32)
+            x[list(given)] = list(given.values())
+            rated, gains = recommend.without(method.model, x, item)
+            assert reason.gain == pytest.approx(gains.max()) and reason.carrier == rated[gains.argmax()]
+
+
+def test_one_user_is_predicted_as_among_all_and_other_models_are_refused():
+    matrix = small_world().matrix
+    for key in ("u_autorec", "i_autorec"):
+        method = recommend.AutoencoderOf(key, plan={"epochs": 1}, code=4).fit(matrix)
+        np.testing.assert_allclose(method.predict_user(matrix, 7), method.predict(matrix)[7], atol=1e-5)
+    with pytest.raises(FieldError, match="deep is not for ratings"):
+        recommend.AutoencoderOf("deep")
+
+
 @pytest.fixture
 def quick_study(monkeypatch):
     """A study of one seed and one epoch in place of the stored one."""

@@ -10,8 +10,11 @@ from jaxtyping import Float, Float32, Int64
 
 from ..data.base import Images, Split
 from ..errors import DataError
-from ..inference import decode, evaluating, first, generator, inputs, require
+from ..inference import decode, encode, evaluating, first, generator, inputs, require
+from ..measure.aggregate_posterior import holes
 from ..models.base import Model
+from . import examples
+from .images import to_uint8
 
 
 def generate(
@@ -35,6 +38,19 @@ def generate(
             return able.sample(n, temperature, draws, *labels).float().clamp(0, 1).cpu().numpy(), None
         codes = able.prior.sample(n, next(model.parameters()), temperature, draws).float().cpu().numpy()
     return decode(model, codes, *labels).clip(0, 1), codes
+
+
+def decode_noise(model: Model, n: int, temperature: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """What a model without a prior decodes N(0, T²I) to: (images float32 (n, C, H, W), codes (n, D))."""
+    z = temperature * np.random.default_rng(seed).standard_normal((n, require(model, "decode").code))
+    return decode(model, z), z.astype(np.float32)
+
+
+def in_holes(model: Model, split: Split, n: int, limit: int) -> np.ndarray:
+    """uint8 (n, H, W[, 3]), decoded in the n largest holes between the codes of the first `limit` examples."""
+    codes = encode(model, split, first(split, limit))
+    samples = np.random.default_rng(0).standard_normal((4000, codes.shape[1]))
+    return to_uint8(decode(model, holes(codes, samples, n)))
 
 
 KEPT = 64_000_000  # bytes of images that `kept` makes
@@ -77,3 +93,10 @@ def nearest(
     # Computed again: the difference of large numbers above is too inexact to recognise a copy.
     exact = (a - split.batch(ids_of_best).x.flatten(1).cpu()).square().sum(1)
     return ids_of_best.numpy(), exact.numpy()
+
+
+def typical_distance(split: Split, among: Split, n: int, limit: int) -> float:
+    """Median of the squared distances (`nearest`) from n examples of a split to the nearest of another split."""
+    pictures = examples.images(split, examples.choose(split, n)).astype(np.float32) / 255
+    x = pictures[:, None] if pictures.ndim == 3 else pictures.transpose(0, 3, 1, 2)
+    return float(np.median(nearest(x, among, limit)[1]))

@@ -15,6 +15,7 @@ from ..inference import Ids
 from ..measure import reconstruction
 from ..models.base import Model
 from ..training.loop import evaluate, losses
+from .images import to_uint8
 
 
 class Reconstructions(NamedTuple):
@@ -26,6 +27,37 @@ class Reconstructions(NamedTuple):
     originals: Float[np.ndarray, "n *shape"]
     reconstructions: Float[np.ndarray, "n *shape"]
     errors: Float[np.ndarray, " n"]
+
+
+class Way(NamedTuple):
+    """The way of one image: uint8 (H, W[, 3]) `shown`, `seen` by the encoder (damaged or not), and `output`.
+
+    code: (D,).  std: (D,) of the posterior, or None.  mse: per value.  psnr: dB.
+    """
+
+    shown: np.ndarray
+    seen: np.ndarray
+    output: np.ndarray
+    code: np.ndarray
+    std: np.ndarray | None
+    mse: float
+    psnr: float
+
+
+def way(model: Model, image: np.ndarray, damaged: bool = False, seed: int = 0) -> Way:
+    """One image, uint8 (H, W[, 3]), through encoder, code and decoder; damaged first in a way that `seed` fixes."""
+    parts = passage(model, channels_first(image) / 255, damaged, seed)
+    pair = parts["input"][None], parts["output"][None]
+    shown, seen, output = (to_uint8(np.asarray(parts[name])[None])[0] for name in ("input", "seen", "output"))
+    return Way(
+        shown,
+        seen,
+        output,
+        np.asarray(parts["code"]).reshape(-1),
+        parts["std"],
+        float(reconstruction.mse(*pair)[0]),
+        float(reconstruction.psnr(*pair)[0]),
+    )
 
 
 def passage(model: Model, x: Any, corrupted: bool = False, seed: int = 0) -> dict[str, Any]:

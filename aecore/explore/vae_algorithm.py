@@ -19,7 +19,7 @@ LINES = (
     r"(\theta, \phi) \leftarrow \text{initialise the parameters}",
     r"\textbf{repeat}",
     r"\quad X^M \leftarrow \text{random minibatch of } M \text{ examples}",
-    r"\quad \xi \leftarrow L \text{ draws of } \mathcal{N}(0, I) \text{ for each}",
+    r"\quad \xi \leftarrow L \text{ samples of } \mathcal{N}(0, I) \text{ for each}",
     r"\quad g \leftarrow \nabla_{\theta, \phi}\, \hat{\mathcal{L}}(\theta, \phi; X^M)",
     r"\quad (\theta, \phi) \leftarrow \text{update by } g \text{ (Adam)}",
     r"\textbf{until } (\theta, \phi) \text{ converge}",

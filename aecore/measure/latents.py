@@ -43,6 +43,12 @@ def statistics(model: Model, split: Split, limit: int = 2000) -> Units:
     return Units(codes.mean(0), std, kl, order(kl, std), active, len(ids), collapse_warning(kl, active))
 
 
+def of_samples(codes: np.ndarray) -> Units:
+    """`Units` of codes (n, D) that were sampled, not encoded: all count as active, in the order of their numbers."""
+    size = codes.shape[1]
+    return Units(codes.mean(0), codes.std(0), None, np.arange(size), np.ones(size, bool), 0, None)
+
+
 def kl_per_unit(model: Model, split: Split, limit: int | None = None) -> Float[np.ndarray, " D"]:
     """Mean over a split of KL(q(z_j|x) ‖ N(0, 1)) for every unit j: (D,) nats."""
     able = require(model, "posterior")

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from ..data.base import Batch, Split
+from ..nn import networks
 from ..nn.distributions import Bernoulli, Gaussian, Normal, StandardNormal, likelihood
 from ..nn.divergences import kl_standard, log_aggregate, mmd2
 from ..nn.networks import Shape

@@ -569,20 +569,22 @@ def confusion(study: Mapping[str, Any], method: str, labels: np.ndarray) -> Conf
     return Confusion(wrong, taken_for, counts)
 
 
-def in_cell(found: Confusion, labels: np.ndarray, true: int | None, guess: int | None) -> tuple[np.ndarray, np.ndarray]:
+def in_cell(
+    matrix: Confusion, labels: np.ndarray, true: int | None, guess: int | None
+) -> tuple[np.ndarray, np.ndarray]:
     """(ids, predicted classes) of the examples in a cell of the matrix: the correct ones where true = guess.
 
     true, guess: numbers of classes; None: any, of which only wrongly classified examples are returned.
     """
     if true is not None and true == guess:
-        ids = np.setdiff1d(np.flatnonzero(labels == true), found.wrong)
+        ids = np.setdiff1d(np.flatnonzero(labels == true), matrix.wrong)
         return ids, np.full(len(ids), true)
-    keep = np.ones(len(found.wrong), bool)
+    keep = np.ones(len(matrix.wrong), bool)
     if true is not None:
-        keep &= labels[found.wrong] == true
+        keep &= labels[matrix.wrong] == true
     if guess is not None:
-        keep &= found.taken_for == guess
-    return found.wrong[keep], found.taken_for[keep]
+        keep &= matrix.taken_for == guess
+    return matrix.wrong[keep], matrix.taken_for[keep]
 
 
 def rows(study: Mapping[str, Any]) -> list[dict[str, str]]:

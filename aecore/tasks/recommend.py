@@ -507,7 +507,7 @@ def reasons(method: AutoencoderOf, matrix: csr_matrix, given: Mapping[int, float
     liked = np.array([i for i, stars in given.items() if stars >= mean] or list(given))
     x = np.zeros(size_of(matrix)[1], np.float32)
     x[list(given)] = list(given.values())
-    found = []
+    reasons_by_item = []
     for item in items:
         near, cosines = nearest(codes, item, liked)
         carrier, gain = None, 0.0
@@ -515,8 +515,8 @@ def reasons(method: AutoencoderOf, matrix: csr_matrix, given: Mapping[int, float
             rated, gains = without(method.model, x, item)
             most = int(np.argmax(gains))
             carrier, gain = (int(rated[most]), float(gains[most])) if gains[most] > 0 else (None, 0.0)
-        found.append(Reason(near[:2].tolist(), cosines[:2].tolist(), carrier, gain))
-    return found
+        reasons_by_item.append(Reason(near[:2].tolist(), cosines[:2].tolist(), carrier, gain))
+    return reasons_by_item
 
 
 def agreement(codes: np.ndarray, genres: np.ndarray, n: int = 10) -> float:

@@ -1,12 +1,12 @@
 """Arrays to pictures: Plotly figures and image sheets with one look, and one colour per loss term.
 
-The only place that makes figures. Colours of terms are the same in curves, equations and on the pages; they are of
-middle lightness, at least 3 : 1 against both of our backgrounds, so one colour serves the light and the dark theme.
+This module and `app.figures.html` hold the figures that several pages share. The colour of a term is the same in
+curves, in equations and on the pages. Its lightness is medium, at least 3 : 1 against both backgrounds, so that one
+colour serves the light and the dark theme.
 """
 
 from __future__ import annotations
 
-import html
 import io
 import math
 import re
@@ -18,6 +18,8 @@ import plotly.graph_objects as go
 import streamlit as st
 from PIL import Image
 from plotly.subplots import make_subplots
+
+from app.text import escape_html
 
 TERM_COLOURS: dict[str, str] = {
     "loss": "#7a7f87",
@@ -35,7 +37,7 @@ TERM_COLOURS: dict[str, str] = {
 }
 """Colour of each term, by the last part of its name: "autoencoder/recon" is a "recon"."""
 
-_RELATED = {
+_SAME_COLOUR = {
     "distortion": "recon",
     "bce": "recon",
     "mse": "recon",
@@ -63,7 +65,9 @@ _RELATED = {
     "sparsity": "penalty",
     "wasserstein": "mmd",
 }
+"""Term → the term of TERM_COLOURS whose colour it has."""
 _SPARE = ("#4f8f2f", "#3d8bb5", "#c0528f", "#9a7d1c", "#6a78d1", "#b3603f", "#2a9593", "#a05fb4")
+"""For terms that are not known."""
 
 CLASS_COLOURS: tuple[str, ...] = (
     "#1b37ac",
@@ -89,25 +93,28 @@ CLASS_COLOURS_DARK: tuple[str, ...] = (
     "#e8ef5b",
     "#9aceec",
 )
-"""Label 0, 1, ... on white and on dark: the same hues in the same order, chosen so that the closest two stay as far
-apart as they can for readers with all three kinds of cones and with two. The theme holds the same lists."""
+"""Colours of the labels 0, 1, … on white and on dark, the same hues in the same order. The two closest colours are as
+far apart as they can be, for readers with three kinds of cones and with two. The theme holds the same lists."""
 
 INK = "#808790"
-"""Text-like lines in figures: readable on both backgrounds where the theme does not set it."""
+"""Colour of lines that belong to no curve, readable on both backgrounds."""
+DOTTED = {"dash": "dot", "color": INK}
+"""A line across a figure that marks a value."""
 
 FONT_SIZE = 17
 
 
 def term_colour(term: str) -> str:
-    """The colour of a loss term: fixed for the known ones, else one of the spares chosen by the name alone.
+    """The colour of a loss term. That of an unknown term depends on its name alone.
 
-    "critic/loss" and "autoencoder/loss" are both a loss; the player's colour is used for its loss if it has one.
+    "critic/loss" and "autoencoder/loss" are losses of players; the loss of a player has the player's colour if there is
+    one, else the colour of a loss.
     """
     player, _, name = term.rpartition("/")
     name = name.lower()
     if name == "loss" and player in TERM_COLOURS:
         name = player
-    name = _RELATED.get(name, name)
+    name = _SAME_COLOUR.get(name, name)
     if name in TERM_COLOURS:
         return TERM_COLOURS[name]
     for known in sorted(TERM_COLOURS, key=len, reverse=True):
@@ -117,9 +124,9 @@ def term_colour(term: str) -> str:
 
 
 def layout(figure: go.Figure, height: int = 360, **more: Any) -> go.Figure:
-    """Our look: transparent, calm grid, large type, room for the numbers. Changes and returns `figure`.
+    """Give a figure our look: transparent, with a faint grid and large type. Changes and returns `figure`.
 
-    Colours of text and grid are left to Streamlit's theme (`theme="streamlit"`), which knows light from dark.
+    The colour of text is left to Streamlit's theme (`theme="streamlit"`), which is light or dark.
     """
     figure.update_layout(
         height=height,
@@ -137,6 +144,102 @@ def layout(figure: go.Figure, height: int = 360, **more: Any) -> go.Figure:
     figure.update_yaxes(gridcolor="rgba(128,135,144,0.22)", **axis)
     figure.update_annotations(font={"size": 18})
     return figure
+
+
+LINES = ("#2f7de1", "#d9631e", "#1f9a6d", "#b453c9", "#8d8a1b", "#0f93a8", "#d6457a")
+"""Colours of models side by side in one figure. None of them stands for a term of an objective."""
+
+
+def empty_figure(height: int = 380, x: str = "", y: str = "") -> go.Figure:
+    """An empty figure in our look."""
+    figure = layout(go.Figure(), height)
+    figure.update_xaxes(title=x)
+    figure.update_yaxes(title=y)
+    return figure
+
+
+def model_lines(
+    x: Sequence[float],
+    curves: Mapping[str, Sequence[float] | np.ndarray],
+    titles: tuple[str, str],
+    height: int = 380,
+    hover: str = "%{y:.4f}",
+    mode: str = "lines+markers",
+    marker_size: int = 6,
+) -> go.Figure:
+    """A line for each model or method, in the colours of LINES.
+
+    Arguments:
+        x: positions; a curve with fewer values takes the first of them.
+        curves: name → values.
+        titles: of the two axes.
+        hover: what the pointer shows of a value, a template of Plotly's.
+        mode: "lines" or "lines+markers".
+    """
+    figure = empty_figure(height, *titles)
+    for (name, values), colour in zip(curves.items(), LINES, strict=False):
+        figure.add_scatter(
+            x=list(x[: len(values)]),
+            y=values,
+            name=name,
+            mode=mode,
+            line={"color": colour, "width": 3},
+            marker={"size": marker_size},
+            hovertemplate=hover,
+        )
+    return figure
+
+
+def show_figure(figure: go.Figure, key: str, alt: str) -> None:
+    """A figure on the page.  alt: what it shows, for screen readers."""
+    st.plotly_chart(figure, key=key, config=CONFIG, alt=alt)
+
+
+CONFIG: dict[str, Any] = {
+    "displaylogo": False,
+    "modeBarButtonsToRemove": [
+        "zoom2d",
+        "pan2d",
+        "select2d",
+        "lasso2d",
+        "zoomIn2d",
+        "zoomOut2d",
+        "autoScale2d",
+        "resetScale2d",
+    ],
+    "toImageButtonOptions": {"format": "svg"},
+}
+"""The one button that stays saves the figure as SVG."""
+
+
+def matrix(
+    values: np.ndarray,
+    rows: Sequence[str],
+    columns: Sequence[str],
+    colours: str,
+    low: float,
+    high: float,
+    height: int = 380,
+) -> go.Figure:
+    """A matrix (rows, columns) as coloured squares, the first row on top."""
+    figure = empty_figure(height)
+    figure.add_heatmap(
+        z=values,
+        x=list(columns),
+        y=list(rows),
+        colorscale=colours,
+        zmin=low,
+        zmax=high,
+        colorbar={"thickness": 12, "len": 0.9},
+    )
+    figure.update_layout(hovermode="closest")
+    figure.update_yaxes(autorange="reversed", showgrid=False, type="category")
+    figure.update_xaxes(type="category")
+    return figure
+
+
+Series = tuple[list[float], list[float]]
+"""The positions and the values of the points of a line."""
 
 
 def curves(
@@ -170,81 +273,135 @@ def curves(
     """
     rows = [dict(row) for row in rows]
     labels, units = labels or {}, units or {}
-    if terms is None:
-        counters = {x, "step", "epoch", "time", "seconds", "lr"}
-        found = {k.removeprefix(held_out) for row in rows for k, v in row.items() if _number(v) is not None}
-        terms = sorted(found - counters, key=lambda t: (t != "loss", t))
-    series = {term: (_series(rows, x, term, smooth), _series(rows, x, f"{held_out}{term}", 0.0)) for term in terms}
-    series = {term: pair for term, pair in series.items() if pair[0][0] or pair[1][0]}
-    if not series:
-        empty = layout(go.Figure(), height or 240)
-        empty.add_annotation(
-            text="No numbers yet", showarrow=False, font={"size": 20}, xref="paper", yref="paper", x=0.5, y=0.5
-        )
-        return empty.update_xaxes(visible=False).update_yaxes(visible=False)
-    if columns is None:
-        columns = 1 if _one_scale(series, units) else min(3, len(series))
-        together = columns == 1
-    else:
-        together = False
-    names = {term: labels.get(term, term) for term in series}
-    if together:
-        figure = make_subplots(1, 1)
-        places = {term: (1, 1) for term in series}
-    else:
-        lines = math.ceil(len(series) / columns)
-        titles = [
-            f'<b style="color:{term_colour(t)}">{html.escape(names[t])}</b>' + (f", {units[t]}" if units.get(t) else "")
-            for t in series
-        ]
-        figure = make_subplots(
-            lines,
-            columns,
-            shared_xaxes=True,
-            subplot_titles=titles,
-            vertical_spacing=0.16 / lines,
-            horizontal_spacing=0.09,
-        )
-        places = {term: (i // columns + 1, i % columns + 1) for i, term in enumerate(series)}
-    for term, (train, held) in series.items():
-        row, column = places[term]
-        colour, unit = term_colour(term), units.get(term, "")
-        hover = f"%{{y:.4g}} {unit}<extra>{names[term]}"
-        if train[0]:
-            line = go.Scatter(
-                x=train[0],
-                y=train[1],
-                name=names[term],
-                legendgroup=term,
-                mode="lines" if len(train[0]) > 1 else "markers",
-                line={"color": colour, "width": 3},
-                showlegend=together,
-                hovertemplate=f"{hover}</extra>",
-            )
+    terms = _terms_of(rows, x, held_out) if terms is None else terms
+    pairs = {term: (_series(rows, x, term, smooth), _series(rows, x, f"{held_out}{term}", 0.0)) for term in terms}
+    pairs = {term: pair for term, pair in pairs.items() if pair[0][0] or pair[1][0]}
+    if not pairs:
+        return _no_numbers(height or 240)
+    names = {term: labels.get(term, term) for term in pairs}
+    together = columns is None and _one_scale(pairs, units)
+    columns = 1 if together else columns or min(3, len(pairs))
+    figure = make_subplots(1, 1) if together else _panels(names, units, columns)
+    for place, (term, (train, held)) in enumerate(pairs.items()):
+        row, column = (1, 1) if together else (place // columns + 1, place % columns + 1)
+        unit = units.get(term, "")
+        for line in _lines_of(term, names[term], unit, train, held, together):
             figure.add_trace(line, row, column)
-        if held[0]:
-            dashed = go.Scatter(
-                x=held[0],
-                y=held[1],
-                name=f"{names[term]}, held-out",
-                legendgroup=term,
-                mode="lines+markers",
-                line={"color": colour, "width": 2, "dash": "dash"},
-                showlegend=together,
-                marker={"size": 9, "symbol": "circle-open", "line": {"width": 2}},
-                hovertemplate=f"{hover}, held-out</extra>",
-            )
-            figure.add_trace(dashed, row, column)
-        if not together and (reach := _later(train, held)):
-            figure.update_yaxes(range=reach, row=row, col=column)
         if together:
             figure.update_yaxes(title_text=unit)
-    lines = max(row for row, _ in places.values())
-    layout(figure, height or (400 if together else 60 + 260 * lines))
-    figure.update_xaxes(title_text=x, row=lines)
+        elif limits := _range_without_start(train, held):
+            figure.update_yaxes(range=limits, row=row, col=column)
+    last_row = 1 if together else math.ceil(len(pairs) / columns)
+    layout(figure, height or (400 if together else 60 + 260 * last_row))
+    figure.update_xaxes(title_text=x, row=last_row)
     if not together:
         figure.update_layout(margin={"t": 48}, hovermode="x")
     return figure
+
+
+def _terms_of(rows: Sequence[Mapping[str, Any]], x: str, held_out: str) -> list[str]:
+    """All entries of the rows that are numbers and no counters, `loss` first."""
+    counters = {x, "step", "epoch", "time", "seconds", "lr"}
+    numbers = {name.removeprefix(held_out) for row in rows for name, value in row.items() if _number(value) is not None}
+    return sorted(numbers - counters, key=lambda term: (term != "loss", term))
+
+
+def _no_numbers(height: int) -> go.Figure:
+    """A figure that says that there is nothing to draw yet."""
+    figure = layout(go.Figure(), height)
+    figure.add_annotation(
+        text="No numbers yet", showarrow=False, font={"size": 20}, xref="paper", yref="paper", x=0.5, y=0.5
+    )
+    return figure.update_xaxes(visible=False).update_yaxes(visible=False)
+
+
+def _panels(names: Mapping[str, str], units: Mapping[str, str], columns: int) -> go.Figure:
+    """Empty small multiples, one for each term, with the names of the terms in their colours."""
+    lines = math.ceil(len(names) / columns)
+    titles = [
+        f'<b style="color:{term_colour(term)}">{escape_html(name)}</b>'
+        + (f", {units[term]}" if units.get(term) else "")
+        for term, name in names.items()
+    ]
+    return make_subplots(
+        lines, columns, shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.16 / lines, horizontal_spacing=0.09
+    )
+
+
+def _lines_of(term: str, name: str, unit: str, train: Series, held: Series, legend: bool) -> list[go.Scatter]:
+    """The training curve of a term, and the held-out one dashed; a curve without points is left out."""
+    colour, hover = term_colour(term), f"%{{y:.4g}} {unit}<extra>{name}"
+    lines = []
+    if train[0]:
+        lines.append(
+            go.Scatter(
+                x=train[0],
+                y=train[1],
+                name=name,
+                legendgroup=term,
+                mode="lines" if len(train[0]) > 1 else "markers",
+                line={"color": colour, "width": 3},
+                showlegend=legend,
+                hovertemplate=f"{hover}</extra>",
+            )
+        )
+    if held[0]:
+        lines.append(
+            go.Scatter(
+                x=held[0],
+                y=held[1],
+                name=f"{name}, held-out",
+                legendgroup=term,
+                mode="lines+markers",
+                line={"color": colour, "width": 2, "dash": "dash"},
+                showlegend=legend,
+                marker={"size": 9, "symbol": "circle-open", "line": {"width": 2}},
+                hovertemplate=f"{hover}, held-out</extra>",
+            )
+        )
+    return lines
+
+
+def _number(value: Any) -> float | None:
+    """A finite number as a float; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        return None
+    return float(value) if math.isfinite(value) else None
+
+
+def _series(rows: Sequence[Mapping[str, Any]], x: str, name: str, smooth: float) -> Series:
+    """The points of one entry of the rows. Values are averaged exponentially; `smooth` is the weight of the past."""
+    xs: list[float] = []
+    ys: list[float] = []
+    for row in rows:
+        position, value = _number(row.get(x)), _number(row.get(name))
+        if position is not None and value is not None:
+            xs.append(position)
+            ys.append(smooth * ys[-1] + (1 - smooth) * value if ys else value)
+    return xs, ys
+
+
+def _range_without_start(train: Series, held: Series) -> list[float] | None:
+    """A vertical range that leaves out the first hundredth of a run, if its values dwarf all later ones; else None.
+
+    A double click on the figure shows everything.
+    """
+    points = [*zip(*train, strict=True), *zip(*held, strict=True)]
+    end = max((x for x, _ in points), default=0.0)
+    late = [y for x, y in points if x > 0.01 * end]
+    if not late or len(late) == len(points):
+        return None
+    low, high, top = min(late), max(late), max(y for _, y in points)
+    margin = 0.06 * (high - low) or 1.0
+    return [low - margin, high + margin] if top - low > 1.5 * (high - low) else None
+
+
+def _one_scale(pairs: Mapping[str, tuple[Series, Series]], units: Mapping[str, str]) -> bool:
+    """Whether all terms have one unit, and largest values within a factor of 20."""
+    sizes = [max((abs(value) for series in pair for value in series[1]), default=0.0) for pair in pairs.values()]
+    sizes = [size for size in sizes if size > 0]
+    same_unit = len({units.get(term, "") for term in pairs}) <= 1
+    return len(pairs) == 1 or (same_unit and (not sizes or max(sizes) <= 20 * min(sizes)))
 
 
 def pixels(images: Any) -> np.ndarray:
@@ -314,17 +471,26 @@ def difference(a: Any, b: Any, full: float = 0.5) -> np.ndarray:
         a, b: images of one shape, see `pixels`; colour is compared by its mean over the channels.
         full: the difference, as a part of the whole range, that gets the full colour.
 
-    Returns: uint8 (N, H, W, 3); no difference is mid grey-white (242, 242, 242).
+    Returns: uint8 (N, H, W, 3); no difference is light grey (242, 242, 242).
     """
     a, b = pixels(a).astype(np.float32), pixels(b).astype(np.float32)
     if a.shape != b.shape:
         raise ValueError(f"images of one shape are needed, not {a.shape} and {b.shape}")
-    signed = (b - a) / 255
-    signed = signed.mean(-1) if signed.ndim == 4 else signed
-    part = np.clip(signed / full, -1, 1)[..., None]
+    change = (b - a) / 255
+    change = change.mean(-1) if change.ndim == 4 else change
+    return _red_and_blue(np.clip(change / full, -1, 1))
+
+
+def signed(weights: np.ndarray) -> np.ndarray:
+    """Weights (N, C, H, W) from −1 to 1 as pictures (N, H, W, 3): red above 0, blue below; means over the channels."""
+    return _red_and_blue(weights.mean(1))
+
+
+def _red_and_blue(values: np.ndarray) -> np.ndarray:
+    """Values (N, H, W) from −1 to 1 as uint8 (N, H, W, 3): blue at −1, light grey at 0, red at 1."""
+    part = values[..., None]
     middle, red, blue = (np.array(c, np.float32) for c in ((242, 242, 242), (178, 24, 43), (33, 102, 172)))
-    out = middle + np.where(part > 0, part * (red - middle), -part * (blue - middle))
-    return np.rint(out).astype(np.uint8)
+    return np.rint(middle + np.where(part > 0, part * (red - middle), -part * (blue - middle))).astype(np.uint8)
 
 
 _TERM = re.compile(r"\\term\{([^{}]*)\}\{")
@@ -338,11 +504,11 @@ def equation(latex: str, colours: Mapping[str, str] | None = None) -> str:
 
     Arguments:
         latex: the equation.
-        colours: term -> "#rrggbb", before our own (`term_colour`).
+        colours: term -> "#rrggbb", in place of `term_colour`.
     """
     out, rest = "", latex
-    while found := _TERM.search(rest):
-        name, depth, i = found.group(1), 1, found.end()
+    while start := _TERM.search(rest):
+        name, depth, i = start.group(1), 1, start.end()
         while depth:
             if i >= len(rest):
                 raise ValueError(f"the brace of \\term{{{name}}} is never closed in {latex!r}")
@@ -351,9 +517,9 @@ def equation(latex: str, colours: Mapping[str, str] | None = None) -> str:
             elif rest[i] in "{}":
                 depth += 1 if rest[i] == "{" else -1
             i += 1
-        inner = equation(rest[found.end() : i - 1], colours)
+        inner = equation(rest[start.end() : i - 1], colours)
         colour = (colours or {}).get(name) or term_colour(name)
-        out += f"{rest[: found.start()]}\\textcolor{{{colour}}}{{{inner}}}"
+        out += f"{rest[: start.start()]}\\textcolor{{{colour}}}{{{inner}}}"
         rest = rest[i:]
     return out + rest
 
@@ -366,7 +532,7 @@ def png(array: np.ndarray) -> bytes:
 
 
 def gif(frames: Sequence[np.ndarray], fps: float = 12, there_and_back: bool = False) -> bytes:
-    """Uint8 pictures of one size as an endless GIF; with `there_and_back` it also runs backwards."""
+    """Uint8 pictures of one size as an endless GIF.  there_and_back: it then runs backwards, and begins again."""
     stills = [Image.fromarray(np.ascontiguousarray(frame)).convert("RGB") for frame in frames]
     if not stills:
         raise ValueError("a film needs at least one frame")
@@ -376,116 +542,12 @@ def gif(frames: Sequence[np.ndarray], fps: float = 12, there_and_back: bool = Fa
     return out.getvalue()
 
 
-def _number(value: Any) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
-        return None
-    return float(value) if math.isfinite(value) else None
-
-
-def _series(rows: list[dict[str, Any]], x: str, name: str, smooth: float) -> tuple[list[float], list[float]]:
-    pairs = [(_number(row.get(x)), _number(row.get(name))) for row in rows]
-    pairs = [(a, b) for a, b in pairs if a is not None and b is not None]
-    xs, ys, mean = [a for a, _ in pairs], [], None
-    for _, y in pairs:
-        mean = y if mean is None else smooth * mean + (1 - smooth) * y
-        ys.append(mean)
-    return xs, ys
-
-
-def _later(train: tuple[list[float], list[float]], held: tuple[list[float], list[float]]) -> list[float] | None:
-    """A vertical range that leaves out the first hundredth of a run, where its values dwarf all later ones.
-
-    A double click on the figure shows everything.
-    """
-    pairs = [*zip(*train, strict=True), *zip(*held, strict=True)]
-    end = max((x for x, _ in pairs), default=0.0)
-    late = [y for x, y in pairs if x > 0.01 * end]
-    if not late or len(late) == len(pairs):
-        return None
-    low, high, top = min(late), max(late), max(y for _, y in pairs)
-    margin = 0.06 * (high - low) or 1.0
-    return [low - margin, high + margin] if top - low > 1.5 * (high - low) else None
-
-
-def _one_scale(series: Mapping[str, tuple], units: Mapping[str, str]) -> bool:
-    sizes = [max((abs(v) for pair in both for v in pair[1]), default=0.0) for both in series.values()]
-    sizes = [size for size in sizes if size > 0]
-    same_unit = len({units.get(term, "") for term in series}) <= 1
-    return len(series) == 1 or (same_unit and (not sizes or max(sizes) <= 20 * min(sizes)))
-
-
-LINES = ("#2f7de1", "#d9631e", "#1f9a6d", "#b453c9", "#8d8a1b", "#0f93a8", "#d6457a")
-"""Models side by side in one figure; none of them is a term of an objective."""
-
-
-def empty_figure(height: int = 380, x: str = "", y: str = "") -> go.Figure:
-    """An empty figure in our look."""
-    made = layout(go.Figure(), height)
-    made.update_xaxes(title=x)
-    made.update_yaxes(title=y)
-    return made
-
-
-def show_figure(made: go.Figure, key: str, alt: str) -> None:
-    st.plotly_chart(made, key=key, config=CONFIG, alt=alt)
-
-
-CONFIG: dict[str, Any] = {
-    "displaylogo": False,
-    "modeBarButtonsToRemove": [
-        "zoom2d",
-        "pan2d",
-        "select2d",
-        "lasso2d",
-        "zoomIn2d",
-        "zoomOut2d",
-        "autoScale2d",
-        "resetScale2d",
-    ],
-    "toImageButtonOptions": {"format": "svg"},
-}
-"""The one button that stays saves the figure as SVG."""
-
-
-def matrix(
-    values: np.ndarray,
-    rows: Sequence[str],
-    columns: Sequence[str],
-    colours: str,
-    low: float,
-    high: float,
-    height: int = 380,
-) -> go.Figure:
-    """A matrix (rows, columns) as coloured squares, the first row on top."""
-    made = empty_figure(height)
-    made.add_heatmap(
-        z=values,
-        x=list(columns),
-        y=list(rows),
-        colorscale=colours,
-        zmin=low,
-        zmax=high,
-        colorbar={"thickness": 12, "len": 0.9},
-    )
-    made.update_layout(hovermode="closest")
-    made.update_yaxes(autorange="reversed", showgrid=False, type="category")
-    made.update_xaxes(type="category")
-    return made
-
-
-def signed(weights: np.ndarray) -> np.ndarray:
-    """Weights (N, C, H, W) from −1 to 1 as pictures (N, H, W, 3): red above 0, blue below."""
-    value = weights.mean(1)[..., None]
-    middle, red, blue = (np.array(c, np.float32) for c in ((242, 242, 242), (178, 24, 43), (33, 102, 172)))
-    return np.rint(middle + np.where(value > 0, value * (red - middle), -value * (blue - middle))).astype(np.uint8)
-
-
 LETTERS = {"λ": r"\lambda", "β": r"\beta", "σ": r"\sigma", "p": "p", "c": "c", "d": "d"}
-"""Letters of sweeps in LaTeX."""
+"""Symbol of what a sweep varies → LaTeX."""
 
 
 def enlarge(image: np.ndarray, side: int = 480) -> np.ndarray:
-    """A small picture with every pixel made a square, so that the browser has nothing to blur."""
+    """A small picture whose longest side is about `side`: each pixel becomes a square, so that no browser blurs it."""
     scale = max(1, round(side / max(image.shape[:2])))
     return image.repeat(scale, 0).repeat(scale, 1)
 
@@ -502,7 +564,7 @@ def contact_sheet(tiles: np.ndarray, columns: int | None = None, side: int = 120
 
 
 def strip_sheet(tiles: np.ndarray) -> np.ndarray:
-    """A traversal (U, S, H, W[, 3]) as one picture: a row per unit."""
+    """A traversal (U, S, H, W[, 3]) as one picture, a row for each latent dimension."""
     return contact_sheet(tiles.reshape(-1, *tiles.shape[2:]), tiles.shape[1], 2000)
 
 
@@ -513,7 +575,7 @@ def film_frame(tiles: np.ndarray, side: int = 480) -> np.ndarray:
 
 
 def duration(seconds: float) -> str:
-    """About how long, as people say it."""
+    """A time in words: "12 s", "3 min", "2 h 5 min"."""
     if seconds < 1:
         return "less than 1 s"
     if seconds < 90:

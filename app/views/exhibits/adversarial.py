@@ -9,7 +9,6 @@ import streamlit as st
 
 from aecore import Run, inference
 from aecore.data.sets import gaussians
-from aecore.explore import generate
 from aecore.measure import coverage, sharpness
 from aecore.measure.aggregate_posterior import Aggregate
 from aecore.runs import sweeps
@@ -59,7 +58,9 @@ def energy(run: Run, sampled: bool) -> float:
 @cached.remember(max_entries=128)
 def samples_at(run: Run, step: int) -> np.ndarray:
     """Samples (POINTS, 2) of a run's model as it was at a step of its training."""
-    return generate.generate(library.model(run, step), POINTS)[0]
+    model = library.model(run, step)
+    with inference.evaluating(model) as device:
+        return np.asarray(model.sample(POINTS, generator=inference.generator(device, 0)))
 
 
 def page() -> None:

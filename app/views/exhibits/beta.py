@@ -175,7 +175,7 @@ def show_strips(sweep: Sweep, pictures: np.ndarray, name: str, example: int) -> 
         start=middle,
         axes=("z", ""),
         fps=2,
-        state=dict(pointer.get() or {}) or None,
+        state=pointer.get(),
         alt="Latent dimensions sorted by their KL; each strip shows what one of them changes",
     )
     pointer.put(state)
@@ -313,7 +313,7 @@ def score_figure(
             hovertemplate="%{y:.3f}",
             marker={"size": 9},
         )
-    figure.add_vline(x=beta, line={"dash": "dot", "color": plots.INK})
+    figure.add_vline(x=beta, line=plots.DOTTED)
     figure.update_xaxes(type="log", tickvals=values, ticktext=[f"{value:g}" for value in values])
     return figure.update_yaxes(range=[0, 1])
 
@@ -323,13 +323,14 @@ def why_scores_are_low(beta: float, known: np.ndarray, factors: Sequence[str]) -
     best = known.max(0)
     weakest, strongest = factors[int(best.argmin())], factors[int(best.argmax())]
     mixed = int((np.sort(known, 1)[:, -2] > 0.1).sum())
-    follow = "latent dimension follows" if mixed == 1 else "latent dimensions follow"
+    some = {0: "No latent dimension follows", 1: "One latent dimension follows"}
     return (
         f"**Why are scores low where strips look good?** At β = {beta:g} no latent dimension tells more than "
         f"{100 * best.min():.0f} % of *{weakest}*, while one tells {100 * best.max():.0f} % of *{strongest}*. Every "
-        f"score is a mean over all {len(factors)} factors, including those that the code does not hold. {mixed} "
-        f"{follow} two factors or more; MIG and DCI count that as a fault, but the eye hardly sees it. And a factor "
-        "that two latent dimensions share (position along a diagonal) has no gap, however smooth its strip is."
+        f"score is a mean over all {len(factors)} factors, including those that the code does not hold. "
+        f"{some.get(mixed, f'{mixed} latent dimensions follow')} two factors or more; MIG and DCI lower the score for "
+        "each that does, though the eye hardly sees it. A factor that two latent dimensions share, such as position "
+        "along a diagonal, has no gap between the two, however smooth its strip is."
     )
 
 

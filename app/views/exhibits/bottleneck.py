@@ -18,7 +18,7 @@ from app.browser.contact import contact
 from app.browser.planes import Pane, planes
 from app.figures import plots
 from app.figures.html import key_figures
-from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure
+from app.figures.plots import DOTTED, LINES, contact_sheet, model_lines, show_figure
 from app.library import held_out, label_of
 from app.panels import exhibit, train_sweep
 from app.panels.downloads import download_row
@@ -169,20 +169,9 @@ def show_errors(sweep: Sweep, rows: Sequence[tuple[str, np.ndarray]]) -> None:
 
 def error_figure(sizes: Sequence[int], errors: dict[str, np.ndarray], of_the_mean: float) -> go.Figure:
     """Squared error per pixel against the size of the code, a line for each method, and the error of the mean image."""
-    figure = empty_figure(400, "size of the code d", "squared error per pixel")
-    for (name, values), colour in zip(errors.items(), LINES, strict=False):
-        figure.add_scatter(
-            x=sizes,
-            y=values,
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 3},
-            marker={"size": 11},
-            hovertemplate="%{y:.4f}",
-        )
-    figure.add_hline(
-        y=of_the_mean, line={"dash": "dot", "color": plots.INK}, annotation_text="the mean image: 0 numbers"
-    )
+    titles = "size of the code d", "squared error per pixel"
+    figure = model_lines(sizes, errors, titles, 400, marker_size=11)
+    figure.add_hline(y=of_the_mean, line=DOTTED, annotation_text="the mean image: 0 numbers")
     figure.update_xaxes(type="log", tickvals=sizes, ticktext=[str(size) for size in sizes])
     return figure.update_yaxes(rangemode="tozero")
 

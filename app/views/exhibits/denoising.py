@@ -17,7 +17,7 @@ from app import cached, library
 from app.browser.contact import contact
 from app.figures import plots
 from app.figures.html import code_bars, key_figures
-from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure
+from app.figures.plots import DOTTED, LINES, contact_sheet, model_lines, show_figure
 from app.library import held_out
 from app.panels import exhibit, layout, train_sweep
 from app.panels.downloads import download_row
@@ -73,8 +73,8 @@ PICTURES = {
     "damaged": r"$\tilde{x}$",
     "code": "",
     "denoising": r"$B(A(\tilde{x}))$",
-    "deep": "by a plain network",
-    "filter": "by a filter",
+    "deep": "plain network",
+    "filter": "filter",
 }
 """From left to right: fields of a comparison, and the words below their pictures."""
 
@@ -197,7 +197,7 @@ def show_pictures(one: denoise.Comparison, levels: Mapping[str, float], example:
             if name == "code":
                 with st.container(width=226):
                     code_bars(one.code[0], None, "The code of the damaged image", 230, labels=4)
-                    st.caption(f"code $A(\\tilde{{x}})$ with {one.code.shape[1]} latent dimensions")
+                    st.caption(f"code $A(\\tilde{{x}})$, $d = {one.code.shape[1]}$")
                 continue
             level = f", {levels[name]:.1f} dB" if np.isfinite(levels[name]) else ""
             with st.container(width=164):
@@ -206,17 +206,8 @@ def show_pictures(one: denoise.Comparison, levels: Mapping[str, float], example:
 
 def psnr_figure(strengths: Sequence[float], curves: Mapping[str, np.ndarray], strength: float) -> go.Figure:
     """PSNR against the strength of the damage, a line for each method.  strength: where a vertical line stands."""
-    figure = empty_figure(380, "strength", "PSNR, dB")
-    for (name, levels), colour in zip(curves.items(), LINES, strict=False):
-        figure.add_scatter(
-            x=strengths,
-            y=levels,
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 3},
-            hovertemplate="%{y:.1f} dB",
-        )
-    return figure.add_vline(x=strength, line={"dash": "dot", "color": plots.INK})
+    figure = model_lines(strengths, curves, ("strength", "PSNR, dB"), hover="%{y:.1f} dB")
+    return figure.add_vline(x=strength, line=DOTTED)
 
 
 def show_numbers(many: denoise.Comparison, levels: Mapping[str, float]) -> None:
@@ -230,7 +221,7 @@ def show_numbers(many: denoise.Comparison, levels: Mapping[str, float]) -> None:
             (
                 "wrong bits, damaged",
                 f"{100 * before:.1f} %",
-                "of twelve images; a bit says whether a pixel is brighter than ½",
+                "of twelve images; 1 means brighter than ½",
                 "",
             ),
             ("wrong bits, restored", f"{100 * after:.1f} %", "as a code corrects errors", LINES[0]),

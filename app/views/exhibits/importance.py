@@ -15,7 +15,7 @@ from app import cached, library, pages
 from app.browser.contact import contact
 from app.figures import plots
 from app.figures.html import key_figures, share_bars
-from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure
+from app.figures.plots import contact_sheet, empty_figure, model_lines, show_figure
 from app.library import held_out, image_title
 from app.link import to_page
 from app.panels import exhibit, layout, train_sweep
@@ -69,8 +69,8 @@ def bounds_of(run: Run, ids: tuple[int, ...], ks: tuple[int, ...], seed: int) ->
 def page() -> None:
     run = layout.opening(
         "Importance weights",
-        "The ELBO judges one sample of the code as if it were the only one. **Several samples, weighted by how "
-        "likely they are**, come closer to how likely the image really is.",
+        "The ELBO judges one sample of the code as if it were the only one. **Several samples, each with its "
+        "weight**, come closer to how likely the image really is.",
         "posterior",
     )
     if "likelihood" not in run.entry.abilities:
@@ -151,7 +151,7 @@ def show_numbers(view: View, bounds: np.ndarray) -> None:
             (
                 "effective samples",
                 f"{view.samples.effective:.1f}",
-                f"of {k}: so many equal ones would weigh as much",
+                f"so many of equal weight are worth these {k}",
                 "",
             ),
             ("ELBO of this image", nats(bounds[0]), "k = 1, the mean of 500 samples", ""),
@@ -179,17 +179,7 @@ def bound_figure(curves: Mapping[str, np.ndarray], k: int, bound: float) -> go.F
 
 def trained_figure(curves: Mapping[str, np.ndarray]) -> go.Figure:
     """Mean bounds against FEW_KS, a line for each network."""
-    figure = empty_figure(380, "samples k that judge", "nats")
-    for (name, bounds), colour in zip(curves.items(), LINES, strict=False):
-        figure.add_scatter(
-            x=FEW_KS,
-            y=bounds,
-            name=name,
-            mode="lines+markers",
-            line={"color": colour, "width": 3},
-            marker={"size": 9},
-            hovertemplate="%{y:.2f}",
-        )
+    figure = model_lines(FEW_KS, curves, ("samples k that judge", "nats"), hover="%{y:.2f}", marker_size=9)
     return figure.update_xaxes(type="log", tickvals=KS)
 
 

@@ -142,7 +142,7 @@ def show_cloud(view: View) -> None:
         key="inside.plane",
         steps=steps,
         fps=1.5 if view.slowly else 6,
-        state=dict(pointer.get() or {"at": middle, "step": len(steps) - 1}),
+        state=pointer.get() or {"at": middle, "step": len(steps) - 1},
         alt="The posterior of one image as an ellipse over the prior's circles, and its samples",
     )
     pointer.put(state)

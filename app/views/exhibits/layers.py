@@ -16,7 +16,7 @@ from app import cached, library
 from app.browser.contact import contact
 from app.figures import plots
 from app.figures.html import key_figures
-from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure
+from app.figures.plots import DOTTED, LINES, contact_sheet, model_lines, show_figure
 from app.panels import exhibit, train_sweep
 from app.panels.downloads import download_row
 from app.state import Choice, Number
@@ -97,7 +97,7 @@ def page() -> None:
 
     st.header("Through the training", anchor=False)
     errors = {
-        f"through {depth}": [error_through(training.run, step, depth) for step in training.steps]
+        depth: [error_through(training.run, step, depth) for step in training.steps]
         for depth in range(1, training.layers + 1)
     }
     show_figure(
@@ -107,7 +107,10 @@ def page() -> None:
     )
     download_row(
         "layer-by-layer",
-        {"epoch": [round(epoch, 2) for epoch in training.epochs], **errors},
+        {
+            "epoch": [round(epoch, 2) for epoch in training.epochs],
+            **{f"through {depth}": values for depth, values in errors.items()},
+        },
         SNIPPET,
         "layers",
         lambda: plots.png(contact_sheet(sheet, SHOWN)),
@@ -163,19 +166,11 @@ def through_layers(depth: int) -> str:
     return f"through {depth} layer{'s' * (depth > 1)}"
 
 
-def error_figure(epochs: list[float], errors: Mapping[str, list[float]], of_whole: float) -> go.Figure:
+def error_figure(epochs: list[float], errors: Mapping[int, list[float]], of_whole: float) -> go.Figure:
     """Squared error per pixel against the epoch, a line for each number of layers.  of_whole: a horizontal line."""
-    figure = empty_figure(380, "epoch", "squared error per pixel")
-    for depth, (values, colour) in enumerate(zip(errors.values(), LINES, strict=False), 1):
-        figure.add_scatter(
-            x=epochs,
-            y=values,
-            name=through_layers(depth),
-            mode="lines+markers",
-            line={"color": colour, "width": 3},
-            hovertemplate="%{y:.4f}",
-        )
-    figure.add_hline(y=of_whole, line={"dash": "dot", "color": plots.INK}, annotation_text="end to end")
+    curves = {through_layers(depth): values for depth, values in errors.items()}
+    figure = model_lines(epochs, curves, ("epoch", "squared error per pixel"))
+    figure.add_hline(y=of_whole, line=DOTTED, annotation_text="end to end")
     return figure.update_yaxes(rangemode="tozero")
 
 

@@ -18,7 +18,7 @@ from app import cached, library
 from app.browser.contact import contact
 from app.browser.planes import Pane, planes
 from app.figures import plots
-from app.figures.plots import LETTERS, LINES, contact_sheet, empty_figure, show_figure, signed
+from app.figures.plots import LETTERS, LINES, contact_sheet, model_lines, show_figure, signed
 from app.library import held_out
 from app.panels import exhibit, train_sweep
 from app.panels.downloads import download_row
@@ -255,15 +255,10 @@ def show_one_image(runs: Mapping[str, Run]) -> None:
 
 def singular_value_figure(values: Mapping[str, np.ndarray]) -> go.Figure:
     """Singular values by their number, a line for each network; those below FLOOR are drawn there."""
-    figure = empty_figure(360, "singular value number", "stretch, relative to the spread of codes")
-    for (name, singular), colour in zip(values.items(), LINES, strict=False):
-        figure.add_scatter(
-            x=np.arange(1, len(singular) + 1),
-            y=np.maximum(singular, FLOOR),
-            name=name,
-            line={"color": colour, "width": 3},
-            hovertemplate="%{y:.3g}",
-        )
+    curves = {name: np.maximum(singular, FLOOR) for name, singular in values.items()}
+    numbers = range(1, max(map(len, curves.values())) + 1)
+    titles = "singular value number", "stretch, relative to the spread of codes"
+    figure = model_lines(numbers, curves, titles, 360, "%{y:.3g}", "lines")
     return figure.update_yaxes(type="log", exponentformat="power")
 
 

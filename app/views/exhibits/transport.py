@@ -306,7 +306,7 @@ def two_bumps() -> None:
     bumps = transport.two_bumps(width, np.linspace(0, 2, 41))
     figure = empty_figure(340, "distance θ between the two", "")
     for name, values, colour in (("Jensen–Shannon, nats", bumps.js, LINES[3]), ("W₁", bumps.w1, WASSERSTEIN)):
-        figure.add_scatter(x=bumps.thetas, y=values, name=name, line={"color": colour, "width": 3})
+        figure.add_scatter(x=bumps.thetas, y=values.tolist(), name=name, line={"color": colour, "width": 3})
     figure.add_hline(y=math.log(2), line={"dash": "dot", "color": plots.INK}, annotation_text="log 2")
     show_figure(figure, "transport.js", "Jensen-Shannon and W1 of two bumps against their distance")
     st.caption(

@@ -538,8 +538,8 @@ def all_numbers(choice: Choice, by_count: Mapping[int, Study], study: Study) -> 
         f"""
 from aecore import tasks
 
-found = tasks.compute("classify", {choice.settings(lam=choice.lam)!r}, print)
-for name, row in found["methods"].items():
+study = tasks.compute("classify", {choice.settings(lam=choice.lam)!r}, print)
+for name, row in study["methods"].items():
     print(name, row["accuracy"])
 """,
         "classify",

@@ -121,8 +121,8 @@ def page() -> None:
     )
     choice = choose_clusters(run)
     groups = grouped(choice.run, choice.space, choice.k, choice.seed, choice.split)
-    found = describe(choice, groups, recall_names(choice, len(groups.sizes)))
-    clusters(choice, found)
+    clustered = describe(choice, groups, recall_names(choice, len(groups.sizes)))
+    clusters(choice, clustered)
     objective(choice, groups)
 
     st.header("How good, and by which way", anchor=False)
@@ -272,24 +272,24 @@ def rename(names: dict[int, str], c: int, key: str) -> None:
 
 @st.fragment
 @plain_errors()
-def clusters(choice: Choice, found: Clustered) -> None:
+def clusters(choice: Choice, clustered: Clustered) -> None:
     """The map, all clusters, the chosen one, and files to take home."""
     with st.container(key="halves-cluster"):
         left, right = st.columns(2, gap="large")
         with left:
-            code_map(choice, found)
+            code_map(choice, clustered)
             if not choice.by_class:
                 st.toggle("Only the chosen cluster on the map", key="cluster.only", **LINKED)
         with right:
-            quality(found.groups.scores)
-            all_clusters(choice, found)
-    one_cluster(choice, found)
-    take_home(choice, found)
+            quality(clustered.groups.scores)
+            all_clusters(choice, clustered)
+    one_cluster(choice, clustered)
+    take_home(choice, clustered)
 
 
-def code_map(choice: Choice, found: Clustered) -> None:
+def code_map(choice: Choice, clustered: Clustered) -> None:
     """All codes, coloured by cluster or class; a click opens the cluster of that image."""
-    run, groups, count = choice.run, found.groups, len(found.sizes)
+    run, groups, count = choice.run, clustered.groups, len(clustered.sizes)
     view = ground(run, choice.space, choice.k, choice.seed, choice.split, choice.apart)
     only = st.session_state.get("cluster.only", st.query_params.get("cluster.only") == "true")
     hidden = [c for c in range(count) if c != chosen(count)] if only else []
@@ -300,10 +300,10 @@ def code_map(choice: Choice, found: Clustered) -> None:
         latent_map(
             view.points,
             groups.ids,
-            found.labels if choice.by_class else groups.clusters.assigned,
+            clustered.labels if choice.by_class else groups.clusters.assigned,
             images=thumbnails(run, choice.split),
             key=f"cluster.{'.'.join(map(str, choice.grouping))}.{choice.apart}.{choice.by_class}",
-            class_names=found.class_names if choice.by_class else [found.title(c) for c in range(count)],
+            class_names=clustered.class_names if choice.by_class else [clustered.title(c) for c in range(count)],
             plane=view.tiles,
             extent=view.extent,
             axes=view.axes,
@@ -344,10 +344,10 @@ def quality(scores: Mapping[str, float | None]) -> None:
     key_figures([(name, f"{value:.3f}", MEANINGS[name], "") for name, value in values.items() if value is not None])
 
 
-def all_clusters(choice: Choice, found: Clustered) -> None:
+def all_clusters(choice: Choice, clustered: Clustered) -> None:
     """Each cluster as the picture of its middle; a click chooses it."""
-    groups, sizes, count = found.groups, found.sizes, len(found.sizes)
-    order = np.argsort(found.majority if found.majority is not None else -sizes, kind="stable")
+    groups, sizes, count = clustered.groups, clustered.sizes, len(clustered.sizes)
+    order = np.argsort(clustered.majority if clustered.majority is not None else -sizes, kind="stable")
     full = [int(c) for c in order if sizes[c]]
     nearest = tuple(int(groups.ids[cluster.members(groups.clusters, c, 1)[0]]) for c in full)
     picked = contact(
@@ -361,7 +361,7 @@ def all_clusters(choice: Choice, found: Clustered) -> None:
         chosen=chosen(count),
         tile=64,
         pick="Show its members",
-        captions=[f"{found.title(c)} · {sizes[c]:,}" for c in full],
+        captions=[f"{clustered.title(c)} · {sizes[c]:,}" for c in full],
         alt="Each cluster: its mean code decoded, its mean image, its nearest member",
     )
     if picked is not None and picked != chosen(count):
@@ -371,32 +371,32 @@ def all_clusters(choice: Choice, found: Clustered) -> None:
         st.caption(f"Without a member: {', '.join(empty)}.")
 
 
-def one_cluster(choice: Choice, found: Clustered) -> None:
+def one_cluster(choice: Choice, clustered: Clustered) -> None:
     """Members, outliers and name of the chosen cluster."""
-    c = chosen(len(found.sizes))
+    c = chosen(len(clustered.sizes))
     title, name = st.columns([3, 2], vertical_alignment="bottom")
     with title:
-        st.subheader(escape_markdown(f"Cluster {found.title(c)}"), anchor=False)
-        text = f"{found.sizes[c]:,} images"
-        if found.majority is not None and found.share is not None and found.sizes[c]:
-            text += f", {100 * found.share[c]:.0f} % of them “{found.class_names[int(found.majority[c])]}”"
+        st.subheader(escape_markdown(f"Cluster {clustered.title(c)}"), anchor=False)
+        text = f"{clustered.sizes[c]:,} images"
+        if clustered.majority is not None and clustered.share is not None and clustered.sizes[c]:
+            text += f", {100 * clustered.share[c]:.0f} % of them “{clustered.class_names[int(clustered.majority[c])]}”"
         st.markdown(escape_markdown(text))
     with name:
         key = f"cluster.name.{'.'.join(map(str, choice.grouping))}.{c}"
-        st.session_state.setdefault(key, found.names.get(c, ""))
+        st.session_state.setdefault(key, clustered.names.get(c, ""))
         st.text_input(
             "Its name",
             key=key,
             max_chars=LONGEST,
             placeholder="What do you see?",
             on_change=rename,
-            args=(found.names, c, key),
+            args=(clustered.names, c, key),
         )
-    if not found.sizes[c]:
+    if not clustered.sizes[c]:
         st.info("No image lies in this cluster.", icon=":material/info:")
         return
     for far, words in ((False, "nearest to its middle"), (True, "farthest from it: its outliers")):
-        ids = found.groups.ids[cluster.members(found.groups.clusters, c, SHOWN, far)]
+        ids = clustered.groups.ids[cluster.members(clustered.groups.clusters, c, SHOWN, far)]
         contact(
             [(words, cached.images(choice.run, tuple(map(int, ids)), choice.split))],
             key=f"cluster.members.{far}",
@@ -417,13 +417,13 @@ def objective(choice: Choice, groups: cluster.Groups) -> None:
         )
 
 
-def take_home(choice: Choice, found: Clustered) -> None:
+def take_home(choice: Choice, clustered: Clustered) -> None:
     """Assignments, pictures and Python lines of these clusters."""
-    run, groups, count = choice.run, found.groups, len(found.sizes)
+    run, groups, count = choice.run, clustered.groups, len(clustered.sizes)
     with st.container(horizontal=True):
         download_button(
             "Assignments as CSV",
-            lambda: assignments(choice, found),
+            lambda: assignments(choice, clustered),
             f"{run.info.id}-clusters.csv",
             "text/csv",
             "cluster.csv",
@@ -448,9 +448,9 @@ data = run.data()
 split = data.{choice.split}
 ids = examples.choose(split, {MOST})
 h = cluster.represent("{choice.space or "codes"}", data, split, ids, run.model())
-found = {own if choice.space is None else k_means}
+clusters = {own if choice.space is None else k_means}
 labels = None if split.labels is None else split.labels[ids]
-print(np.bincount(found.assigned), cluster.scores(h, found.assigned, labels))
+print(np.bincount(clusters.assigned), cluster.scores(h, clusters.assigned, labels))
 """,
             "cluster.python",
         )
@@ -458,17 +458,17 @@ print(np.bincount(found.assigned), cluster.scores(h, found.assigned, labels))
     st.caption(f"The file has up to {TAKEN:,} images of each half, with the names that you gave.")
 
 
-def assignments(choice: Choice, found: Clustered) -> str:
+def assignments(choice: Choice, clustered: Clustered) -> str:
     """CSV: every image of both splits with its cluster."""
     model, data = library.model(choice.run), library.data(choice.run)
     lines = []
     for word, name in SPLITS.items():
         split = getattr(data, name)
         ids = inference.first(split, TAKEN)
-        sorted_in = cluster.sort(model, data, split, ids, found.groups.clusters, choice.space)
+        sorted_in = cluster.sort(model, data, split, ids, clustered.groups.clusters, choice.space)
         for i, c, distance in zip(ids.tolist(), sorted_in.assigned.tolist(), sorted_in.distance.tolist(), strict=True):
             label = label_of(choice.run, i, name)
-            lines.append((word, i, cluster.letter(c), found.names.get(c, ""), label, distance))
+            lines.append((word, i, cluster.letter(c), clustered.names.get(c, ""), label, distance))
     return csv_table(["half", "image", "cluster", "name", "class", "distance"], *zip(*lines, strict=True))
 
 

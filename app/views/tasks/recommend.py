@@ -622,8 +622,10 @@ def noise_figure(study: Study) -> go.Figure:
     shares = sorted(study["noise"], key=float)
     scores = [study["noise"][share] for share in shares]
     few = np.array([np.nanmean(np.array(score["few"], float), 0)[0] for score in scores])
-    lines = {"all users": [np.mean(score["rmse"]) for score in scores]}
-    lines[f"users with {group_names(study)[0]} ratings"] = few
+    lines: dict[str, Any] = {
+        "all users": [np.mean(score["rmse"]) for score in scores],
+        f"users with {group_names(study)[0]} ratings": few,
+    }
     figure = empty_figure(360, "share of the ratings hidden in training", f"RMSE of {recommend.DENOISING}")
     for (name, values), colour in zip(lines.items(), LINES, strict=False):
         figure.add_scatter(x=list(map(float, shares)), y=values, name=name, line={"color": colour, "width": 3})
