@@ -88,7 +88,10 @@ def square(model: Model, split: Split, reach: float | None, grid: int, points: i
 
 
 def projected(model: Model, split: Split, grid: int, points: int) -> Projected:
-    """The codes of `points` examples in the plane of their first two principal components.  grid: tiles along a side."""
+    """The codes of `points` examples in the plane of their first two principal components.
+
+    grid: tiles along a side.
+    """
     ids = examples.choose(split, points)
     z = examples.codes(model, split, ids)
     principal = principal_plane(z)
