@@ -203,8 +203,8 @@ def measured(run: Run) -> dict[str, float]:
     if data.factors and "encode" in run.entry.abilities:
         ids = first(data.test, FACTORED)
         factors = factors_of(data.test, ids)
-        labels = None if data.test.labels is None else data.test.labels[ids]
-        named = tuple(k for k, factor in enumerate(factors.T) if labels is not None and np.array_equal(factor, labels))
+        labels = data.test.labels
+        named = () if labels is None else disentanglement.categorical(factors, labels[ids])
         metrics |= disentanglement.scores(encode(run.model(), data.test, ids), factors, named).numbers()
     if data.modes is not None and "sample" in run.entry.abilities:
         draws = require(run.model(), "sample").sample(10_000, generator=torch.Generator().manual_seed(0))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float, Int, UInt8
 
 from ..data.base import Split
 from ..inference import decode
@@ -19,9 +20,9 @@ Extent = tuple[float, float, float, float]
 
 
 class Line(NamedTuple):
-    """A code of one number.  tiles: uint8 (n, H, W[, 3]), decoded at n places from `low` to `high`."""
+    """A code of one number.  tiles: (n, H, W[, 3]), decoded at n values from `low` to `high`."""
 
-    tiles: np.ndarray
+    tiles: UInt8[np.ndarray, "n H W *rgb"]
     low: float
     high: float
 
@@ -29,32 +30,32 @@ class Line(NamedTuple):
 class Square(NamedTuple):
     """The plane of a code of two numbers.
 
-    tiles: uint8 (1, n, n, H, W[, 3]), decoded over `extent`.  codes: (N, 2) and labels: (N,) or None, of examples.
+    tiles: (1, n, n, H, W[, 3]), decoded over `extent`.  codes: (N, 2) and labels: (N,) or None, of examples.
     """
 
-    tiles: np.ndarray
+    tiles: UInt8[np.ndarray, "S n n H W *rgb"]
     extent: Extent
-    codes: np.ndarray
-    labels: np.ndarray | None
+    codes: Float[np.ndarray, "*S N 2"]
+    labels: Int[np.ndarray, " N"] | None
 
 
 class Projected(NamedTuple):
-    """As `Square`, of a larger code in its principal plane, and that plane."""
+    """As `Square`, for a larger code in its principal plane.  plane: that plane."""
 
-    tiles: np.ndarray
+    tiles: UInt8[np.ndarray, "S n n H W *rgb"]
     extent: Extent
-    codes: np.ndarray
-    labels: np.ndarray | None
+    codes: Float[np.ndarray, "*S N 2"]
+    labels: Int[np.ndarray, " N"] | None
     plane: PrincipalPlane
 
 
 class Corners(NamedTuple):
     """Planes through the codes of three examples, one for each of S models.
 
-    tiles: uint8 (S, n, n, H, W[, 3]).  places: (u, v) of each example on all planes, from 0 to 1.
+    tiles: (S, n, n, H, W[, 3]).  places: (u, v) of each example on all planes, from 0 to 1.
     """
 
-    tiles: np.ndarray
+    tiles: UInt8[np.ndarray, "S n n H W *rgb"]
     places: list[tuple[float, float]]
 
 
@@ -73,7 +74,7 @@ def square(model: Model, split: Split, reach: float | None, grid: int, points: i
     """The plane of a code of two numbers with the codes of `points` examples.
 
     reach: it goes from −reach to reach along both axes, or, if None, around all but the outermost codes.
-    grid: tiles a side.
+    grid: tiles along a side.
     """
     ids = examples.choose(split, points)
     z = examples.codes(model, split, ids)
@@ -87,7 +88,10 @@ def square(model: Model, split: Split, reach: float | None, grid: int, points: i
 
 
 def projected(model: Model, split: Split, grid: int, points: int) -> Projected:
-    """The codes of `points` examples in the plane of their first two principal components.  grid: tiles a side."""
+    """The codes of `points` examples in the plane of their first two principal components.
+
+    grid: tiles along a side.
+    """
     ids = examples.choose(split, points)
     z = examples.codes(model, split, ids)
     principal = principal_plane(z)
@@ -120,8 +124,10 @@ def corners(models: Sequence[Model], split: Split, ids: tuple[int, int, int], gr
     return Corners(np.stack(tiles), places)
 
 
-def strips(model: Model, z: np.ndarray, dimensions: Sequence[int], reach: float, tiles: int) -> np.ndarray:
-    """uint8 (U, S, H, W[, 3]): each latent dimension goes from −reach to reach in S = `tiles` steps.
+def strips(
+    model: Model, z: Float[np.ndarray, " D"], dimensions: Sequence[int], reach: float, tiles: int
+) -> UInt8[np.ndarray, "U S H W *rgb"]:
+    """(U, S, H, W[, 3]): each latent dimension goes from −reach to reach in S = `tiles` steps.
 
     z: (D,), the values of all others.
     """

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float
 
 from .autoregressive import Drawing
 
@@ -18,8 +19,8 @@ class Certainty(NamedTuple):
     in nats.
     """
 
-    agreement: np.ndarray
-    entropy: np.ndarray
+    agreement: Float[np.ndarray, "H W"]
+    entropy: Float[np.ndarray, "H W"]
 
 
 def certainty(drawing: Drawing) -> Certainty:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import UInt8
 
 from ..data.base import TensorSplit
 from ..inference import autoencode
@@ -17,15 +18,16 @@ SHOWN = 8
 
 
 class NoiseAnswers(NamedTuple):
-    """error: squared, per value, over all noises.  variance: of the noise, per value.
+    """How a model reconstructs noise.
 
-    noises, answers: uint8 (8, H, W[, 3]), the first of them.
+    error: mean squared error per value.  variance: of the noise, per value.
+    noises, answers: (8, H, W[, 3]), the first of them.
     """
 
     error: float
     variance: float
-    noises: np.ndarray
-    answers: np.ndarray
+    noises: UInt8[np.ndarray, "n H W *rgb"]
+    answers: UInt8[np.ndarray, "n H W *rgb"]
 
 
 def noise_answers(model: Model, seed: int, n: int = 500) -> NoiseAnswers:

@@ -76,21 +76,27 @@ def best_filter(split: Split, noise: str, strength: float) -> str:
 
 
 class Comparison(NamedTuple):
-    """The same damaged images restored in three ways, each (n, C, H, W); of a network the answers may leave [0, 1].
+    """The same damaged images restored in three ways, each (n, C, H, W); the images of a network may leave [0, 1].
 
     code: (n, D), the code of the denoising network for the damaged image.
     """
 
-    original: np.ndarray
-    damaged: np.ndarray
-    denoising: np.ndarray
-    deep: np.ndarray
-    filter: np.ndarray
-    code: np.ndarray
+    original: Float[np.ndarray, "n C H W"]
+    damaged: Float[np.ndarray, "n C H W"]
+    denoising: Float[np.ndarray, "n C H W"]
+    deep: Float[np.ndarray, "n C H W"]
+    filter: Float[np.ndarray, "n C H W"]
+    code: Float[np.ndarray, "n D"]
 
 
 def compare(
-    denoising: Model, plain: Model, filter_name: str, x: Tensor, noise: str, strength: float, seed: int
+    denoising: Model,
+    plain: Model,
+    filter_name: str,
+    x: Float[Tensor, "n C H W"],
+    noise: str,
+    strength: float,
+    seed: int,
 ) -> Comparison:
     """Images x (n, C, H, W), damaged, and restored by a denoising network, by a plain one and by one of FILTERS."""
     x_tilde = damaged(x, noise, strength, seed)
@@ -104,7 +110,9 @@ def compare(
     )
 
 
-def psnr_of_model(model: Model, split: Split, noise: str, strengths: Sequence[float], limit: int) -> np.ndarray:
+def psnr_of_model(
+    model: Model, split: Split, noise: str, strengths: Sequence[float], limit: int
+) -> Float[np.ndarray, " S"]:
     """(S,) mean PSNR in dB of the first `limit` examples, damaged with each strength and restored by a model."""
     x = examples(split, first(split, limit))
     return np.array([float(psnr(x, restored(model, damaged(x, noise, s))).mean()) for s in strengths])
@@ -112,7 +120,7 @@ def psnr_of_model(model: Model, split: Split, noise: str, strengths: Sequence[fl
 
 def psnr_of_filters(
     filter_names: Sequence[str], split: Split, noise: str, strengths: Sequence[float], limit: int
-) -> np.ndarray:
+) -> Float[np.ndarray, " S"]:
     """(S,) as `psnr_of_model`, restored by one of FILTERS at each strength."""
     x = examples(split, first(split, limit))
     levels = []

@@ -29,7 +29,7 @@ def first_layer(model: Model, spread: Float[np.ndarray, "C H W"] | None = None) 
     raise DataError("Its encoder does not begin with a layer that sees all pixels: choose a dense one.")
 
 
-def pixel_spread(split: Split, limit: int) -> np.ndarray:
+def pixel_spread(split: Split, limit: int) -> Float[np.ndarray, "C H W"]:
     """(C, H, W) standard deviation of each pixel over the first `limit` examples."""
     return examples(split, first(split, limit)).std(0).numpy()
 

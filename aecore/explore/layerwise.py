@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float32
 
 from ..data.base import Split
 from ..errors import DataError
-from ..inference import first, map_batches, require
+from ..inference import Ids, first, map_batches, require
 from ..measure import pixel_error
 from ..models.base import Model
 
 
-def through(model: Model, split: Split, ids: np.ndarray, layers: int) -> np.ndarray:
+def through(model: Model, split: Split, ids: Ids, layers: int) -> Float32[np.ndarray, "n *shape"]:
     """x̂ = B_1(…B_k(A_k(…A_1(x)))) of examples, through the first k = `layers` layers: (n, *shape) float32 in [0, 1].
 
     DataError for a model that is no stack, and for a layer that it does not have.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -74,18 +74,20 @@ def answers(model: Model, images: Float[Tensor, "n *shape"]) -> UInt8[np.ndarray
     return to_uint8(autoencode(model, TensorSplit(images), np.arange(len(images))))
 
 
-def input_grid(x: Tensor, kind: str) -> np.ndarray:
-    """x (1, C, H, W) pushed by every pair of coordinates: uint8 (rows, n, H, W[, 3])."""
+def input_grid(x: Float[Tensor, "1 C H W"], kind: str) -> UInt8[np.ndarray, "rows n H W *rgb"]:
+    """x (1, C, H, W) perturbed by every pair of coordinates: (rows, n, H, W[, 3])."""
     return _as_grid(to_uint8(pushed(x, kind).numpy()), kind)
 
 
-def answer_grid(model: Model, x: Tensor, kind: str, spread: float) -> tuple[np.ndarray, np.ndarray]:
-    """What the model gives back for each image of `input_grid`, and how far the code has moved (`moved`), (rows, n)."""
+def answer_grid(
+    model: Model, x: Float[Tensor, "1 C H W"], kind: str, spread: float
+) -> tuple[UInt8[np.ndarray, "rows n H W *rgb"], Float[np.ndarray, "rows n"]]:
+    """The reconstruction of each image of `input_grid`, and how far its code has moved (`moved`), (rows, n)."""
     images = pushed(x, kind)
     return _as_grid(answers(model, images), kind), _as_grid(moved(model, x, images, spread), kind)
 
 
-def _as_grid(values: np.ndarray, kind: str) -> np.ndarray:
+def _as_grid(values: Shaped[np.ndarray, "pairs *shape"], kind: str) -> Shaped[np.ndarray, "rows n *shape"]:
     """One value for each pair of coordinates, (rows · n, …) → (rows, n, …)."""
     across, up = grid_of(kind)
     return values.reshape(len(up), len(across), *values.shape[1:])

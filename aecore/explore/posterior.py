@@ -41,7 +41,7 @@ class Inside(NamedTuple):
         return -float(self.recon.mean() + self.kl.sum())
 
 
-def reparameterisation(inside: Inside, frames: int) -> np.ndarray:
+def reparameterisation(inside: Inside, frames: int) -> Float[np.ndarray, "steps L D"]:
     """How noise becomes samples of the posterior: (2 · frames − 1, L, D).
 
     From ξ over `frames` steps to h(x) ⊙ ξ, and from there over frames − 1 more to h(x) ⊙ ξ + g(x).

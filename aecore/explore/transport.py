@@ -141,22 +141,22 @@ def critic(
 class Bumps(NamedTuple):
     """Distances of two Gaussian bumps of equal width at the offsets `thetas`: js in nats, w1, each (len(thetas),)."""
 
-    thetas: np.ndarray
-    js: np.ndarray
-    w1: np.ndarray
+    thetas: Num[np.ndarray, " n"]
+    js: Float[np.ndarray, " n"]
+    w1: Float[np.ndarray, " n"]
 
 
-def two_bumps(width: float, thetas: np.ndarray) -> Bumps:
+def two_bumps(width: float, thetas: Num[np.ndarray, " n"]) -> Bumps:
     """Jensen–Shannon divergence and W₁ between a Gaussian bump at 0 and one at each θ, of standard deviation `width`.
 
     Both are computed on a grid of 3,201 cells from −4 to 4. W₁ on a line is ∫ |F(x) − G(x)| dx, with F and G the
     distribution functions.
     """
-    places = np.linspace(-4, 4, 3201)
-    cell = places[1] - places[0]
+    grid = np.linspace(-4, 4, 3201)
+    cell = grid[1] - grid[0]
 
-    def bump(at: float) -> np.ndarray:
-        density = np.exp(-0.5 * ((places - at) / width) ** 2)
+    def bump(centre: float) -> Float[np.ndarray, " cells"]:
+        density = np.exp(-0.5 * ((grid - centre) / width) ** 2)
         return density / density.sum()
 
     first, others = bump(0.0), [bump(theta) for theta in thetas]

@@ -72,7 +72,7 @@ def scores(z: Codes, v: Factors, categorical: tuple[int, ...] = (), seed: int = 
     )
 
 
-def categorical(v: np.ndarray, labels: np.ndarray) -> tuple[int, ...]:
+def categorical(v: Int[np.ndarray, "N K"], labels: Int[np.ndarray, " N"]) -> tuple[int, ...]:
     """Which factors (N, K) have no order: those that are the labels (N,)."""
     return tuple(k for k, factor in enumerate(v.T) if np.array_equal(factor, labels))
 

@@ -107,7 +107,7 @@ def activity(codes: Float[np.ndarray, "n D"], rest: float = 0.05) -> Float[np.nd
     return (np.abs(codes - middle) > rest * np.maximum(span, 1e-12)).mean(0) * (span > 1e-9)
 
 
-def correlation(codes: np.ndarray, seed: int = 0) -> np.ndarray:
+def correlation(codes: Float[np.ndarray, "n D"], seed: int = 0) -> Float[np.ndarray, "D D"]:
     """(D, D) correlation of the latent dimensions over codes (n, D).
 
     A dimension that does not vary has no correlation: noise takes its place.

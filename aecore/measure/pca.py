@@ -10,7 +10,7 @@ from cachetools import LRUCache
 from jaxtyping import Float, Int64
 
 from ..data.base import Data, Split
-from ..inference import examples, first, inputs
+from ..inference import Ids, examples, first, inputs
 
 FIT_VALUES = 8_000_000  # numbers that PCA is fitted to: 10,000 digits, fewer images where they are larger
 EXACT = 2000  # up to so many values an example the whole covariance matrix is decomposed
@@ -76,14 +76,14 @@ def pca_mse(data: Data, code: int, limit: int = 2000) -> float:
     return error
 
 
-def errors(data: Data, sizes: Sequence[int], limit: int = 2000) -> np.ndarray:
+def errors(data: Data, sizes: Sequence[int], limit: int = 2000) -> Float[np.ndarray, " S"]:
     """(S,) mean squared error per value of the first `limit` held-out examples, for each number of components."""
     components = principal(data, max(sizes))
     x = examples(data.test, first(data.test, limit)).numpy()
     return np.array([float(np.square(x - components.reconstruct(x, size)).mean()) for size in sizes])
 
 
-def reconstructions(data: Data, ids: Sequence[int], sizes: Sequence[int]) -> np.ndarray:
+def reconstructions(data: Data, ids: Ids, sizes: Sequence[int]) -> Float[np.ndarray, "S n *shape"]:
     """(S, n, *shape) held-out examples, reconstructed from each number of components."""
     components = principal(data, max(sizes))
     x = examples(data.test, ids).numpy()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from jaxtyping import Float
 
 from ..data.base import Split
 from ..inference import autoencode, examples, first
@@ -15,7 +16,7 @@ def of_model(model: Model, split: Split, limit: int) -> float:
     return of_answers(split, autoencode(model, split, ids))
 
 
-def of_answers(split: Split, answers: np.ndarray) -> float:
+def of_answers(split: Split, answers: Float[np.ndarray, "n *shape"]) -> float:
     """Mean squared error per value between the first n examples and `answers` (n, *shape)."""
     x = examples(split, first(split, len(answers))).numpy()
     return float(np.square(x - answers).mean())

@@ -69,18 +69,18 @@ def sorted_quantiles(a: Num[np.ndarray, "..."], b: Num[np.ndarray, "..."]) -> fl
     return float(np.abs(np.sort(a) - np.sort(b)).mean())
 
 
-def jensen_shannon(p: np.ndarray, q: np.ndarray) -> float:
+def jensen_shannon(p: Num[np.ndarray, " cells"], q: Num[np.ndarray, " cells"]) -> float:
     """JS(p, q) = ½ KL(p ‖ m) + ½ KL(q ‖ m), m = (p + q) / 2, of two histograms that sum to 1: nats, 0 to log 2."""
     p, q = np.asarray(p, np.float64), np.asarray(q, np.float64)
 
-    def kl(r: np.ndarray) -> float:
-        some = r > 0
-        return float((r[some] * np.log(2 * (r[some] / (p + q)[some]))).sum())
+    def kl_to_mean(r: Float[np.ndarray, " cells"]) -> float:
+        positive = r > 0
+        return float((r[positive] * np.log(2 * (r[positive] / (p + q)[positive]))).sum())
 
-    return (kl(p) + kl(q)) / 2
+    return (kl_to_mean(p) + kl_to_mean(q)) / 2
 
 
-def binned_jensen_shannon(a: np.ndarray, b: np.ndarray, reach: float, cells: int) -> float:
+def binned_jensen_shannon(a: Float[np.ndarray, "n 2"], b: Float[np.ndarray, "m 2"], reach: float, cells: int) -> float:
     """JS of two samples a (n, 2) and b (m, 2), in nats, by histograms of cells × cells on the square ± reach."""
     edges = np.linspace(-reach, reach, cells + 1)
     p, q = (np.histogram2d(*points.T, bins=(edges, edges))[0].ravel() / len(points) for points in (a, b))
