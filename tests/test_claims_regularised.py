@@ -214,10 +214,12 @@ def test_the_penalty_on_a_decoders_gradient_is_the_squared_norm_of_autograds_jac
 def test_the_other_penalty_is_the_sum_of_the_decoders_squared_weights_and_the_codes_is_half_their_squared_length():
     model, x = rae(smooth="weights", beta=0.3, lam=0.2), torch.rand(4, 1, 8, 8).double()
     terms = model.terms(Batch(x), ("autoencoder",))
-    assert float(terms["slope"]) == pytest.approx(
+    assert float(terms["slope"].detach()) == pytest.approx(
         sum(float(v**2) for p in model.decoder.parameters() for v in p.detach().flatten())
     )
-    assert terms["size"].tolist() == pytest.approx([0.5 * sum(float(v) ** 2 for v in z) for z in model.encode(x)])
+    assert terms["size"].tolist() == pytest.approx(
+        [0.5 * sum(float(v) ** 2 for v in z) for z in model.encode(x).detach()]
+    )
     assert dict(model.players()["autoencoder"].weights) == {"recon": 1.0, "size": 0.3, "slope": 0.2}
 
 
