@@ -6,7 +6,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
@@ -46,7 +46,6 @@ SECONDS = 1.0  # about how long one block of steps takes
 ROW = 6  # steps between two rows, somewhat fewer than usual; blocks are multiples, so that they end with a row
 
 Stepper = Callable[[int], None]
-Precision = Literal["auto", "bf16", "fp32"]
 
 
 def ours(model: Model, data: Data, precision: Precision) -> Stepper:
