@@ -103,7 +103,7 @@ def _with_plan_options(command: Callable[..., int]) -> Callable[..., int]:
         options = {name: arguments.pop(name) for name in Plan.model_fields}
         return command(plan={name: value for name, value in options.items() if value is not None}, **arguments)
 
-    with_options.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    vars(with_options)["__signature__"] = inspect.Signature(parameters)
     return with_options
 
 
@@ -113,7 +113,8 @@ def _plan_parameters() -> list[inspect.Parameter]:
     for name, field in Plan.model_fields.items():
         choices = get_args(field.annotation) if get_origin(field.annotation) is Literal else ()
         option = typer.Option(help=field.description, metavar="|".join(choices) or None)
-        annotation = Annotated[(str if choices else field.annotation) | None, option]  # type: ignore[operator]
+        kind: Any = str if choices else field.annotation
+        annotation = Annotated[kind | None, option]
         parameters.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=annotation))
     return parameters
 

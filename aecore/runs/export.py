@@ -132,7 +132,7 @@ def codes_csv(run: Run, split: str = "test", limit: int | None = None) -> bytes:
 def codes_npz(run: Run, split: str = "test", limit: int | None = None) -> bytes:
     """Arrays ids (n,), codes (n, D) and, where there are any, labels (n,) and class_names, as NPZ without pickles."""
     file = io.BytesIO()
-    np.savez_compressed(file, **_codes(run, split, limit))  # type: ignore[arg-type]
+    np.savez_compressed(file, allow_pickle=False, **_codes(run, split, limit))
     return file.getvalue()
 
 

@@ -20,7 +20,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from scipy.sparse import coo_matrix, csr_matrix
 from torch import nn
 
-from ..catalog import entry, seeded_build
+from ..catalog import CATALOG, entry, seeded_build
 from ..data import load_ratings
 from ..data.base import DataSpec
 from ..data.files.ratings import HIGHEST, LOWEST
@@ -63,7 +63,12 @@ RANKS: dict[str, Recipe] = {
 }
 """Autoencoders that rank items."""
 KNOWN: dict[str, Recipe] = {name: recipe for name, recipe in {**STARS, **RANKS}.items() if name != TRAITS}
-"""Every autoencoder of the comparison by its name, without side information."""
+KNOWN |= {
+    entry.name: Recipe(entry.key, {}, {})
+    for entry in CATALOG.values()
+    if entry.recommends and entry.key not in {recipe.key for recipe in KNOWN.values()}
+}
+"""Every autoencoder of ratings by its name: those of the comparison, then all others of the catalog on defaults."""
 
 WEIGHTS = (0.03, 0.1, 0.3, 1.0, 3.0)
 """λ among which `with_chosen_weight` chooses."""
