@@ -6,11 +6,9 @@ are plain values. Results belong to all visitors.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Literal, NamedTuple
 
 import numpy as np
-import streamlit as st
 
 from aecore import Run, RunError, inference
 from aecore.data.base import DataSpec, Split
@@ -24,6 +22,7 @@ from aecore.measure.latents import Units
 from aecore.runs import maps as stored_maps
 from aecore.runs.library import find
 from app import library
+from app.caching import remember, share
 from app.library import has_gaussian_prior, label_of
 
 RANKED = 5000  # held-out images among which the worst are found
@@ -34,15 +33,6 @@ GRID = 21  # tiles along a side of a plane
 FINE = 17  # the same, where there is a plane for each moment of a training
 REACH = 3.2  # standard deviations of the prior that a plane shows
 SplitName = Literal["test", "train"]
-
-
-def stamp(run: Run) -> tuple[str, float]:
-    """Tells the weights of one run from all others."""
-    file = run.path / "weights.safetensors"
-    return str(run.path), file.stat().st_mtime if file.exists() else 0.0
-
-
-remember = partial(st.cache_data, show_spinner=False, hash_funcs={Run: stamp})
 
 
 def split_of(run: Run, name: str) -> Split:
@@ -268,7 +258,7 @@ def generated(
     return generate.decode_noise(model, n, temperature, seed)
 
 
-@st.cache_resource(max_entries=3, show_spinner=False)
+@share(max_entries=3)
 def _compared(spec: str) -> Split:
     return generate.kept(library.load(DataSpec.model_validate_json(spec)).train, COMPARED)
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 
-import streamlit as st
-
 from aecore import CATALOG, Run
 from aecore import data as datasets
 from aecore.data.base import Data, DataSpec, Split
@@ -18,6 +16,7 @@ from aecore.models.base import Model
 from aecore.nn.distributions import StandardNormal
 from aecore.paths import root
 from aecore.runs.library import find
+from app.caching import remember, share
 from app.session import may_change, queue
 
 # --- runs ---------------------------------------------------------------------------------------------------
@@ -45,7 +44,7 @@ def rename(run: Run, title: str) -> None:
         run.save(title=title)
 
 
-@st.cache_resource(max_entries=12, show_spinner="Loading the model …")
+@share(max_entries=12, show_spinner="Loading the model …")
 def _model(folder: str, identity: str, stamp: float, step: int | None) -> Model:
     return find(identity).model(step)
 
@@ -59,7 +58,7 @@ def model(run: Run, step: int | None = None) -> Model:
     return _model(str(root()), run.info.id, file.stat().st_mtime if file.exists() else 0.0, step)
 
 
-@st.cache_resource(max_entries=6, show_spinner="Loading the data …")
+@share(max_entries=6, show_spinner="Loading the data …")
 def _data(spec: str) -> Data:
     return datasets.load(DataSpec.model_validate_json(spec))
 
@@ -74,7 +73,7 @@ def data(run: Run) -> Data:
     return load(run.info.shown or run.info.data)
 
 
-@st.cache_data(ttl=10, show_spinner=False)
+@remember(ttl=10)
 def sets() -> dict[str, datasets.Info]:
     """The named data sets, and whether they are on this computer; looked up again every ten seconds."""
     return datasets.names()

@@ -17,6 +17,7 @@ from aecore.jobs.queue import Queue, digest
 from aecore.jobs.supervisor import Supervisor
 from aecore.paths import root
 from app.browser.identity import identity
+from app.caching import share
 
 
 @contextlib.contextmanager
@@ -69,7 +70,7 @@ def server() -> Server:
     return _server(str(root()))
 
 
-@st.cache_resource(show_spinner=False)
+@share()
 def _server(folder: str) -> Server:
     one_thread()
     queue = Queue(folder)

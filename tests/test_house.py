@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -121,3 +122,29 @@ def test_no_model_class_is_imported_outside_the_models():
 
 def descendants(kind: type) -> set[type]:
     return {kind, *(below for child in kind.__subclasses__() for below in descendants(child))}
+
+
+# --- one door each ----------------------------------------------------------------------------------------------------
+
+DOORS = {
+    r"st\.cache_(data|resource)\b": ("app/caching.py",),
+    r"\bhtml\.escape\(": ("app/text.py",),
+    r"\bgo\.Figure\(|\bmake_subplots\(": ("app/figures/",),
+    r"st\.(page_link|switch_page|navigation|Page)\(": ("app/pages.py",),
+    r"st\.query_params\b": ("app/link.py", "app/state.py", "app/streamlit_internals.py"),
+    r"bind=\"query-params\"|\"bind\": \"query-params\"": ("app/link.py",),
+    r"streamlit\.runtime|st\.__file__": ("app/streamlit_internals.py",),
+}
+"""What may stand in one place of the app only, as a pattern, and that place."""
+
+
+@pytest.mark.parametrize("pattern", DOORS)
+def test_there_is_one_door(pattern):
+    found = [
+        f"{file.relative_to(ROOT)}:{number} {line.strip()}"
+        for file in sorted((ROOT / "app").rglob("*.py"))
+        if not file.relative_to(ROOT).as_posix().startswith(DOORS[pattern])
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1)
+        if re.search(pattern, line.partition("#")[0])
+    ]
+    assert not found, "\n".join(found)

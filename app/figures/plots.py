@@ -158,6 +158,12 @@ def empty_figure(height: int = 380, x: str = "", y: str = "") -> go.Figure:
     return figure
 
 
+def empty_panels(titles: Sequence[str], height: int = 300) -> go.Figure:
+    """Empty figures side by side in our look, with one scale upwards."""
+    panels = make_subplots(1, len(titles), subplot_titles=list(titles), shared_yaxes=True, horizontal_spacing=0.02)
+    return layout(panels, height)
+
+
 def model_lines(
     x: Sequence[float] | np.ndarray,
     curves: Mapping[str, Sequence[float] | np.ndarray],

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-import streamlit as st
 
 from aecore import DataError, Run, inference
 from aecore.data import DataSpec
@@ -13,6 +12,7 @@ from aecore.explore import edits, single_edit, traverse
 from aecore.explore.images import to_uint8
 from aecore.measure import attribute_classifier
 from app import cached, library
+from app.caching import share
 
 Directions = Literal["means", "classifier"]
 DIRECTION_IMAGES = 1000
@@ -87,7 +87,7 @@ def read(run: Run, images: np.ndarray) -> single_edit.Reading | None:
     return None if judge is None else single_edit.read(judge, images)
 
 
-@st.cache_resource(max_entries=4, show_spinner=False)
+@share(max_entries=4)
 def _judge(spec: str) -> attribute_classifier.Judge | None:
     """spec: a DataSpec as JSON."""
     try:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from aecore import Run
 from app import library, pages
+from app.caching import remember
 from app.figures import plots
 from app.figures.plots import duration
 from app.link import to_page
@@ -107,7 +108,7 @@ def strip(run: Run) -> bytes | None:
         return None
 
 
-@st.cache_data(max_entries=256, show_spinner=False)
+@remember(max_entries=256)
 def _strip(file: str, stamp: float, samples: bool) -> bytes:
     """stamp: when the file was written, so that a new one is read again."""
     with Image.open(file) as image:

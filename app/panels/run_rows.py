@@ -11,10 +11,10 @@ import time
 from typing import Any, NamedTuple
 
 import plotly.graph_objects as go
-import streamlit as st
 
 from aecore import Run
 from aecore.paths import root
+from app.caching import share
 from app.figures import plots
 
 LIVE = ("queued", "running")
@@ -85,7 +85,7 @@ def read(run: Run) -> Snapshot:
     return _reader(str(root()), run.info.id).read(run)
 
 
-@st.cache_resource(max_entries=64, show_spinner=False)
+@share(max_entries=64)
 def _reader(folder: str, identity: str) -> Reader:
     return Reader()
 

@@ -10,6 +10,7 @@ import streamlit as st
 from aecore import DataError
 from aecore import data as datasets
 from app import library
+from app.caching import share
 
 
 @dataclass
@@ -22,7 +23,7 @@ class Download:
     over: bool = False
 
 
-@st.cache_resource(show_spinner=False)
+@share()
 def _downloads() -> dict[str, Download]:
     """By the name of the data set, shared by all visitors: nobody downloads what another is downloading."""
     return {}

@@ -10,6 +10,7 @@ from aecore.data.base import Data, DataSpec
 from aecore.explore import examples
 from aecore.models.entry import Entry
 from app import library
+from app.caching import remember
 from app.figures import plots
 from app.link import format_value
 from app.session import plain_errors
@@ -117,7 +118,7 @@ def _loaded(spec: DataSpec, entry: Entry) -> Data:
     return data
 
 
-@st.cache_data(max_entries=32, show_spinner=False)
+@remember(max_entries=32)
 def _sample(spec: str) -> bytes:
     """Twenty training images on one sheet, as PNG.  spec: a DataSpec as JSON."""
     data = library.load(DataSpec.model_validate_json(spec))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import streamlit as st
-
 from aecore.device import all_devices
 from aecore.jobs.speed import Speed, Stopwatch
 from aecore.models.entry import Entry
 from aecore.training.plan import Plan
 from app import session
+from app.caching import share
 
 
 def ask(entry: Entry, params: dict[str, Any], plan: Plan, shape: tuple[int, ...]) -> Speed | None:
@@ -26,7 +25,7 @@ def ask(entry: Entry, params: dict[str, Any], plan: Plan, shape: tuple[int, ...]
     return _stopwatch().ask(order)
 
 
-@st.cache_resource(show_spinner=False)
+@share()
 def _stopwatch() -> Stopwatch:
     queue, supervisor = session.queue(), session.server().supervisor
     device = (supervisor.devices or all_devices())[0]

@@ -12,6 +12,7 @@ from aecore.models.entry import Entry
 from aecore.runs.folder import Run
 from aecore.runs.library import pretrained
 from app import pages
+from app.caching import remember
 from app.figures import plots
 from app.link import copy_button, to_page
 from app.text import escape_markdown
@@ -102,7 +103,7 @@ def errata_of(section: Section) -> list[str]:
     return lines + findings.get(section.number, [])
 
 
-@st.cache_data(show_spinner=False)
+@remember()
 def read_errata(stamp: float) -> Errata:
     """docs/errata.md as it was written at the time `stamp`."""
     text = ERRATA.read_text(encoding="utf-8")

@@ -8,7 +8,6 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
-from plotly.subplots import make_subplots
 
 from aecore import Run, inference
 from aecore.explore import filters, perturb
@@ -201,7 +200,7 @@ def show_filters(runs: Mapping[str, Run]) -> None:
 
 def histogram_figure(codes: Mapping[str, np.ndarray]) -> go.Figure:
     """How the values of codes (n, D) are spread around the medians of their latent dimensions, a panel for each."""
-    figure = make_subplots(1, len(codes), subplot_titles=list(codes), shared_yaxes=True, horizontal_spacing=0.02)
+    figure = empty_panels(list(codes))
     for column, ((name, values), colour) in enumerate(zip(codes.items(), LINES, strict=False), 1):
         values = (values - np.median(values, 0)).ravel() / max(float(values.std()), 1e-9)
         counts, edges = np.histogram(values, 41, (-4, 4))
@@ -213,7 +212,6 @@ def histogram_figure(codes: Mapping[str, np.ndarray]) -> go.Figure:
             showlegend=False,
         )
         figure.add_trace(bars, 1, column)
-    plots.layout(figure, 300)
     figure.update_layout(bargap=0, hovermode="closest")
     return figure.update_yaxes(title="% of all values", col=1, type="log")
 

@@ -15,6 +15,7 @@ from aecore.explore import examples, transport
 from aecore.measure.transport import binned_jensen_shannon, plan, sorted_quantiles
 from app import library
 from app.browser.swarm import Dots, Field, swarm
+from app.caching import remember
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, show_figure
@@ -61,7 +62,7 @@ class Clouds(NamedTuple):
     w2: float
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@remember(max_entries=64)
 def points(shape: str, n: int, seed: int, second: bool) -> np.ndarray:
     """One cloud (n, 2): a generated shape, or the ink of a digit."""
     if shape != DIGITS:
@@ -71,7 +72,7 @@ def points(shape: str, n: int, seed: int, second: bool) -> np.ndarray:
     return transport.ink(examples.images(digits, np.array([example]))[0], n, seed)
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@remember(max_entries=64)
 def best_plan(a: np.ndarray, b: np.ndarray, p: int) -> tuple[np.ndarray, float]:
     """The point of b to which each point of a goes, and W_p."""
     best = plan(a, b, p)
