@@ -17,7 +17,7 @@ from app import cached, library
 from app.browser.contact import contact
 from app.browser.planes import Pane, planes
 from app.figures import plots
-from app.figures.plots import LETTERS, LINES, contact_sheet, model_lines, show_figure, signed
+from app.figures.plots import LETTERS, LINES, contact_sheet, empty_panels, model_lines, show_figure, signed
 from app.library import held_out
 from app.panels import exhibit, train_sweep
 from app.panels.downloads import download_row
