@@ -60,7 +60,7 @@ class Still(WGAN):
         return (("critic",),)
 
     def fakes(self, n, players):
-        return self.points[torch.randint(len(self.points), (n,))]
+        return torch.zeros(n, self.code), self.points[torch.randint(len(self.points), (n,))]
 
 
 def estimate(a: Tensor, b: Tensor) -> float:
