@@ -18,10 +18,10 @@ from app.browser.contact import contact
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import CONFIG, empty_figure, show_figure
-from app.link import LINKED
-from app.panels import exhibit, layout
+from app.panels import exhibit
 from app.panels import study as studies
 from app.panels.downloads import download_row
+from app.state import Choice, Many
 from app.text import escape_html
 
 
@@ -36,6 +36,7 @@ DATA = {"28 × 28 (MNIST)": Offer("digits", 1000), "8 × 8": Offer("digits8", 15
 """What the page offers. Of the smaller set no class has more than 149 training images."""
 COUNTS = (1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 200, 300, 500, 1000)
 LAMS = (0.0, 0.001, 0.01, 0.1, 1.0, 10.0)
+USUAL_COUNT = 10  # labelled images of each class at first
 USUAL_LAM = classify.Settings().lam
 FIRST = (classify.ALONE, classify.TUNED, classify.JOINT, "logistic, pixels", "SVM, codes", classify.CLOSED_FORM)
 """Methods whose curves are shown at first."""
@@ -56,7 +57,23 @@ ANY = "any"
 Study = Mapping[str, Any]
 
 
-class Choice(NamedTuple):
+class State:
+    """Data, number of labels and λ; the curves; the image in Fig. 5; the method and the cell that are looked into.
+
+    Options are given where the data are known.
+    """
+
+    data = Choice("classify.data", tuple(DATA))
+    labels: Choice[int] = Choice("classify.labels", COUNTS, USUAL_COUNT)
+    lam = Choice("classify.lam", LAMS, USUAL_LAM, "{:g}".format)
+    methods: Many[str] = Many("classify.methods", default=FIRST)
+    image: Choice[str] = Choice("classify.image")
+    method: Choice[str] = Choice("classify.who", default=classify.TUNED)
+    true_class: Choice[str] = Choice("classify.true")
+    taken_for: Choice[str] = Choice("classify.guess")
+
+
+class Chosen(NamedTuple):
     """What the visitor chose. counts: all numbers of labels that are offered."""
 
     data: str
@@ -95,33 +112,18 @@ def page() -> None:
     explanations()
 
 
-def choose() -> Choice:
+def choose() -> Chosen:
     """Controls for the data, the number of labels and λ."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="large"):
-        data, largest = DATA[layout.option("Digits", list(DATA), "classify.data")]
+        data, largest = DATA[State.data.option("Digits")]
         counts = [*(k for k in COUNTS if k < largest), largest]
-        per_class = st.select_slider(
-            "Labelled images of each class",
-            counts,
-            10,
-            key=f"classify.labels.{data}",
-            width=320,
-            format_func=lambda k: "all" if k == largest else str(k),
-            **LINKED,
-        )
-        lam = st.select_slider(
-            "λ of joint training",
-            LAMS,
-            USUAL_LAM,
-            key="classify.lam",
-            width=260,
-            format_func=lambda v: f"{v:g}",
-            **LINKED,
-        )
-    return Choice(data, counts, int(per_class), lam)
+        labels = State.labels.of(data).given(options=counts, label=lambda k: "all" if k == largest else str(k))
+        per_class = labels.slider("Labelled images of each class", width=320)
+        lam = State.lam.slider("λ of joint training", width=260)
+    return Chosen(data, counts, per_class, lam)
 
 
-def computed(choice: Choice) -> dict[int, Study]:
+def computed(choice: Chosen) -> dict[int, Study]:
     """Number of labels → study, of all that were computed. The chosen one is asked for if it was not."""
     by_count = {k: study for k in choice.counts if (study := studies.stored("classify", choice.settings(k)))}
     if choice.per_class not in by_count:
@@ -131,17 +133,10 @@ def computed(choice: Choice) -> dict[int, Study]:
     return dict(sorted(by_count.items()))
 
 
-def choose_methods(choice: Choice, by_count: Mapping[int, Study]) -> list[str]:
+def choose_methods(choice: Chosen, by_count: Mapping[int, Study]) -> list[str]:
     """The methods whose curves are shown."""
     known = [name for name in classify.METHODS if any(name in study["methods"] for study in by_count.values())]
-    return st.pills(
-        "Methods",
-        known,
-        selection_mode="multi",
-        default=[name for name in FIRST if name in known],
-        key=f"classify.methods.{choice.data}",
-        **LINKED,
-    ) or [classify.ALONE]
+    return State.methods.of(choice.data).given(options=known).pills("Methods") or [classify.ALONE]
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
@@ -164,7 +159,7 @@ def percent_text(accuracies: list[float]) -> str:
     return f"{mean:.1f} ± {deviation:.1f}"
 
 
-def accuracy(choice: Choice, by_count: Mapping[int, Study], study: Study | None, methods: list[str]) -> None:
+def accuracy(choice: Chosen, by_count: Mapping[int, Study], study: Study | None, methods: list[str]) -> None:
     """Curves over the number of labels, and bars for the chosen number."""
     any_study = study or next(iter(by_count.values()))
     seeds = any_study["seeds"]
@@ -248,7 +243,7 @@ def gains(study: Study) -> None:
 # --- Fig. 5 -----------------------------------------------------------------------------------------------------------
 
 
-def joint_training(choice: Choice, study: Study) -> None:
+def joint_training(choice: Chosen, study: Study) -> None:
     """The network of Fig. 5 with one image in it, its losses during the training, and its accuracy against λ."""
     st.header("Two heads on one encoder (Fig. 5)", anchor=False)
     joint = study
@@ -258,8 +253,9 @@ def joint_training(choice: Choice, study: Study) -> None:
     if joint is None:
         return
     classes, lam = joint["classes"], choice.lam
-    of = layout.option("Held-out image of class", classes, "classify.image", classes[min(4, len(classes) - 1)])
-    image = joint["joint"]["images"][classes.index(of)]
+    first = classes[min(4, len(classes) - 1)]
+    shown = State.image.given(options=classes, default=first).option("Held-out image of class")
+    image = joint["joint"]["images"][classes.index(shown)]
     pixels = images_of(choice.data, (image["id"],))[0]
     st.html(network_diagram(image, classes, base64.b64encode(plots.png(pixels)).decode()))
     st.latex(
@@ -430,7 +426,7 @@ def closed_form(study: Study) -> None:
 # --- confusion --------------------------------------------------------------------------------------------------------
 
 
-def confusion(choice: Choice, study: Study) -> None:
+def confusion(choice: Chosen, study: Study) -> None:
     """The confusion matrix of one method, and the images of the chosen cell."""
     st.header("Who is taken for whom", anchor=False)
     classes, names = study["classes"], list(study["methods"])
@@ -439,16 +435,9 @@ def confusion(choice: Choice, study: Study) -> None:
         left, right = st.columns(2, gap="large")
     with left:
         with st.container(horizontal=True, vertical_alignment="bottom"):
-            method = st.selectbox(
-                "Method",
-                names,
-                names.index(classify.TUNED),
-                key=f"classify.who.{choice.data}",
-                width=220,
-                **LINKED,
-            )
-            true = st.selectbox("Is", [ANY, *classes], key="classify.true", width=110, **LINKED)
-            guess = st.selectbox("Taken for", [ANY, *classes], key="classify.guess", width=110, **LINKED)
+            method = State.method.of(choice.data).given(options=names).box("Method", width=220)
+            true = State.true_class.given(options=[ANY, *classes]).box("Is", width=110)
+            guess = State.taken_for.given(options=[ANY, *classes]).box("Taken for", width=110)
         matrix = classify.confusion(study, method, labels)
         key = f"classify.cells.{choice.data}"
         st.plotly_chart(
@@ -484,7 +473,8 @@ def confusion(choice: Choice, study: Study) -> None:
 def choose_cell(key: str) -> None:
     """Choose the cell of the confusion matrix that was clicked."""
     if points := st.session_state[key].selection.points:
-        st.session_state["classify.guess"], st.session_state["classify.true"] = points[0]["x"], points[0]["y"]
+        State.taken_for.put(points[0]["x"])
+        State.true_class.put(points[0]["y"])
 
 
 def confusion_figure(counts: np.ndarray, classes: list[str], n: int) -> go.Figure:
@@ -517,7 +507,7 @@ def confusion_figure(counts: np.ndarray, classes: list[str], n: int) -> go.Figur
 # --- downloads and text -----------------------------------------------------------------------------------------------
 
 
-def all_numbers(choice: Choice, by_count: Mapping[int, Study], study: Study) -> None:
+def all_numbers(choice: Chosen, by_count: Mapping[int, Study], study: Study) -> None:
     """A table of all methods, and the numbers behind the page as files."""
     st.header("All numbers", anchor=False)
     st.dataframe(

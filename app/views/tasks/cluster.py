@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -24,11 +25,12 @@ from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, contact_sheet, empty_figure, show_figure
 from app.library import class_names, label_of
-from app.link import LINKED, keep_step, recall_step, requested_run, set_run
+from app.link import Kept, requested_run, set_run, to_page
 from app.panels import layout
 from app.panels import study as studies
 from app.panels.downloads import csv_table, download_button, download_row, python_button
 from app.session import plain_errors
+from app.state import Choice, Flag, Number, Step
 from app.text import escape_markdown
 
 FIRST_RUN = "dcec-10"
@@ -57,9 +59,56 @@ MEANINGS = {
     "silhouette": "own cluster near, others far; needs no labels",
 }
 FACTORS = {"a tenth": 0.1, "as usual": 1.0, "ten times": 10.0}
+APART, BY_CLASS = "clusters apart", "class"
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True)
+class Names(Kept[Mapping[int, str]]):
+    """Names that the visitor gave to some of `count` clusters, counted from 0.
+
+    The text is JSON: {0: "loops"} is '{"0":"loops"}'. A malformed text names no cluster, and names of clusters that do
+    not exist are left out.
+    """
+
+    count: int = 0
+
+    def initial(self) -> Mapping[int, str]:
+        return {}
+
+    def read(self, text: str) -> Mapping[int, str]:
+        try:
+            names = json.loads(text)
+            return {int(c): str(name)[:LONGEST] for c, name in names.items() if 0 <= int(c) < self.count}
+        except (ValueError, AttributeError, RecursionError):
+            return {}
+
+    def write(self, value: Mapping[int, str]) -> str:
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+class State:
+    """What is clustered and how it is shown; the chosen cluster of a run; the names of clusters; the two studies.
+
+    Each grouping of images has its own names, which are remembered.
+    """
+
+    how: Choice[str] = Choice("cluster.how", tuple(SPACES))
+    split = Choice("cluster.half", tuple(SPLITS))
+    k = Number("cluster.k", 2)
+    seed = Number("cluster.seed", 0, 99)
+    plane = Choice("cluster.plane", (APART, "PCA"))
+    colour = Choice("cluster.colour", ("cluster", BY_CLASS))
+    only_chosen = Flag("cluster.only")
+    cluster = Step("cluster.c")
+    names = Names("cluster.names", each=True)
+    score = Choice("cluster.score", tuple(SCORES))
+    rounds_model = Choice("cluster.rounds", tuple(ROUND_MODELS))
+    weight = Choice("cluster.weight", tuple(FACTORS), "as usual")
+    rounds_score = Choice("cluster.curve", tuple(SCORES))
+    at_round = Step("cluster.round")
+
+
+class Chosen(NamedTuple):
     """What the visitor chose. how: OWN, or a key of SPACES.  apart: whether the plane sets the clusters apart."""
 
     run: Run
@@ -98,7 +147,7 @@ class Clustered(NamedTuple):
     labels: np.ndarray | None
     majority: np.ndarray | None
     share: np.ndarray | None
-    names: dict[int, str]
+    names: Mapping[int, str]
     class_names: list[str]
 
     def title(self, c: int) -> str:
@@ -121,8 +170,7 @@ def page() -> None:
     )
     choice = choose_clusters(run)
     groups = grouped(choice.run, choice.space, choice.k, choice.seed, choice.split)
-    clustered = describe(choice, groups, recall_names(choice, len(groups.sizes)))
-    clusters(choice, clustered)
+    clusters(choice, groups)
     objective(choice, groups)
 
     st.header("How good, and by which way", anchor=False)
@@ -141,12 +189,12 @@ def page() -> None:
     explanations()
 
 
-def choose_clusters(run: Run) -> Choice:
+def choose_clusters(run: Run) -> Chosen:
     """Controls for what is clustered and how it is shown. The page stops where there is too little to cluster."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         own = [OWN] if "assign" in run.entry.abilities else []
-        how = layout.option("Clusters", [*own, *SPACES], "cluster.how")
-        split = SPLITS[layout.option("Images", list(SPLITS), "cluster.half")]
+        how = State.how.given(options=[*own, *SPACES]).option("Clusters")
+        split = SPLITS[State.split.option("Images")]
         count = min(len(getattr(library.data(run), split)), MOST)
         if count < 2:
             st.info(
@@ -157,13 +205,11 @@ def choose_clusters(run: Run) -> Choice:
         k, seed = 0, 0
         if how != OWN:
             usual = max(2, min(10, count // 3))
-            k = layout.number("Clusters K", min(26, count), "cluster.k", 2, value=usual, width=120)
-            seed = layout.number("Seed", 99, "cluster.seed", width=110)
-        apart = layout.option("Plane", ["clusters apart", "PCA"], "cluster.plane") == "clusters apart"
-        by_class = False
-        if class_names(run):
-            by_class = layout.option("Colour", ["cluster", "class"], "cluster.colour") == "class"
-    return Choice(run, how, k, seed, split, apart, by_class)
+            k = State.k.given(most=min(26, count), default=usual).number("Clusters K", width=120)
+            seed = State.seed.number("Seed", width=110)
+        apart = State.plane.option("Plane") == APART
+        by_class = bool(class_names(run)) and State.colour.option("Colour") == BY_CLASS
+    return Chosen(run, how, k, seed, split, apart, by_class)
 
 
 # --- what is computed, remembered -------------------------------------------------------------------------------------
@@ -207,7 +253,7 @@ def thumbnails(run: Run, split: str) -> np.ndarray:
     return examples.images(chosen, examples.choose(chosen, MOST), maps.THUMBNAIL)
 
 
-def describe(choice: Choice, groups: cluster.Groups, names: dict[int, str]) -> Clustered:
+def describe(choice: Chosen, groups: cluster.Groups, names: Mapping[int, str]) -> Clustered:
     """What is known of each cluster."""
     labels = choice.examples.labels
     labels = None if labels is None else labels[groups.ids]
@@ -220,51 +266,16 @@ def describe(choice: Choice, groups: cluster.Groups, names: dict[int, str]) -> C
 # --- state that no widget holds: the chosen cluster, and names --------------------------------------------------------
 
 
-def choose(c: int) -> None:
-    """Take a cluster for the chosen one, in the session and in the link."""
-    st.session_state["_cluster.c"] = c
-    keep_step("cluster.c", c, 0)
-
-
-def chosen(count: int) -> int:
+def chosen_cluster(choice: Chosen, count: int) -> int:
     """The number of the chosen cluster, below `count`."""
-    c = st.session_state.get("_cluster.c")
-    return min((recall_step("cluster.c") or 0) if c is None else c, count - 1)
+    return min(State.cluster.get(choice.run.info.id) or 0, count - 1)
 
 
-def recall_names(choice: Choice, count: int) -> dict[int, str]:
-    """The names that the visitor gave these clusters. At first they come from the link."""
-    if "_cluster.names" not in st.session_state:
-        st.session_state["_cluster.names"] = {choice.grouping: names_from(st.query_params, count)}
-    names = st.session_state["_cluster.names"].setdefault(choice.grouping, {})
-    keep_names(names)
-    return names
-
-
-def names_from(query: Mapping[str, str], count: int) -> dict[int, str]:
-    """Names of clusters below `count` as the link has them; none if it is malformed."""
-    try:
-        names = json.loads(query.get("cluster.names", "{}"))
-        return {int(c): str(name)[:LONGEST] for c, name in names.items() if 0 <= int(c) < count}
-    except (ValueError, AttributeError):
-        return {}
-
-
-def keep_names(names: Mapping[int, str]) -> None:
-    """Put the names of the clusters that are shown, and no others, into the link."""
-    if names:
-        st.query_params["cluster.names"] = json.dumps(names, ensure_ascii=False, separators=(",", ":"))
-    else:
-        st.query_params.pop("cluster.names", None)
-
-
-def rename(names: dict[int, str], c: int, key: str) -> None:
-    """Keep the name that was typed; an empty one takes the name away."""
-    if text := st.session_state[key].strip():
-        names[c] = text
-    else:
-        names.pop(c, None)
-    keep_names(names)
+def rename(choice: Chosen, count: int, c: int, key: str) -> None:
+    """Keep the name that was typed for cluster c of `count`; an empty one takes the name away."""
+    names = State.names.given(count=count)
+    named = {**names.get(choice.grouping), c: st.session_state[key].strip()}
+    names.put({number: name for number, name in named.items() if name}, choice.grouping)
 
 
 # --- the clusters -----------------------------------------------------------------------------------------------------
@@ -272,14 +283,22 @@ def rename(names: dict[int, str], c: int, key: str) -> None:
 
 @st.fragment
 @plain_errors()
-def clusters(choice: Choice, clustered: Clustered) -> None:
-    """The map, all clusters, the chosen one, and files to take home."""
+def clusters(choice: Chosen, groups: cluster.Groups) -> None:
+    """The map, all clusters, the chosen one, and files to take home.
+
+    The link says the chosen cluster of this run, and the names of the clusters that are shown and no others.
+    """
+    identity = choice.run.info.id
+    State.cluster.put(State.cluster.get(identity), identity)
+    names = State.names.given(count=len(groups.sizes))
+    names.put(names.get(choice.grouping), choice.grouping)
+    clustered = describe(choice, groups, names.get(choice.grouping))
     with st.container(key="halves-cluster"):
         left, right = st.columns(2, gap="large")
         with left:
             code_map(choice, clustered)
             if not choice.by_class:
-                st.toggle("Only the chosen cluster on the map", key="cluster.only", **LINKED)
+                State.only_chosen.toggle("Only the chosen cluster on the map")
         with right:
             quality(clustered.groups.scores)
             all_clusters(choice, clustered)
@@ -287,12 +306,11 @@ def clusters(choice: Choice, clustered: Clustered) -> None:
     take_home(choice, clustered)
 
 
-def code_map(choice: Choice, clustered: Clustered) -> None:
+def code_map(choice: Chosen, clustered: Clustered) -> None:
     """All codes, coloured by cluster or class; a click opens the cluster of that image."""
     run, groups, count = choice.run, clustered.groups, len(clustered.sizes)
     view = ground(run, choice.space, choice.k, choice.seed, choice.split, choice.apart)
-    only = st.session_state.get("cluster.only", st.query_params.get("cluster.only") == "true")
-    hidden = [c for c in range(count) if c != chosen(count)] if only else []
+    hidden = [c for c in range(count) if c != chosen_cluster(choice, count)] if State.only_chosen.now() else []
     caption = f"{maps.caption(len(groups.ids), len(choice.examples), choice.split)}, by their codes."
     if choice.apart and groups.h.shape[1] > 2:
         caption += " The plane was chosen so that these clusters lie apart."
@@ -317,11 +335,11 @@ def code_map(choice: Choice, clustered: Clustered) -> None:
     if point is not None and point != st.session_state.get("_cluster.point"):
         st.session_state["_cluster.point"] = point
         if len(row := np.flatnonzero(groups.ids == point)):
-            choose(int(groups.clusters.assigned[row[0]]))
+            State.cluster.put(int(groups.clusters.assigned[row[0]]), run.info.id)
     selected_images(choice, groups, [int(i) for i in state["selected"]])
 
 
-def selected_images(choice: Choice, groups: cluster.Groups, selected: list[int]) -> None:
+def selected_images(choice: Chosen, groups: cluster.Groups, selected: list[int]) -> None:
     """The images that are selected on the map."""
     if not selected:
         return
@@ -344,7 +362,7 @@ def quality(scores: Mapping[str, float | None]) -> None:
     key_figures([(name, f"{value:.3f}", MEANINGS[name], "") for name, value in values.items() if value is not None])
 
 
-def all_clusters(choice: Choice, clustered: Clustered) -> None:
+def all_clusters(choice: Chosen, clustered: Clustered) -> None:
     """Each cluster as the picture of its middle; a click chooses it."""
     groups, sizes, count = clustered.groups, clustered.sizes, len(clustered.sizes)
     order = np.argsort(clustered.majority if clustered.majority is not None else -sizes, kind="stable")
@@ -358,22 +376,23 @@ def all_clusters(choice: Choice, clustered: Clustered) -> None:
         ],
         key="cluster.all",
         ids=full,
-        chosen=chosen(count),
+        chosen=chosen_cluster(choice, count),
         tile=64,
         pick="Show its members",
         captions=[f"{clustered.title(c)} · {sizes[c]:,}" for c in full],
         alt="Each cluster: its mean code decoded, its mean image, its nearest member",
     )
-    if picked is not None and picked != chosen(count):
-        choose(int(picked))
+    if picked is not None and picked != chosen_cluster(choice, count):
+        State.cluster.put(int(picked), choice.run.info.id)
         st.rerun()
     if empty := [cluster.letter(c) for c in range(count) if not sizes[c]]:
         st.caption(f"Without a member: {', '.join(empty)}.")
 
 
-def one_cluster(choice: Choice, clustered: Clustered) -> None:
+def one_cluster(choice: Chosen, clustered: Clustered) -> None:
     """Members, outliers and name of the chosen cluster."""
-    c = chosen(len(clustered.sizes))
+    count = len(clustered.sizes)
+    c = chosen_cluster(choice, count)
     title, name = st.columns([3, 2], vertical_alignment="bottom")
     with title:
         st.subheader(escape_markdown(f"Cluster {clustered.title(c)}"), anchor=False)
@@ -390,7 +409,7 @@ def one_cluster(choice: Choice, clustered: Clustered) -> None:
             max_chars=LONGEST,
             placeholder="What do you see?",
             on_change=rename,
-            args=(clustered.names, c, key),
+            args=(choice, count, c, key),
         )
     if not clustered.sizes[c]:
         st.info("No image lies in this cluster.", icon=":material/info:")
@@ -406,7 +425,7 @@ def one_cluster(choice: Choice, clustered: Clustered) -> None:
         )
 
 
-def objective(choice: Choice, groups: cluster.Groups) -> None:
+def objective(choice: Chosen, groups: cluster.Groups) -> None:
     """What the clusters minimise."""
     if choice.space is None:
         st.latex(plots.equation(choice.run.entry.equation))
@@ -417,7 +436,7 @@ def objective(choice: Choice, groups: cluster.Groups) -> None:
         )
 
 
-def take_home(choice: Choice, clustered: Clustered) -> None:
+def take_home(choice: Chosen, clustered: Clustered) -> None:
     """Assignments, pictures and Python lines of these clusters."""
     run, groups, count = choice.run, clustered.groups, len(clustered.sizes)
     with st.container(horizontal=True):
@@ -454,11 +473,11 @@ print(np.bincount(clusters.assigned), cluster.scores(h, clusters.assigned, label
 """,
             "cluster.python",
         )
-        pages.link("map", label="The same codes on the Map", icon="scatter_plot", query={"run": run.info.id})
+        pages.link("map", label="The same codes on the Map", icon="scatter_plot", query=to_page(run=run.info.id))
     st.caption(f"The file has up to {TAKEN:,} images of each half, with the names that you gave.")
 
 
-def assignments(choice: Choice, clustered: Clustered) -> str:
+def assignments(choice: Chosen, clustered: Clustered) -> str:
     """CSV: every image of both splits with its cluster."""
     model, data = library.model(choice.run), library.data(choice.run)
     lines = []
@@ -482,7 +501,7 @@ def comparison() -> None:
     study = studies.result("cluster", {"seeds": SEEDS}, "k-means on pixels, PCA and codes", 40)
     if study is None:
         return
-    name = layout.option("Figure", list(SCORES), "cluster.score")
+    name = State.score.option("Figure")
     rows = sorted(study["rows"], key=lambda row: np.mean([scores[SCORES[name]] for scores in row["scores"]]))
     show_figure(
         comparison_figure(rows, name),
@@ -572,9 +591,9 @@ def comparison_table(rows: list[dict[str, Any]], seeds: int) -> dict[str, list]:
 def by_rounds() -> None:
     """Codes that move, and their scores beside those of the same training without clusters."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        key = ROUND_MODELS[layout.option("Model", list(ROUND_MODELS), "cluster.rounds")]
-        factor = FACTORS[layout.option("Weight of the clusters", list(FACTORS), "cluster.weight", "as usual")]
-        name = layout.option("Figure", list(SCORES), "cluster.curve")
+        key = ROUND_MODELS[State.rounds_model.option("Model")]
+        factor = FACTORS[State.weight.option("Weight of the clusters")]
+        name = State.rounds_score.option("Figure")
     which = entry(key)
     parameter = which.params[which.cluster_weight]
     weight = float(parameter.default) * factor
@@ -626,10 +645,10 @@ def moving_codes(study: Mapping[str, Any], key: str) -> int:
         key=key,
         steps=steps,
         fps=2,
-        step=recall_step("cluster.round"),
+        step=State.at_round.get(),
         alt="Codes and centres, round after round",
     )
-    keep_step("cluster.round", step, len(steps) - 1)
+    State.at_round.given(start=len(steps) - 1).put(step)
     return step
 
 
