@@ -77,6 +77,9 @@ class Subset(Kept[list[int]]):
         bits = np.packbits(np.isin(self.ids, value))
         return base64.urlsafe_b64encode(zlib.compress(bits.tobytes(), 9)).decode()
 
+    def refusal(self, text: str, error: ValueError) -> str:  # the text is long and tells a reader nothing
+        return f"{self.name}: the text in the link names no images, and is left aside."
+
 
 @dataclass(frozen=True)
 class Classes(Kept[list[int]]):
