@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -21,13 +20,14 @@ from app.browser.threshold import threshold
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, rgb, show_figure
-from app.link import LINKED
-from app.panels import exhibit, layout
+from app.panels import exhibit
 from app.panels import study as studies
 from app.panels.downloads import download_row
 from app.session import plain_errors
+from app.state import Choice, Level, Line
 from app.text import escape_markdown
-from app.widgets import data_picker
+from app.widgets.data_download import offer_download
+from app.widgets.uploads import kept_file, own_pictures
 
 
 class Kind(NamedTuple):
@@ -54,13 +54,24 @@ SECONDS = {True: 150, False: 40}  # a first guess of how long a study of images,
 Study = Mapping[str, Any]
 
 
+class State:
+    """The question, which detector answers it, where its threshold stands, and which examples are shown."""
+
+    data = Choice("detect.data", tuple(KINDS))
+    left_out: Choice[str] = Choice("detect.left-out")  # of each data set
+    code = Choice("detect.code", CODES)  # of each data set
+    label = Line("detect.label")
+    normal = Line("detect.normal")
+    method: Choice[str] = Choice("detect.method")
+    quantile = Choice("detect.quantile", tuple(QUANTILES), "95 %")
+    at = Level("detect.at")
+    sort: Choice[str] = Choice("detect.sort")
+    one: Choice[int] = Choice("detect.one", label=lambda k: f"{k + 1}")
+
+
 def start_over() -> None:
     """Another question: the threshold begins at its quantile again."""
-    st.query_params.pop("detect.at", None)
-
-
-AGAIN: dict[str, Any] = {"on_change": start_over, **LINKED}
-"""Arguments of a widget that asks another question."""
+    State.at.put(None)
 
 
 class Judged(NamedTuple):
@@ -104,31 +115,31 @@ def page() -> None:
 def choose_examples() -> dict[str, Any]:
     """Settings of the study that the visitor asks for. The page stops where data are still missing."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        kind = KINDS[layout.option("Examples", list(KINDS), "detect.data", on_change=start_over)]
+        kind = KINDS[State.data.option("Examples", on_change=start_over)]
         settings: dict[str, Any] = {"data": kind.data}
         named = library.sets().get(kind.data)
         if named is not None:
             classes = list(named.classes or [])
-            left_out = st.selectbox("Left out", classes, 0, key=f"detect.left-out.{kind.data}", width=170, **AGAIN)
+            choice = State.left_out.of(kind.data).given(options=classes)
+            left_out = choice.box("Left out", width=170, on_change=start_over)
             settings["left_out"] = classes.index(left_out)
-        settings["code"] = st.select_slider(
-            "Units of the code", CODES, kind.code, key=f"detect.code.{kind.data}", width=260, **AGAIN
-        )
+        code = State.code.of(kind.data).given(default=kind.code)
+        settings["code"] = code.slider("Units of the code", width=260, on_change=start_over)
     if named is not None and not named.here:
         st.info(f"{named.title} is not on this computer.", icon=":material/info:")
-        data_picker.offer(kind.data, named)
+        offer_download(kind.data, named)
         st.stop()
     if kind is TABLE:
-        settings |= own_table()
+        settings |= table_settings()
     if kind is PICTURES:
         with plain_errors():
-            settings |= own_pictures()
+            settings |= picture_settings()
     return settings
 
 
-def own_table() -> dict[str, str]:
+def table_settings() -> dict[str, str]:
     """Settings of a table of the visitor's. The page stops until there is one."""
-    path = data_picker.kept(
+    path = kept_file(
         "A CSV: a line of names, then one example a line",
         {"csv": "table.csv", "txt": "table.csv"},
         "detect",
@@ -137,14 +148,14 @@ def own_table() -> dict[str, str]:
     if path is None:
         st.stop()
     with st.container(horizontal=True):
-        label = st.text_input("Column that says what is normal (optional)", key="detect.label", **AGAIN)
-        normal = st.text_input("What it says of normal lines", key="detect.normal", **AGAIN)
-    return {"path": path, "label": (label or "").strip(), "normal": (normal or "").strip()}
+        label = State.label.input("Column that says what is normal (optional)", on_change=start_over)
+        normal = State.normal.input("What it says of normal lines", on_change=start_over)
+    return {"path": path, "label": label.strip(), "normal": normal.strip()}
 
 
-def own_pictures() -> dict[str, Any]:
+def picture_settings() -> dict[str, Any]:
     """Settings of the visitor's own pictures. The page stops until there are any."""
-    path = data_picker.own("detect")
+    path = own_pictures("detect")
     if not path:
         st.caption("Normal pictures; folders of a zip are classes, of which one can be left out.")
         st.stop()
@@ -152,7 +163,8 @@ def own_pictures() -> dict[str, Any]:
     if not data.classes:
         return {"path": path}
     names = list(data.classes)
-    left_out = st.selectbox("Left out", names, key="detect.left-out.images", width=220, **AGAIN)
+    choice = State.left_out.of(PICTURES.data).given(options=names)
+    left_out = choice.box("Left out", width=220, on_change=start_over)
     return {"path": path, "left_out": names.index(left_out)}
 
 
@@ -178,12 +190,9 @@ def problem_of(settings: Mapping[str, Any]) -> detect.Problem:
 def judge(settings: Mapping[str, Any], study: Study) -> Judged:
     """Controls for detector and quantile, and the scores with a threshold that can be dragged."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        method = st.selectbox("Detector", list(study["methods"]), key="detect.method", width=280, **AGAIN)
-        quantile = QUANTILES[
-            layout.option(
-                "Let pass of normal examples", list(QUANTILES), "detect.quantile", "95 %", on_change=start_over
-            )
-        ]
+        methods = State.method.given(options=list(study["methods"]))
+        method = methods.box("Detector", width=280, on_change=start_over)
+        quantile = QUANTILES[State.quantile.option("Let pass of normal examples", on_change=start_over)]
     scores = np.array(study["methods"][method]["scores"], np.float32)
     anomalous = None if study["anomalous"] is None else np.array(study["anomalous"], bool)
     start = detect.threshold(np.array(study["methods"][method]["held"]), quantile)
@@ -198,9 +207,9 @@ def judge(settings: Mapping[str, Any], study: Study) -> Judged:
         start_words=f"the line starts at the {100 * quantile:.0f} % quantile of {study['held']:,} normal examples that "
         "nothing was fitted to",
         alt=f"{method} on {study['title']}: scores of normal examples and of anomalies",
-        where=recall_threshold(),
+        where=State.at.get(),
     )
-    keep_threshold(at, start)
+    State.at.given(start=start).put(at)
     st.latex(
         plots.equation(
             r"s(x) = \term{recon}{\lVert x - \hat{x} \rVert^2} > \tau,\qquad "
@@ -210,23 +219,6 @@ def judge(settings: Mapping[str, Any], study: Study) -> Judged:
         )
     )
     return Judged(method, scores, anomalous, quantile, at)
-
-
-def recall_threshold() -> float | None:
-    """The threshold that the link has; None if it has none, or no finite number."""
-    try:
-        at = float(st.query_params.get("detect.at", ""))
-    except ValueError:
-        return None
-    return at if math.isfinite(at) else None
-
-
-def keep_threshold(at: float, start: float) -> None:
-    """Put the threshold into the link, unless it is where it starts."""
-    if abs(at - start) < 1e-6 * max(1.0, abs(start)):
-        st.query_params.pop("detect.at", None)
-    elif st.query_params.get("detect.at") != f"{at:.6g}":
-        st.query_params["detect.at"] = f"{at:.6g}"
 
 
 def measures(study: Study, judged: Judged) -> None:
@@ -296,7 +288,7 @@ def where_the_error_sits(problem: detect.Problem, study: Study) -> None:
     """Examples of one sort with their reconstructions, as images or as curves."""
     st.header("Where the error sits", anchor=False)
     sorts = [name for name, ids in study["shown"].items() if ids]
-    sort = layout.option("Examples", sorts, "detect.sort") if len(sorts) > 1 else sorts[0]
+    sort = State.sort.given(options=sorts).option("Examples") if len(sorts) > 1 else sorts[0]
     ids = study["shown"][sort]
     back = detect.reconstructions(study)
     scores = study["methods"][detect.DENSE]["scores"]
@@ -329,15 +321,7 @@ def image_errors(shown: Shown) -> None:
 @plain_errors()
 def vector_errors(shown: Shown) -> None:
     """One vector with its reconstruction, and the error between them."""
-    number = st.segmented_control(
-        "One of them",
-        range(len(shown.x)),
-        default=0,
-        required=True,
-        key="detect.one",
-        format_func=lambda k: f"{k + 1}",
-        **LINKED,
-    )
+    number = State.one.given(options=range(len(shown.x))).option("One of them")
     x, x_hat, caption = shown.x[number], shown.x_hat[number], shown.captions[number]
     figure = worst_values(x, x_hat, shown.names) if shown.names else trace(x, x_hat)
     show_figure(figure, "detect.trace", f"{caption}: the example and its reconstruction")

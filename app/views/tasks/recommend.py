@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -23,12 +23,12 @@ from aecore.tasks import over_seeds, recommend
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, show_figure
-from app.link import LINKED, read_code, write_code
-from app.panels import exhibit, layout
+from app.panels import exhibit
 from app.panels import study as studies
 from app.panels.downloads import download_row
+from app.state import Choice, Number, Numbered
 from app.text import escape_html, escape_markdown
-from app.widgets import data_picker
+from app.widgets.uploads import kept_file
 
 OWN = "own"
 DATA = {"invented films": "ratings", "MovieLens 100K": "ml-100k", "MovieLens 1M": "ml-1m", "your ratings": OWN}
@@ -38,13 +38,57 @@ FIRST = recommend.Settings().model
 HIDDEN = recommend.Settings().hidden
 BY_FEW = ("film’s mean", "matrix factorisation", "U-AutoRec", recommend.DENOISING, recommend.TRAITS)
 """Methods whose error is drawn by the number of known ratings."""
+MODELS = (FIRST, *(name for name in recommend.KNOWN if name != FIRST))
 MINE = "mine"
 SHOWN = 10  # films that are recommended
+LIKED = 4.0  # stars from which a film counts as liked, where the visitor says nothing else
+STARTS = "_recommend.starts"  # session state: the ratings that the table was last filled with, which it edits
 
 Study = Mapping[str, Any]
 
 
-class Choice(NamedTuple):
+@dataclass(frozen=True)
+class Rated(Numbered):
+    """The visitor's ratings {film: stars}; the text is "none" where there are none. It always stands in the link.
+
+    first: ratings to start with.  low, high: the range of stars; what lies outside is left out.
+    """
+
+    first: Mapping[int, float] = field(default_factory=dict)
+    low: float = 0.0
+    high: float = 0.0
+
+    def initial(self) -> Mapping[int, float]:
+        return self.first
+
+    def starts(self, value: Mapping[int, float]) -> bool:
+        return False
+
+    def read(self, text: str) -> Mapping[int, float]:
+        return {film: stars for film, stars in super().read(text).items() if self.low <= stars <= self.high}
+
+    def write(self, value: Mapping[int, float]) -> str:
+        return super().write(value) or "none"
+
+
+class State:
+    """The ratings and whose they are, the model, and how methods are compared."""
+
+    data = Choice("recommend.data", tuple(DATA))
+    who = Choice("recommend.who", (MINE, "a user’s"))
+    model = Choice("recommend.model", MODELS)
+    hidden = Choice("recommend.hidden", recommend.NOISES, HIDDEN)
+    rated = Rated("recommend.rated", each=True)  # of each data set
+    user = Number("recommend.user", 0)
+    asked = Choice("recommend.asked", (0.05, 0.1, 0.2, 0.5), 0.1)
+    epochs = Choice("recommend.epochs", (20, 40, 80, 160), 80)
+    k = Choice("recommend.k", (5, 10, 20, 50), 20)
+    like = Number("recommend.like", 0.0, default=LIKED, step=0.5)
+    seeds = Choice("recommend.seeds", (1, 3, 5), 3)
+    places: Choice[str] = Choice("recommend.map")
+
+
+class Selection(NamedTuple):
     """What the visitor chose. data: a value of DATA.  hidden: share of hidden ratings, None if it cannot be chosen."""
 
     data: str
@@ -146,26 +190,23 @@ def page() -> None:
 # --- what is chosen ---------------------------------------------------------------------------------------------------
 
 
-def choose() -> Choice:
+def choose() -> Selection:
     """Controls for the ratings and the model."""
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        data = DATA[st.selectbox("Ratings", list(DATA), key="recommend.data", width=210, **LINKED)]
-        mine = layout.option("Whose ratings", [MINE, "a user’s"], "recommend.who") == MINE
-        models = [FIRST, *(name for name in recommend.KNOWN if name != FIRST)]
-        model = st.selectbox("Autoencoder", models, width=200, key="recommend.model", **LINKED)
+        data = DATA[State.data.box("Ratings", width=210)]
+        mine = State.who.option("Whose ratings") == MINE
+        model = State.model.box("Autoencoder", width=200)
         hidden = None
         if recommend.hides_of(model):
-            hidden = st.select_slider(
-                "Share hidden in training", recommend.NOISES, HIDDEN, key="recommend.hidden", width=220, **LINKED
-            )
-    return Choice(data, mine, model, hidden)
+            hidden = State.hidden.slider("Share hidden in training", width=220)
+    return Selection(data, mine, model, hidden)
 
 
 def own_or_named(data: str) -> DataSpec:
     """The ratings that were chosen; for the visitor's own the page stops until there is a file."""
     if data != OWN:
         return DataSpec(name=data)
-    path = data_picker.kept(
+    path = kept_file(
         "Ratings: a CSV with user, item, rating; u.data or ratings.dat; or a zip with them and their films",
         {"csv": "ratings.csv", "data": "u.data", "dat": "ratings.dat", "zip": "ratings.zip"},
         "recommend",
@@ -221,10 +262,13 @@ def describe(ratings: Ratings) -> Films:
             ratings.genre_names[k] if has.any() else "no genre"
             for k, has in zip(ratings.genres.argmax(1), ratings.genres, strict=True)
         ]
-    like = min(max(4.0, low), high)
-    with suppress(ValueError):
-        like = min(max(float(st.query_params.get("recommend.like", like)), low), high)
+    like = min(max(liking(low, high).now(), low), high)  # it may stem from ratings of another range
     return Films(ratings, genres, low, high, like)
+
+
+def liking(low: float, high: float) -> Number[float]:
+    """The stars from which a film counts as liked, where ratings go from low to high."""
+    return State.like.given(least=low, most=high, default=min(max(LIKED, low), high))
 
 
 # --- ratings of a person ----------------------------------------------------------------------------------------------
@@ -233,7 +277,11 @@ def describe(ratings: Ratings) -> Films:
 def my_ratings(films: Films, data: str, path: str | None) -> tuple[dict[int, float], None]:
     """The visitor's ratings {film: stars}, in a table to change."""
     key = f"recommend.table.{data}.{path}"
-    start = recall_rated(films, data, key)
+    state = State.rated.of(data).given(size=films.count, first=first_ratings(films), low=films.low, high=films.high)
+    starts = st.session_state.setdefault(STARTS, {})
+    if key not in st.session_state:  # the first time, or back from another page: the editor has forgotten
+        starts[key] = state.get(key)
+    start = starts[key]
     edited = st.data_editor(
         pd.DataFrame({"film": [films.ratings.titles[i] for i in start], "stars": [float(s) for s in start.values()]}),
         num_rows="dynamic",
@@ -253,29 +301,9 @@ def my_ratings(films: Films, data: str, path: str | None) -> tuple[dict[int, flo
     number = {title: i for i, title in enumerate(films.ratings.titles)}
     lines = edited.dropna().to_dict("records")
     rated = {number[line["film"]]: float(line["stars"]) for line in lines if line["film"] in number}
-    keep_rated(rated, data, key)
+    state.put(rated, key)
     st.caption("Add a line for a film that you know something of; change or delete lines.")
     return rated, None
-
-
-def recall_rated(films: Films, data: str, key: str) -> dict[int, float]:
-    """The ratings that the table starts with: those of this session, of the link, or a visitor's first ones."""
-    slots = st.session_state.setdefault("_recommend.rated", {})
-    if key not in st.session_state:  # the first time, or back from another page: the editor has forgotten
-        link = st.query_params.get(f"recommend.rated.{data}")
-        start = slots.get(key, {}).get("now")
-        if start is None:
-            start = first_ratings(films) if link is None else read_code(link, films.count)
-        slots[key] = {"start": {i: stars for i, stars in start.items() if films.low <= stars <= films.high}}
-    return slots[key]["start"]
-
-
-def keep_rated(rated: dict[int, float], data: str, key: str) -> None:
-    """Keep the visitor's ratings in the session and in the link."""
-    st.session_state["_recommend.rated"][key]["now"] = rated
-    name, text = f"recommend.rated.{data}", write_code(rated) or "none"
-    if st.query_params.get(name) != text:
-        st.query_params[name] = text
 
 
 def first_ratings(films: Films) -> dict[int, float]:
@@ -291,7 +319,7 @@ def first_ratings(films: Films) -> dict[int, float]:
 def users_ratings(films: Films) -> tuple[dict[int, float], int]:
     """The ratings {film: stars} of a user whom the visitor chooses by number, and that number."""
     ratings = films.ratings
-    user = layout.number("Number of the user", len(ratings.traits) - 1, "recommend.user", width=200)
+    user = State.user.given(most=len(ratings.traits) - 1).number("Number of the user", width=200)
     row = ratings.matrix[[user]]
     given = {int(i): float(stars) for i, stars in zip(row.indices, row.data, strict=True)}
     traits = [name for name, has in zip(ratings.trait_names, ratings.traits[user], strict=True) if has]
@@ -317,7 +345,7 @@ def as_array(given: Mapping[int, float], items: int) -> np.ndarray:
 # --- predictions ------------------------------------------------------------------------------------------------------
 
 
-def predict(choice: Choice, spec: DataSpec, films: Films, given: dict[int, float], user: int | None) -> Prediction:
+def predict(choice: Selection, spec: DataSpec, films: Films, given: dict[int, float], user: int | None) -> Prediction:
     """The model's predictions for one person. The page stops while the model learns, or if it cannot predict."""
     if choice.by_items and user is None:
         st.info(
@@ -336,7 +364,7 @@ def predict(choice: Choice, spec: DataSpec, films: Films, given: dict[int, float
     return Prediction(method, given, user, predicted)
 
 
-def fitted(choice: Choice, spec: DataSpec, like: float) -> recommend.AutoencoderOf | None:
+def fitted(choice: Selection, spec: DataSpec, like: float) -> recommend.AutoencoderOf | None:
     """The chosen model, fitted to all ratings with seed 0; None while it is computed.
 
     With its usual share of hidden ratings FIRST comes with the stored comparison.
@@ -365,7 +393,7 @@ def built(settings: str, _weights: dict[str, Any]) -> recommend.AutoencoderOf:
     return method
 
 
-def scatter(choice: Choice, films: Films, prediction: Prediction) -> str:
+def scatter(choice: Selection, films: Films, prediction: Prediction) -> str:
     """HTML: films from left to right, what is predicted upwards, in the colours of their genres; rings: ratings given.
 
     It is HTML so that the first picture does not wait for the library of figures.
@@ -430,7 +458,7 @@ def legend(kinds: list[str], rings: bool) -> str:
     return names + (f'<span style="white-space:nowrap;color:{plots.INK}">◯ ratings given</span>' if rings else "")
 
 
-def recommended(choice: Choice, films: Films, prediction: Prediction) -> None:
+def recommended(choice: Selection, films: Films, prediction: Prediction) -> None:
     """The films with the highest predictions that were not rated, and why."""
     ratings, titles = films.ratings, films.ratings.titles
     best = [int(i) for i in np.argsort(-prediction.predicted) if i not in prediction.given][:SHOWN]
@@ -461,7 +489,7 @@ def recommended(choice: Choice, films: Films, prediction: Prediction) -> None:
     )
 
 
-def facts(choice: Choice, films: Films, prediction: Prediction) -> None:
+def facts(choice: Selection, films: Films, prediction: Prediction) -> None:
     """How many ratings go in and how far the predictions are off."""
     x, ratings, given = prediction.given_array, films.ratings, prediction.given
     code: Any = prediction.method.model.code
@@ -487,7 +515,7 @@ def rms(values: np.ndarray) -> float:
     return float(np.sqrt(np.mean(values**2)))
 
 
-def take_home(choice: Choice, spec: DataSpec, films: Films, prediction: Prediction) -> None:
+def take_home(choice: Selection, spec: DataSpec, films: Films, prediction: Prediction) -> None:
     """The predictions as a file, and Python lines that fit and judge the model."""
     method = prediction.method
     error = ", rmse(method.predict(known), asked)" if choice.predicts_stars else ""
@@ -521,22 +549,11 @@ def comparison_settings(spec: DataSpec, films: Films) -> dict[str, Any]:
         return {
             "data": spec.name,
             "path": spec.path or "",
-            "asked": st.select_slider(
-                "Share of ratings asked for", [0.05, 0.1, 0.2, 0.5], 0.1, key="recommend.asked", width=230, **LINKED
-            ),
-            "epochs": st.select_slider("Epochs", [20, 40, 80, 160], 80, key="recommend.epochs", width=200, **LINKED),
-            "k": layout.option("Places of a ranking", [5, 10, 20, 50], "recommend.k", 20),
-            "like": st.number_input(
-                "Stars from which a film is liked",
-                films.low,
-                films.high,
-                films.like,
-                0.5,
-                key="recommend.like",
-                width=240,
-                **LINKED,
-            ),
-            "seeds": layout.option("Seeds", [1, 3, 5], "recommend.seeds", 3),
+            "asked": State.asked.slider("Share of ratings asked for", width=230),
+            "epochs": State.epochs.slider("Epochs", width=200),
+            "k": State.k.option("Places of a ranking"),
+            "like": liking(films.low, films.high).number("Stars from which a film is liked", width=240),
+            "seeds": State.seeds.option("Seeds"),
         }
 
 
@@ -660,7 +677,7 @@ def activations(study: Study) -> None:
 def film_map(study: Study, films: Films) -> None:
     """Films placed by their codes, and how far nearest films share a genre."""
     st.subheader("A map of the films", anchor=False)
-    chosen = layout.option("Places", list(study["map"]), "recommend.map")
+    chosen = State.places.given(options=list(study["map"])).option("Places")
     points = np.array(study["map"][chosen]["points"])
     show_figure(map_figure(points, films), "recommend.films", "Films placed by their codes, coloured by genre")
     key_figures(

@@ -6,13 +6,15 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
 import streamlit as st
 
+from aecore.errors import FieldError
 from aecore.explore import examples, maps
 from aecore.explore.images import to_uint8
 from aecore.tasks import reduce
@@ -22,20 +24,88 @@ from app.browser.latent_map import latent_map
 from app.browser.mount import live
 from app.figures import plots
 from app.figures.plots import LINES, empty_figure, show_figure
-from app.link import LINKED
-from app.panels import exhibit, layout
+from app.link import Kept
+from app.panels import exhibit
 from app.panels import study as studies
 from app.panels.downloads import download_row
 from app.session import plain_errors
+from app.state import Choice, Many, Number
 
 FIRST = ("VAE, 60,000 images", "PCA", "Isomap", "t-SNE")
 """Methods whose planes are shown at first."""
 SHOWN = 36  # selected images that are shown
-COMMON = "_reduce"  # session state: what all planes show
-HEARD = "_reduce.heard"  # session state: when that last changed, by the browser's clock
+PLACED, NEW = "placed", "new ones"  # images that a method was given; images that were projected afterwards
+HEARD = "_reduce.heard"  # session state: when what all planes show last changed, by the browser's clock
 DRAWN = "_reduce.drawn"  # session state: the planes that were told of it; they hear of changes in the browser
 
 Study = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Example(Kept[int | None]):
+    """One image that was clicked, by its id; None at first.  ids: of all images."""
+
+    ids: Collection[int] = ()
+
+    def initial(self) -> int | None:
+        return None
+
+    def read(self, text: str) -> int | None:
+        if not re.fullmatch(r"\d{1,6}", text) or int(text) not in self.ids:
+            raise FieldError(self.name, f"there is no image {text!r} on the planes")
+        return int(text)
+
+
+@dataclass(frozen=True)
+class Subset(Kept[list[int]]):
+    """The images that were chosen, by their ids, which the text says with one bit for each of all the `ids`."""
+
+    ids: Sequence[int] = ()
+
+    def initial(self) -> list[int]:
+        return []
+
+    def read(self, text: str) -> list[int]:
+        try:
+            raw = zlib.decompressobj().decompress(base64.urlsafe_b64decode(text[:4000]), len(self.ids))
+        except zlib.error as error:
+            raise ValueError(str(error)) from error
+        bits = np.unpackbits(np.frombuffer(raw, np.uint8))  # they fill whole bytes, so a few follow the last image
+        return [example for example, bit in zip(self.ids, bits, strict=False) if bit]
+
+    def write(self, value: list[int]) -> str:
+        bits = np.packbits(np.isin(self.ids, value))
+        return base64.urlsafe_b64encode(zlib.compress(bits.tobytes(), 9)).decode()
+
+    def refusal(self, text: str, error: ValueError) -> str:  # the text is long and tells a reader nothing
+        return f"{self.name}: the text in the link names no images, and is left aside."
+
+
+@dataclass(frozen=True)
+class Classes(Kept[list[int]]):
+    """Classes by their numbers: "1,3". What is no number is left out."""
+
+    def initial(self) -> list[int]:
+        return []
+
+    def read(self, text: str) -> list[int]:
+        return [int(part) for part in text.split(",") if re.fullmatch(r"\d{1,3}", part)][:100]
+
+    def write(self, value: list[int]) -> str:
+        return ",".join(map(str, value))
+
+
+class State:
+    """Which images are placed by which methods, and what is marked on all planes; the marks belong to these images."""
+
+    n = Choice("reduce.n", (300, 600, 1000, 1500, 2000, 3000), 1500)
+    epochs = Choice("reduce.epochs", (10, 30, 100, 300), 100)
+    seed = Number("reduce.seed", 0, 100)
+    methods: Many[str] = Many("reduce.methods", default=FIRST)
+    images = Choice("reduce.images", (PLACED, NEW))
+    point = Example("reduce.point", each=True)
+    selected = Subset("reduce.chosen", each=True)
+    hidden = Classes("reduce.hidden", each=True)
 
 
 class Images(NamedTuple):
@@ -69,18 +139,9 @@ def choose_images() -> dict[str, int]:
     """Controls for which images are placed; settings of the study."""
     with st.expander("Which images"), st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
         return {
-            "n": st.select_slider(
-                "Images placed", [300, 600, 1000, 1500, 2000, 3000], 1500, key="reduce.n", width=260, **LINKED
-            ),
-            "epochs": st.select_slider(
-                "Epochs of the autoencoder that sees these alone",
-                [10, 30, 100, 300],
-                100,
-                key="reduce.epochs",
-                width=300,
-                **LINKED,
-            ),
-            "seed": layout.number("Seed", 100, "reduce.seed", width=130),
+            "n": State.n.slider("Images placed", width=260),
+            "epochs": State.epochs.slider("Epochs of the autoencoder that sees these alone", width=300),
+            "seed": State.seed.number("Seed", width=130),
         }
 
 
@@ -115,65 +176,23 @@ def rows_of(study: Study) -> dict[str, dict[str, Any]]:
 # --- what all planes show: in the session, in the link, in the browser ------------------------------------------------
 
 
-def chosen_text(chosen: Iterable[int], ids: list[int]) -> str:
-    """Which of these ids are chosen, one bit each, as text for a link; "" for none."""
-    bits = np.isin(ids, list(chosen))
-    return base64.urlsafe_b64encode(zlib.compress(np.packbits(bits).tobytes(), 9)).decode() if bits.any() else ""
-
-
-def chosen_from(text: str, ids: list[int]) -> list[int]:
-    """The inverse of `chosen_text`; no ids if the text is malformed."""
-    try:
-        raw = zlib.decompressobj().decompress(base64.urlsafe_b64decode(text[:4000]), len(ids))
-    except (ValueError, zlib.error):
-        return []
-    bits = np.unpackbits(np.frombuffer(raw, np.uint8))[: len(ids)]
-    return [ids[k] for k in np.flatnonzero(bits)]
-
-
-def from_link(ids: list[int]) -> dict[str, Any]:
-    """{"point", "selected", "hidden"} as the link has them."""
-    query = st.query_params
-    hidden = [int(part) for part in query.get("reduce.hidden", "").split(",") if re.fullmatch(r"\d{1,3}", part)]
-    point = query.get("reduce.point", "")
-    return {
-        "point": int(point) if re.fullmatch(r"\d{1,6}", point) else None,
-        "hidden": hidden[:100],
-        "selected": chosen_from(query.get("reduce.chosen", ""), ids),
-    }
-
-
 def common(of: str, ids: list[int]) -> dict[str, Any]:
-    """{"point", "selected", "hidden"}: what all planes show of these ids. At first the link says it.
+    """{"point", "selected", "hidden"}: what all planes show of these ids.
 
     of: which images they are. Other images have another state, since an id means another image there.
     """
-    if COMMON not in st.session_state:
-        st.session_state[COMMON] = {of: from_link(ids)}
-    state = st.session_state[COMMON].get(of) or {"point": None, "selected": [], "hidden": []}
-    known = set(ids)
     return {
-        "point": state["point"] if state["point"] in known else None,
-        "hidden": state["hidden"],
-        "selected": [i for i in state["selected"] if i in known],
+        "point": State.point.given(ids=ids).get(of),
+        "selected": State.selected.given(ids=ids).get(of),
+        "hidden": State.hidden.get(of),
     }
 
 
-def keep(of: str, state: dict[str, Any], ids: list[int]) -> None:
+def keep(of: str, state: Mapping[str, Any], ids: list[int]) -> None:
     """Put what all planes show into the session and the link."""
-    st.session_state[COMMON][of] = state
-    texts = {
-        "chosen": chosen_text(state["selected"], ids),
-        "hidden": ",".join(map(str, state["hidden"])),
-        "point": "" if state["point"] is None else str(state["point"]),
-    }
-    for name, text in texts.items():
-        if st.query_params.get(f"reduce.{name}", "") == text:
-            continue
-        if text:
-            st.query_params[f"reduce.{name}"] = text
-        else:
-            st.query_params.pop(f"reduce.{name}", None)
+    State.point.given(ids=ids).put(state["point"], of)
+    State.selected.given(ids=ids).put(state["selected"], of)
+    State.hidden.put(state["hidden"], of)
 
 
 def hear(of: str, keys: Iterable[str], ids: list[int]) -> None:
@@ -185,7 +204,7 @@ def hear(of: str, keys: Iterable[str], ids: list[int]) -> None:
     newest = max(views, key=lambda view: view["changed"], default=None)
     if newest and newest["changed"] > st.session_state.get(HEARD, 0):
         st.session_state[HEARD] = newest["changed"]
-        keep(of, {name: newest[name] for name in ("point", "selected", "hidden")}, ids)
+        keep(of, newest, ids)
 
 
 # --- the planes -------------------------------------------------------------------------------------------------------
@@ -197,15 +216,8 @@ def planes(study: Study, settings: str) -> None:
     """The planes side by side, and the images that were chosen on any of them."""
     rows = rows_of(study)
     with st.container(horizontal=True, vertical_alignment="bottom", gap="medium"):
-        names = st.pills(
-            "Methods",
-            list(rows),
-            selection_mode="multi",
-            default=[name for name in FIRST if name in rows],
-            key="reduce.methods",
-            **LINKED,
-        )
-        new = layout.option("Images", ["placed", "new ones"], "reduce.images") == "new ones"
+        names = State.methods.given(options=list(rows)).pills("Methods")
+        new = State.images.option("Images") == NEW
     images = (
         Images("test", study["new_images"], np.array(study["new_labels"]), True)
         if new
