@@ -27,8 +27,6 @@ Where a text in the link makes no sense, a sentence says so and the default is t
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -36,7 +34,6 @@ from typing import Any, Generic, Self, TypeVar
 
 import streamlit as st
 
-from aecore import Run
 from aecore.errors import FieldError
 from app import streamlit_internals
 from app.browser.copy_link import copy_link
@@ -264,117 +261,3 @@ def forget_run(identity: str) -> None:
     """Do not open the next page with this run."""
     if st.session_state.get("run") == identity:
         del st.session_state["run"]
-
-
-# --- until every page declares its state: what the others still use ---------------------------------------------------
-
-LINKED: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
-"""Arguments of a widget whose value stands in the link."""
-
-
-def recall_pointer(name: str) -> dict[str, Any] | None:
-    """{"at": [u, v], "step": k} as the link has it."""
-    said = st.query_params.get(name, "")
-    parts = said.split(",")
-    try:
-        u, v, step = float(parts[0]), float(parts[1]), int(parts[2])
-    except (ValueError, IndexError):
-        return None
-    return {"at": [min(1.0, max(0.0, u)), min(1.0, max(0.0, v))], "step": max(0, step)}
-
-
-def keep_pointer(name: str, state: Any, start: int = 0) -> None:
-    """Put the pointer's place into the link. start: the step at which the view begins."""
-    (u, v), step = state["at"], state["step"]
-    said = f"{u:.3f},{v:.3f},{step}"
-    if said == f"0.500,0.500,{start}":  # where it begins: a link need not say it
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != said:
-        st.query_params[name] = said
-
-
-def recall_step(name: str) -> int | None:
-    """A step of a track, as the link has it."""
-    said = st.query_params.get(name, "")
-    return int(said) if said.isdecimal() and len(said) < 6 else None
-
-
-def keep_step(name: str, step: int, start: int) -> None:
-    """Put a track's step into the link. start: where it begins, which the link need not say."""
-    if step == start:
-        st.query_params.pop(name, None)
-    elif st.query_params.get(name) != str(step):
-        st.query_params[name] = str(step)
-
-
-LINKED: dict[str, Any] = {"bind": "query-params", "persist_state": "session"}
-"""Arguments of a widget whose value stands in the link."""
-
-
-def recall(name: str, run: Run) -> str:
-    """Text kept under `name` for this run: this session's, or what the link brought; "" for another run's."""
-    slot = st.session_state.get(f"_{name}")
-    if slot is None:
-        return st.query_params.get(name, "")
-    return slot[1] if slot[0] == run.info.id else ""
-
-
-def keep(name: str, run: Run, text: str) -> None:
-    """Remember `text` for this run, and put it into the link ("" leaves the link)."""
-    st.session_state[f"_{name}"] = (run.info.id, text)
-    if text and st.query_params.get(name) != text:
-        st.query_params[name] = text
-    elif not text and name in st.query_params:
-        del st.query_params[name]
-
-
-def write_code(moved: Mapping[int, float]) -> str:
-    """Units that were moved, for a link: {2: 1.25, 0: -0.5} is "1:-0.5_3:1.25", counted from 1."""
-    return "_".join(f"{unit + 1}:{value:g}" for unit, value in sorted(moved.items()))
-
-
-def read_code(text: str, size: int) -> dict[int, float]:
-    """The inverse of `write_code`; whatever does not fit a code of `size` units is left out."""
-    found = re.findall(r"(?:^|_)(\d{1,6}):(-?\d{1,6}(?:\.\d{1,6})?)(?=_|$)", text[:8000])
-    return {int(unit) - 1: float(value) for unit, value in found if 1 <= int(unit) <= size}
-
-
-FLAGS = {"t": "thumbnails", "m": "mosaic"}
-
-
-LISTS = {"c": ("cursor", 2), "z": ("zoom", 3)}
-
-
-def write_view(view: Mapping) -> str:
-    """What a map shows, for a link: "c1.25,-0.5_h3,5_t" is a cursor, two hidden classes, and thumbnails."""
-    parts = [f"{sign}{','.join(f'{v:.4g}' for v in view[name])}" for sign, (name, _) in LISTS.items() if view.get(name)]
-    parts += [f"h{','.join(map(str, view['hidden']))}"] if view.get("hidden") else []
-    return "_".join(parts + [sign for sign, name in FLAGS.items() if view.get(name)])
-
-
-def read_view(text: str) -> dict:
-    """The inverse of `write_view`; whatever makes no sense is left out."""
-    view: dict = {}
-    for part in text[:2000].split("_"):
-        sign, texts = part[:1], [value for value in part[1:].split(",") if value]
-        values = [value for value in map(_float, texts) if value is not None]
-        if sign in FLAGS and not texts:
-            view[FLAGS[sign]] = True
-        elif len(values) < len(texts):
-            continue
-        elif sign in LISTS and len(values) == LISTS[sign][1]:
-            view[LISTS[sign][0]] = values
-        elif sign == "h" and values:
-            view["hidden"] = sorted({int(value) for value in values if 0 <= value < 10_000})
-    return view
-
-
-def _float(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) and abs(value) < 1e9 else None
-
-
-VERSION = "1"  # of our links: a later version of the pages can tell what an old one meant

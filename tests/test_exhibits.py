@@ -11,9 +11,9 @@ from streamlit.testing.v1 import AppTest
 
 from aecore import CATALOG
 from aecore.runs.library import find
-from app.link import keep_pointer, recall_pointer
+from app import link
 from app.pages import PAGES
-from app.panels import exhibit
+from app.state import Point
 from tests.chromium import CHROMIUM, ROOT, pixels, settled
 from tests.pages import app_at
 
@@ -182,7 +182,7 @@ def test_every_link_of_the_chapter_leads_to_a_run_and_a_page_that_can_show_it():
 
 def test_a_place_in_the_link_is_read_and_nonsense_is_left_aside(monkeypatch):
     said: dict[str, str] = {}
-    monkeypatch.setattr(exhibit.st, "query_params", said)
+    monkeypatch.setattr(link.st, "query_params", said)
     for text, expected in (
         ("0.25,0.5,2", {"at": [0.25, 0.5], "step": 2}),
         ("7,-1,-3", {"at": [1.0, 0.0], "step": 0}),
@@ -190,8 +190,8 @@ def test_a_place_in_the_link_is_read_and_nonsense_is_left_aside(monkeypatch):
         ("", None),
     ):
         said["x"] = text
-        assert recall_pointer("x") == expected
-    keep_pointer("x", {"at": [0.1, 0.9], "step": 1})
+        assert Point("x").get() == expected
+    Point("x").put({"at": [0.1, 0.9], "step": 1})
     assert said["x"] == "0.100,0.900,1"
-    keep_pointer("x", {"at": [0.5, 0.5], "step": 0})
+    Point("x").put({"at": [0.5, 0.5], "step": 0})
     assert "x" not in said  # back at the middle, an old place must not come again with a reload

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import streamlit as st
 
 from aecore import Run
-from aecore.models.base import Model
 from app import library
 from app.figures.plots import enlarge
-from app.link import LINKED, copy_button
+from app.link import copy_button
 from app.text import escape_markdown
 from app.widgets.run_picker import choose
 
@@ -68,22 +66,3 @@ def tell_shown_data(run: Run) -> None:
 def picture(image: np.ndarray, caption: str, alt: str, width: int | Literal["stretch"] = "stretch") -> None:
     """One picture, enlarged without blur.  image: uint8 (H, W[, 3]).  caption: Markdown."""
     st.image(enlarge(image), caption=caption, alt=alt, width=width, output_format="PNG")
-
-
-# --- for pages that do not declare their state yet ------------------------------------------------------------------
-
-
-def option(label: str, options: Sequence, key: str, default: Any = None, **more: Any) -> Any:
-    """Give way to `app.state.Choice.option`."""
-    default = options[0] if default is None else default
-    return st.segmented_control(label, options, default=default, required=True, key=key, **LINKED, **more)
-
-
-def number(label: str, most: int, key: str, least: int = 0, **more: Any) -> int:
-    """Give way to `app.state.Number.number`."""
-    return int(st.number_input(label, least, most, key=key, **LINKED, **more))
-
-
-def model(run: Run) -> Model:
-    """Give way to `app.library.model`."""
-    return library.model(run)

@@ -17,7 +17,7 @@ from app.session import plain_errors
 from app.state import Choice, Flag
 from app.text import escape_markdown
 from app.widgets.data_download import offer_download
-from app.widgets.uploads import UploadState, kept_file, own_pictures
+from app.widgets.uploads import UploadState, own_pictures
 
 OWN = datasets.OWN
 NATURAL, ALL = "natural", "all"  # the size of the images as they come; no limit
@@ -124,8 +124,3 @@ def _sample(spec: str) -> bytes:
     data = library.load(DataSpec.model_validate_json(spec))
     tiles = examples.images(data.train, examples.choose(data.train, 20), 64)
     return plots.png(plots.grid(tiles, 10, scale=max(1, 60 // tiles.shape[1])))
-
-
-# --- names that the pages of tasks still use ------------------------------------------------------------------------
-
-offer, own, kept = offer_download, own_pictures, kept_file

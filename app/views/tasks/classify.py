@@ -15,6 +15,7 @@ from aecore.explore import examples
 from aecore.tasks import classify
 from app import library
 from app.browser.contact import contact
+from app.caching import remember
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import CONFIG, empty_figure, show_figure
@@ -139,7 +140,7 @@ def choose_methods(choice: Chosen, by_count: Mapping[int, Study]) -> list[str]:
     return State.methods.of(choice.data).given(options=known).pills("Methods") or [classify.ALONE]
 
 
-@st.cache_data(max_entries=64, show_spinner=False)
+@remember(max_entries=64)
 def images_of(data: str, ids: tuple[int, ...]) -> np.ndarray:
     """Held-out images of a data set, uint8 (n, H, W)."""
     return examples.images(library.load(DataSpec(name=data)).test, np.array(ids, int))

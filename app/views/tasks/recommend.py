@@ -20,6 +20,7 @@ from aecore.data.ratings import Ratings
 from aecore.models.entry import Entry
 from aecore.nn import quantize
 from aecore.tasks import over_seeds, recommend
+from app.caching import share
 from app.figures import plots
 from app.figures.html import key_figures
 from app.figures.plots import LINES, empty_figure, show_figure
@@ -384,7 +385,7 @@ def fitted(choice: Selection, spec: DataSpec, like: float) -> recommend.Autoenco
     return built(tasks.checked("recommend", settings).model_dump_json(), weights)
 
 
-@st.cache_resource(max_entries=6, show_spinner=False)
+@share(max_entries=6)
 def built(settings: str, _weights: dict[str, Any]) -> recommend.AutoencoderOf:
     """The model of these settings, given as JSON, with weights that were fitted to all ratings."""
     checked = recommend.Settings.model_validate_json(settings)
