@@ -26,6 +26,7 @@ expect.set_options(timeout=PATIENCE)
 
 SLOWEST = (
     "journey_tasks",
+    "before",
     "claims_autoregressive",
     "exhibits_closer",
     "claims_clustering",

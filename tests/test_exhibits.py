@@ -163,17 +163,17 @@ def test_every_link_of_the_chapter_leads_to_a_run_and_a_page_that_can_show_it():
     at = opened("chapter")
     links = at.get("page_link")
     figures = set()
-    for link in links:
-        query = dict(urllib.parse.parse_qsl(link.proto.query_string))
-        figures |= set(re.findall(r"Fig\. (\d)", link.proto.label))
-        page = link.proto.page
+    for there in links:
+        query = dict(urllib.parse.parse_qsl(there.proto.query_string))
+        figures |= set(re.findall(r"Fig\. (\d)", there.proto.label))
+        page = there.proto.page
         if "run" in query:
             run = find(query["run"])
             assert page in PAGES and PAGES[page].needs <= run.entry.abilities, (page, query)
         if "model" in query:
             assert query["model"] in CATALOG
     assert figures == set("12345678")
-    models = {dict(urllib.parse.parse_qsl(link.proto.query_string)).get("model") for link in links}
+    models = {dict(urllib.parse.parse_qsl(there.proto.query_string)).get("model") for there in links}
     assert models - {None} == set(CATALOG)
 
 
