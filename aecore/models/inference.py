@@ -103,7 +103,7 @@ def slope_penalty(
 
 WIDEST = 10.0
 """The largest log σ² of a code; that of the prior is 0. In these objectives only the critic bounds it: on coloured
-digits it grew to 16 in six steps, the upper level then received codes in the thousands, and its variance became infinite."""
+digits it grew to 16 in six steps, the upper level received codes in the thousands, and its variance became infinite."""
 
 
 class ALI(ConditionedGaussian):
