@@ -103,8 +103,8 @@ def torchvision_layers(name: str) -> nn.Sequential:
 class Frozen(nn.Module):
     """A pretrained network that gives features. It moves with the model, but is neither trained nor saved with it.
 
-    name: a key of `TAPS`.  last: the last block that is needed. Its weights are read when features are first needed,
-    since decoding with a trained model needs none.
+    name: a key of `TAPS`.  last: the last block that is needed.
+    Its weights are read when features are first needed, since decoding with a trained model needs none.
     """
 
     mean: Tensor
