@@ -363,8 +363,8 @@ ENTRIES: tuple[Entry, ...] = (
         name="ALI for attribute edits",
         year=2016,
         section="§5.2",
-        idea="Conditional ALI that keeps the person: it adds a cycle loss, an attribute classifier, and edited images "
-        "as fakes.",
+        idea="Conditional ALI for editing attributes of the same person: it adds a cycle loss, an attribute "
+        "classifier and edited images as fakes.",
         equation=r"\min_{D}\; \term{critic}{-\log D(x, \hat{z}, y)"
         r" - \tfrac{1}{2} \log\left(1 - D(\tilde{x}, z, y)\right)"
         r" - \tfrac{1}{2} \log\left(1 - D(x', \hat{z}, y')\right)},\quad \min_{R}\; \term{reading}{H(y, R(x))},\quad"
