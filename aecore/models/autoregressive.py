@@ -36,8 +36,8 @@ class PixelByPixel(Model):
 
     network: features of each pixel from the pixels before it and from a condition h.  head: the last layers (`ending`).
     values: the distribution of a value, one of `pixel_distributions.VALUES`: 0 or 1, or 256 levels with a logit for
-    each or a mixture of logistics.  binary: how grey values become 0 and 1 where values are binary: "drawn" samples x ~
-    Ber(x) anew at each step, "threshold" compares x with ½.
+    each or a mixture of logistics.  binary: how grey values become 0 and 1 where values are binary: "drawn" samples
+    x ~ Ber(x) anew at each step, "threshold" compares x with ½.
     order: of the pixels, one of ORDERS. The network always goes by rows from the top left; for other orders the image
     is transposed or turned first.
     convolutional: whether all features come from convolutions, and none from a state that is passed from row to row.
