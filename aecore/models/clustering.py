@@ -402,8 +402,8 @@ ENTRIES = (
         name="Deep convolutional embedded clustering",
         year=2017,
         section="§4.3",
-        idea="Soft assignments to clusters are pulled towards more confident ones, while codes must still give back "
-        "the image.",
+        idea="Soft assignments to clusters are pulled towards more confident ones, while images must still be "
+        "reconstructed from their codes.",
         equation=r"\term{recon}{\Delta\!\left(x, B(h)\right)} + \gamma\, \term{cluster}{D_{KL}(P\,\Vert\,Q)},\quad "
         r"q_j \propto \left(1 + \lVert h - \mu_j \rVert^2\right)^{-1},\quad p_j \propto q_j^2 / f_j",
         terms={
@@ -432,7 +432,7 @@ ENTRIES = (
         name="Gaussian-mixture VAE",
         year=2016,
         section="§4.3",
-        idea="The prior itself is a mixture of clusters, and the posterior over the clusters of an image is exact.",
+        idea="The prior itself is a mixture of clusters, and the posterior over the clusters is computed exactly.",
         equation=r"-\mathcal{L} = \term{recon}{\mathbb{E}\left[-\log p(x|z)\right]}"
         r" + \term{kl_z}{\mathbb{E}\textstyle\sum_c r_c\, D_{KL}\!\left(q(z|x)\,\Vert\,p(z|w, c)\right)}"
         r" + \term{kl_w}{D_{KL}\!\left(q(w|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
