@@ -234,7 +234,7 @@ ENTRIES = (
         r" - \lambda\, \term{penalty}{\left(\lVert \nabla f(\hat{x}) \rVert - 1\right)^2},\quad"
         r"\min_{G}\; \term{adv}{-f(G(z))},\quad z \sim \mathcal{N}(0, I)",
         terms={
-            "wasserstein": Term("critic units", "f(x) − f(x̃): the critic's estimate of W₁ times its slope"),
+            "wasserstein": Term("critic units", "f(x) − f(x̃): an estimate of W₁ times the critic's slope"),
             "penalty": Term("slope squared", "how far the critic's slope is from 1, between real and generated images"),
             "adv": Term(
                 "critic units", "minus the critic's score of generated images; only differences have a meaning"
