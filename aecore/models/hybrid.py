@@ -36,8 +36,8 @@ class VAEGAN(GaussianCode):
     c: precision of the Gaussian p(f(x)|z) = N(f(x̂), I/c).  gamma: γ, the weight of the features in the decoder's loss.
     lam: λ, weight of the penalty on the slope at real examples, for images of n = 784 values. The more values an image
     has, the less slope a critic needs in each of them. With the same weight for all sizes the critic wins at once on
-    images of three channels, and the code then never changes; on small images the critic is held back too much: on 16 ×
-    16 digits the sharpness of samples is then two to three times as far from that of the data (two seeds).
+    images of three channels, and the code then never changes; on small images the critic is held back too much: on
+    16 × 16 digits the sharpness of samples is then two to three times as far from that of the data (two seeds).
 
     Source: Larsen et al. (2016), arXiv:1512.09300, Eq. 7–9 and Algorithm 1: three players, one forward pass.
     Departures: the critic's slope is penalised (Mescheder et al. 2018). Without the penalty the critic's features grow
@@ -218,7 +218,7 @@ ENTRIES = (
         name="VAE/GAN",
         year=2016,
         section="§5.1",
-        idea="Reconstructions are compared by the features that a critic sees in them, not pixel by pixel.",
+        idea="Reconstructions are compared by the features of a critic, not pixel by pixel.",
         equation=r"\min_{A}\; \term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
         r" + c\, \term{features}{\tfrac{1}{2}\lVert f(x) - f(\hat{x}) \rVert^2},\quad"
         r"\min_{B}\; \gamma c\, \term{features}{\tfrac{1}{2}\lVert f(x) - f(\hat{x}) \rVert^2}"
