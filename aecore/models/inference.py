@@ -353,7 +353,8 @@ ENTRIES: tuple[Entry, ...] = (
         name="Hierarchical ALI",
         year=2018,
         section="§5.2",
-        idea="There are two levels of codes: the lower one keeps more of the image, and the upper one is sampled.",
+        idea="There are two levels of codes: the lower one keeps more of the image, and new images are sampled from "
+        "the upper one.",
         equation=game(*TRIPLES, "A,B") + r",\quad \hat{z}_1 \sim q(z_1|x),\ \hat{z}_2 \sim q(z_2|\hat{z}_1),\quad"
         r" z_2 \sim \mathcal{N}(0, I),\ z_1 \sim p(z_1|z_2),\ \tilde{x} = B(z_1)",
         terms=TERMS,
@@ -374,8 +375,8 @@ ENTRIES: tuple[Entry, ...] = (
         name="ALICE",
         year=2017,
         section="§5.2",
-        idea="ALI with a cycle: each image must be decoded from its code again, so that both carry the same "
-        "information.",
+        idea="ALI with a cycle: each image must be reconstructed from its code, so that the two carry information "
+        "about each other.",
         equation=game(*PAIRS, "A,B", r" + \lambda\, \term{cycle}{\lVert x - B(\hat{z}) \rVert_1}"),
         terms={
             **TERMS,
