@@ -276,7 +276,7 @@ ENTRIES = (
                 0.25, 0.0, 0.9, 0.05, help="share of the training for the classifier; 0: Φ stays random"
             ),
             "alpha": Param(1.0, 0.0, 100.0, 0.1, "log", r"\alpha", "weight of the KL"),
-            "beta": Param(100.0, 0.1, 10000.0, 0.1, "log", r"\beta", "weight of the features' distance"),
+            "beta": Param(100.0, 0.1, 10000.0, 0.1, "log", r"\beta", "weight of the distance between features"),
             "net": Param("conv", choices=("dense", "conv"), help="fully connected layers, or convolutions"),
             "width": WIDTH,
         },
