@@ -25,8 +25,8 @@ class Linear(Autoencoder):
 
     Source: Baldi & Hornik (1989); Plaut (2018), arXiv:1804.10253.
     Departures: trained by Adam from a random orthonormal B with A = Bᵀ. From two unrelated random matrices the last
-    directions, whose eigenvalues are close, take ten times as long to learn. They take as long with Adam's usual β₂ =
-    0.999, which keeps the large gradients of the start in memory.
+    directions, whose eigenvalues are close, take ten times as long to learn. They take as long with Adam's usual
+    β₂ = 0.999, which keeps the large gradients of the start in memory.
     """
 
     def __init__(self, shape: Shape, code: int = 16):
