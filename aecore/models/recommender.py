@@ -407,7 +407,7 @@ ENTRIES = (
         name="CDAE",
         year=2016,
         section="§4.5",
-        idea="From a part of what a user liked it predicts all that the user may like; each user also has a vector.",
+        idea="Predicts what a user may like from a part of the user's likes; each user also has a vector of their own.",
         equation=r"\min_{\theta}\; \mathbb{E}\; \term{recon}{\sum_{\mathcal{O} \cup \mathcal{S}} H(y_i, \hat{y}_i)}"
         r" + \lambda\, \term{weights}{\tfrac{1}{2}\left(\lVert W \rVert^2 + \lVert V \rVert^2"
         r" + \lVert v_u \rVert^2\right)}",
