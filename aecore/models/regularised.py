@@ -413,7 +413,7 @@ ENTRIES = (
         name="Denoising autoencoder",
         year=2008,
         section="§2.2",
-        idea="It sees a damaged input and must reconstruct the clean one.",
+        idea="The network sees a damaged input and must reconstruct the clean one.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(\tilde{x}))\right)},"
         r"\quad \tilde{x} \sim \mathcal{N}(x, \sigma^2 I)\ \text{or}\ \tilde{x} = \beta \odot x,"
         r"\ \beta \sim \mathrm{Ber}(p)",
