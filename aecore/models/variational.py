@@ -314,7 +314,8 @@ ENTRIES = (
         name="InfoVAE",
         year=2017,
         section="§3.3",
-        idea="All codes together must match the prior, but each image's cloud may stay small, so that codes say more.",
+        idea="All codes together must match the prior, but each image's cloud may stay small, so that codes carry "
+        "more information.",
         equation=DISTORTION + r" + (1 - \alpha)\, " + RATE + r" + (\alpha + \lambda - 1)\,"
         r" \term{mmd}{\mathrm{MMD}^2\!\left(q(z),\, \mathcal{N}(0, I)\right)}",
         terms={"recon": RECON, "kl": KL, "mmd": Term("MMD²", "how far all codes together are from the prior")},
