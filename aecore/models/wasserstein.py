@@ -130,7 +130,7 @@ ENTRIES = (
         name="Wasserstein autoencoder (MMD)",
         year=2017,
         section="§5.3",
-        idea="All codes together are matched to the prior, so that each single image may still have a precise code.",
+        idea="All codes together are matched to the prior, while the code of a single image may stay precise.",
         equation=r"\min_{Q,G}\; \term{recon}{\mathbb{E}_{Q(z|x)}\!\left[c(x, G(z))\right]}"
         r" + \lambda\, \term{mmd}{\mathrm{MMD}_k^2\!\left(Q_Z, \mathcal{N}(0, I)\right)}",
         terms={
