@@ -82,8 +82,7 @@ def normalised(channels: int) -> list[nn.Module]:
     """Normalisation over each example's channels and pixels, followed by a ReLU.
 
     Without it Adam with a learning rate of 1e-3 drives the decoder to a black, saturated image within 40 steps (squared
-    error, digits). Each example is normalised by itself, so that the code of an image does not depend on its
-    neighbours.
+    error, digits). Each example is normalised by itself, so that an image's code does not depend on its neighbours.
     """
     return [nn.GroupNorm(1, channels), nn.ReLU()]
 
