@@ -164,8 +164,8 @@ class Logistics(Values):
     """x ∈ {0, 1/255, …, 1}: Σ_k π_k [σ((x⁺ − μ_k) / s_k) − σ((x⁻ − μ_k) / s_k)], x± half a level above and below.
 
     At 0 and 1 the bins are open. All channels of a pixel come from the same component, so that the values of earlier
-    channels update π. The means of a channel are linear in the values of the earlier ones, with coefficients in (−1,
-    1).
+    channels update π. The means of a channel are linear in the values of the earlier ones, with coefficients in
+    (−1, 1).
 
     Source: Salimans et al. (2017), arXiv:1701.05517, §2.1, 2.2.
     """
