@@ -113,8 +113,9 @@ ENTRIES = (
             "gamma": Param(1.0, 0.0, 100.0, 0.1, "log", r"\gamma", "weight of the penalty on the critic's slope"),
         },
         departures="the paper's two phases run at the same time, on one forward pass instead of two; each player has "
-        "its own Adam with a short memory, so that codes follow the prior more closely; the critic's slope is "
-        "penalised, since otherwise the codes of coloured digits circle through the prior in one clump",
+        "its own Adam, which has a short memory for critic and generator, so that codes follow the prior more "
+        "closely; the critic's slope is penalised, since otherwise the codes of coloured digits circle through the "
+        "prior in one clump",
         plan={"batch": 64, "epochs": 30, "lr": 5e-4},
     ),
 )
