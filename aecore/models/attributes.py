@@ -187,7 +187,7 @@ class AttributeALI(ConditionedGaussian):
 
     lam: λ. Without attributes only the cycle loss keeps the critic from winning (on sprites with λ = 0.003 all samples
     looked alike for one seed of four).  read: η.
-    attributes: how many; 0 for none, and then the cycle loss is the only one of the three additions.
+    attributes: how many; 0 for none, which leaves only the cycle loss of the three additions.
     cycle, head, shuffle: whether each of the three additions is made.
 
     Source: Dumoulin et al. (2016), arXiv:1606.00704: the conditional model of faces. The cycle: Li et al. (2017),
@@ -236,7 +236,7 @@ class AttributeALI(ConditionedGaussian):
             "critic": Player((self.critic,), {"critic": 1.0}, betas=ADAM),
             "generator": Player((self.encoder, self.decoder), generator, lr=3.0, betas=ADAM),
         }
-        if self.reader is None:  # without a classifier the term is 0
+        if self.reader is None:  # without this network the term is 0
             return players | {"critic": Player((self.critic,), {"critic": 1.0, "reading": 1.0}, betas=ADAM)}
         return players | {"reader": Player((self.reader,), {"reading": 1.0}, lr=3.0)}
 
