@@ -21,7 +21,7 @@ class Param:
     default: also fixes the type (int, float, bool, or str with `choices`).
     low, high: the inclusive range of a number.  step, scale: of a slider; the scale is "linear" or "log".
     symbol: the letter in the equation, LaTeX.  help: an explanation for users.
-    label: the title of its control, where that is not its name.
+    label: the title of its control, if that differs from its name.
     usual: the range of its slider, where that is narrower than the allowed range.
     """
 
