@@ -88,7 +88,7 @@ class VAEGAN(GaussianCode):
 class FittedMixture(nn.Module):
     """A mixture of K Gaussians with full covariances that is fitted to codes: Σ_k π_k N(z; μ_k, L_k L_kᵀ).
 
-    N(0, I) until the first fit.
+    It is N(0, I) until the first fit.
     """
 
     pi: Float[Tensor, "K"]
