@@ -161,7 +161,7 @@ class CFN(Autoencoder):
         self.centre.copy_((sums + 5 * sums.sum() / counts.sum().clamp(1)) / (counts + 5))
 
     def side_or_zeros(self, s: Num[Tensor, "n side"] | None, n: int) -> Float[Tensor, "n side_read"]:
-        """s (n, side), zeros where there is none."""
+        """s (n, side), or zeros where none is given."""
         like = self.decoder.weight
         return like.new_zeros(n, self.side) if s is None or not self.side else s.to(like.dtype)
 
@@ -184,7 +184,7 @@ class CFN(Autoencoder):
         }
 
     def encode(self, x: Float[Tensor, "B ratings"], s: Num[Tensor, "B side"] | None = None) -> Float[Tensor, "B D"]:
-        """The code (B, code) of ratings (B, D), 0 where there is none, and side information (B, side)."""
+        """The code (B, code) of ratings (B, D), which are 0 where unknown, and side information (B, side)."""
         return self.encoder(torch.cat([(x != 0) * (x - self.centre), self.side_or_zeros(s, len(x))], -1))
 
     def decode(self, z: Float[Tensor, "B D"], s: Num[Tensor, "B side"] | None = None) -> Float[Tensor, "B ratings"]:
@@ -267,7 +267,7 @@ class CDAE(Autoencoder):
         }
 
     def encode(self, x: Float[Tensor, "B items"], y: Int[Tensor, "B"] | None = None) -> Float[Tensor, "B D"]:
-        """The code (B, code) of ratings (B, D), 0 where there is none, of users y (B,), None for unknown users."""
+        """The code (B, code) of ratings (B, D), 0 where unknown, of users y (B,), None for unknown users."""
         return (self.linear(liked(x, self.like)) + self.vectors(y, len(x))).sigmoid()
 
     def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B ratings"]:
@@ -318,7 +318,7 @@ class MultVAE(Stochastic):
         return {"recon": -sum_dims(y * log_pi), "kl": kl_standard(qz_x)}
 
     def posterior(self, x: Float[Tensor, "B items"]) -> Normal:
-        """q(z|y) of ratings (B, D), 0 where there is none."""
+        """q(z|y) of ratings (B, D), which are 0 where unknown."""
         mu, logvar = self.encoder(F.normalize(liked(x, self.like))).float().chunk(2, -1)
         return Normal(mu, logvar)
 
