@@ -99,9 +99,10 @@ class ConditionRows:
 
 
 class GatedLayer(nn.Module):
-    """One layer of both stacks. The vertical stack sees all rows above a pixel, the horizontal one the row to its left.
+    """One layer of both stacks. The vertical stack sees all rows above a pixel, the horizontal stack the pixels to its
+    left.
 
-    first: whether the layer reads pixels, so that its horizontal stack must not see the present one (mask A).
+    first: whether the layer reads pixels, so that its horizontal stack must not see the present pixel (mask A).
     given: how many features the condition has, 0 for no condition.
     """
 
