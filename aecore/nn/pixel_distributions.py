@@ -161,7 +161,7 @@ class Levels(Pairwise):
 
 
 class Logistics(Values):
-    """x ∈ {0, 1/255, …, 1}: Σ_k π_k [σ((x⁺ − μ_k) / s_k) − σ((x⁻ − μ_k) / s_k)], x± half a level above and below.
+    """x ∈ {0, 1/255, …, 1}: Σ_k π_k [σ((x⁺ − μ_k) / s_k) − σ((x⁻ − μ_k) / s_k)], x± is x ± half a level.
 
     At 0 and 1 the bins are open. All channels of a pixel come from the same component, so that the values of earlier
     channels update π. The means of a channel are linear in the values of the earlier ones, with coefficients in
@@ -170,7 +170,7 @@ class Logistics(Values):
     Source: Salimans et al. (2017), arXiv:1701.05517, §2.1, 2.2.
     """
 
-    levels, components, least = 256, 5, -7.0  # least: of log s, in which 2 is the width of all levels
+    levels, components, least = 256, 5, -7.0  # least: lower bound of log s, where all levels span 2
 
     def __init__(self, channels: int):
         super().__init__(channels)
