@@ -23,18 +23,20 @@ class AAE(PlainCode):
     autoencoder: min Δ(x, B(A(x)));  critic: min −log D(z) − log(1 − D(A(x))) + γ ½‖∇ log(D / (1 − D))‖², z ~ p(z);
     generator (the encoder): min −log D(A(x)).
 
-    prior: "normal" N(0, I); in the first two units: "mixture", ten Gaussians on a circle, "ring", or "swiss roll".
-    speed: the learning rate of critic and generator, relative to the autoencoder's. The more a prior differs from the
-    shape that reconstruction alone gives the codes, the faster they must be: on 10,000 digits MMD² to the roll was 0.21
-    at 1 and 0.09 at 4 (100 epochs, one seed, γ = 0).
-    gamma: γ, weight of the critic's slope at draws of the prior and at codes; 0 is the game of the paper.
+    prior: "normal", which is N(0, I), or a shape in the first two latent dimensions: "mixture" (ten Gaussians on a
+    circle), "ring" or "swiss roll".
+    speed: the learning rate of critic and generator, relative to the autoencoder's. The more the prior differs from the
+    shape that reconstruction alone gives the codes, the faster these two must learn: on 10,000 digits MMD² to the Swiss
+    roll was 0.21 with a speed of 1 and 0.09 with 4 (100 epochs, one seed, γ = 0).
+    gamma: γ, weight of the penalty on the critic's slope at samples from the prior and at codes; 0 gives the objective
+    of the paper.
 
     Source: Makhzani et al. (2015), arXiv:1511.05644, §2, deterministic encoder.
     Departures: the paper's two phases are trained simultaneously on one minibatch and one forward pass, each with
-    its own Adam (the encoder has two: one as autoencoder, one as generator). Critic and generator have a short memory,
-    β₂ = 0.9: after 20 epochs on 4,000 digits MMD² to N(0, I) is half of that with 0.999. The critic's slope is
-    penalised (`slope_penalty`): without that the codes of coloured digits stay together and circle through the prior
-    with the critic behind them (MMD² after 5 epochs 2.1 in place of 0.02).
+    its own Adam (the encoder has two: one as autoencoder, one as generator). The Adam of critic and generator has a
+    short memory, β₂ = 0.9: after 20 epochs on 4,000 digits MMD² to N(0, I) is half of that with 0.999. The critic's
+    slope is penalised (`slope_penalty`): without the penalty the codes of coloured digits stay in one clump, which
+    circles through the prior while the critic follows it (MMD² after 5 epochs 2.1 instead of 0.02).
     """
 
     abilities = PlainCode.abilities | {"sample"}
@@ -78,7 +80,7 @@ class AAE(PlainCode):
         }
 
 
-ADV = Term("nats", "how surely the critic rejects the codes; log 2 ≈ 0.693 when it cannot tell")
+ADV = Term("nats", "how surely the critic rejects the codes; log 2 ≈ 0.693 when it only guesses")
 
 ENTRIES = (
     Entry(
@@ -86,7 +88,7 @@ ENTRIES = (
         name="Adversarial autoencoder",
         year=2015,
         section="§5.1",
-        idea="A critic that tells codes from prior draws replaces the KL.",
+        idea="A critic that distinguishes codes from samples of the prior replaces the KL term.",
         equation=r"\min_{A,B}\; \term{recon}{\Delta\!\left(x, B(A(x))\right)},\quad"
         r"\min_{D}\; \term{critic}{-\log D(z) - \log\left(1 - D(A(x))\right)}"
         r" + \gamma\, \term{slope}{\tfrac{1}{2}\lVert \nabla \operatorname{logit} D \rVert^2},\quad"
@@ -94,23 +96,26 @@ ENTRIES = (
         terms={
             "recon": Term("nats, or squared error", "how far the reconstruction is from the input"),
             "critic": CRITIC,
-            "slope": Term("squared logits per unit", "half the critic's squared slope, at codes and prior draws"),
+            "slope": Term("squared logits per unit", "half the critic's squared slope at codes and prior samples"),
             "adv": ADV,
         },
         source="Makhzani et al. (2015), arXiv:1511.05644; chapter §5.1",
         build=AAE,
         params={
             "code": Param(2, 1, 256, 1, "log", "d", CODE.help),
-            "prior": Param("normal", choices=tuple(PRIORS), symbol="p(z)", help="where codes are pulled to"),
+            "prior": Param("normal", choices=tuple(PRIORS), symbol="p(z)", help="distribution that codes shall follow"),
             "net": NET,
             "width": WIDTH,
             "distance": Param("bernoulli", choices=DISTANCE.choices, symbol=DISTANCE.symbol, help=DISTANCE.help),
-            "speed": Param(1.0, 0.1, 10.0, 0.1, "log", help="of critic and generator, beside the autoencoder's"),
-            "gamma": Param(1.0, 0.0, 100.0, 0.1, "log", r"\gamma", "how strongly the critic's slope is held down"),
+            "speed": Param(
+                1.0, 0.1, 10.0, 0.1, "log", help="learning rate of critic and generator, relative to the autoencoder's"
+            ),
+            "gamma": Param(1.0, 0.0, 100.0, 0.1, "log", r"\gamma", "weight of the penalty on the critic's slope"),
         },
-        departures="the paper's two phases play at the same time, on one forward pass in place of two; each player has "
-        "its own Adam, which forgets fast: codes follow the prior more closely; the critic's slope is held down, "
-        "without which codes of coloured digits circle through the prior together",
+        departures="the paper's two phases run at the same time, on one forward pass instead of two; each player has "
+        "its own Adam, which has a short memory for critic and generator, so that codes follow the prior more "
+        "closely; the critic's slope is penalised, since otherwise the codes of coloured digits circle through the "
+        "prior in one clump",
         plan={"batch": 64, "epochs": 30, "lr": 5e-4},
     ),
 )

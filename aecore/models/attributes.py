@@ -1,4 +1,4 @@
-"""Chapter §5.2, Fig. 6: models conditioned on attributes, so that one can be switched while all else stays."""
+"""Chapter §5.2, Fig. 6: models conditioned on attributes, so that one can be changed while the rest stays."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def widths(shape: Shape, width: int) -> list[int]:
 
 
 class Modulated(nn.Module):
-    """Batch normalisation whose scale and shift depend on the condition: x (B, C, H, W), c (B, G) → as x.
+    """Batch normalisation whose scale and shift depend on the condition: x (B, C, H, W), c (B, G) → the shape of x.
 
     Source: Dumoulin et al. (2017), arXiv:1610.07629; de Vries et al. (2017), arXiv:1707.00683.
     """
@@ -144,10 +144,10 @@ class AttributeCritic(nn.Module):
 class Reader(nn.Sequential):
     """Classifies the attributes of images: (B, *shape) → logits (B, A).
 
-    It is a separate network, since a head on the critic classifies badly: spectral normalisation leaves too little of
-    fine details. After 600 steps on faces the head's cross-entropy is 3.1 nats, of wavy hair 0.65; this one's is 0.65
-    and 0.16. Groups of channels are normalised and not batches, so that real and decoded images do not influence each
-    other.
+    It is a separate network, since an additional output of the critic classifies badly: spectral normalisation removes
+    too many fine details. After 600 steps on faces the cross-entropy of such an output is 3.1 nats, of which wavy hair
+    has 0.65; this network has 0.65 and 0.16. Groups of channels are normalised within each image and not over the
+    batch, so that real and decoded images do not influence each other.
     """
 
     def __init__(self, shape: Shape, width: int, attributes: int):
@@ -164,7 +164,7 @@ class Reader(nn.Sequential):
 
 
 def averaged(net: nn.Module) -> nn.Module:
-    """A copy of a network whose weights are buffers, which are not trained but hold averages."""
+    """A copy of a network whose weights are buffers: they are not trained, but hold averages."""
     copied = copy.deepcopy(net)
     for module in copied.modules():
         for name, weight in list(module.named_parameters(recurse=False)):
@@ -177,7 +177,7 @@ def averaged(net: nn.Module) -> nn.Module:
 
 
 class AttributeALI(ConditionedGaussian):
-    """Conditional ALI for edits: a cycle, a reader of attributes, and shuffled attributes among the fakes.
+    """Conditional ALI for editing attributes, with a cycle loss, an attribute classifier and edits among the fakes.
 
     critic: min −log D(x, ẑ, y) − ½ log(1 − D(x̃, z, y)) − ½ log(1 − D(x′, ẑ, y′));  reader: min H(y, R(x));
     generator (encoder and decoder): min −log(1 − D(x, ẑ, y)) − ½ log D(x̃, z, y) − ½ log D(x′, ẑ, y′)
@@ -185,18 +185,19 @@ class AttributeALI(ConditionedGaussian):
     ẑ ~ q(z|x, y), z ~ N(0, I), x̃ = B(z, y), and the edit x′ = B(ẑ, y′) with the attributes y′ of another image.
     R classifies the attributes of an image, H is the sum of their cross-entropies; R is trained on real images alone.
 
-    lam: λ. Without attributes only the cycle keeps the critic from winning (sprites with λ = 0.003: all draws alike for
-    one seed of four).  read: η.
-    attributes: how many, 0 for none; of the additions only the cycle is then left.
+    lam: λ. Without attributes only the cycle loss keeps the critic from winning (on sprites with λ = 0.003 all samples
+    looked alike for one seed of four).  read: η.
+    attributes: how many; 0 for none, which leaves only the cycle loss of the three additions.
     cycle, head, shuffle: whether each of the three additions is made.
 
     Source: Dumoulin et al. (2016), arXiv:1606.00704: the conditional model of faces. The cycle: Li et al. (2017),
     arXiv:1709.01215. Reading attributes: Odena et al. (2017), arXiv:1610.09585; He et al. (2019), arXiv:1711.10678.
-    Departures: all of the above; non-saturating losses; spectral normalisation in place of dropout; conditional batch
-    normalisation in the decoder, maps of attributes in the encoder and a projection in the critic in place of one
+    Departures: the three additions; non-saturating losses; spectral normalisation in place of dropout; conditional
+    batch normalisation in the decoder, maps of attributes in the encoder and a projection in the critic instead of one
     embedding in each; attributes are read by a separate network; noise on all inputs of critic and reader, which fades
-    from 0.1 to 0; the generator moves three times as fast as the critic (after 0.7 epochs of faces the reconstruction
-    error was 153 in place of 172); outside of training averages of its weights over about the last 500 steps are used.
+    from 0.1 to 0; the generator's learning rate is three times the critic's (after 0.7 epochs on faces the
+    reconstruction error was 153 instead of 172); outside of training, averages of the generator's weights over about
+    the last 500 steps are used.
     """
 
     condition_dropout_rate = 0.05
@@ -235,7 +236,7 @@ class AttributeALI(ConditionedGaussian):
             "critic": Player((self.critic,), {"critic": 1.0}, betas=ADAM),
             "generator": Player((self.encoder, self.decoder), generator, lr=3.0, betas=ADAM),
         }
-        if self.reader is None:  # nobody reads: the term is 0
+        if self.reader is None:  # without this network the term is 0
             return players | {"critic": Player((self.critic,), {"critic": 1.0, "reading": 1.0}, betas=ADAM)}
         return players | {"reader": Player((self.reader,), {"reading": 1.0}, lr=3.0)}
 
@@ -268,7 +269,7 @@ class AttributeALI(ConditionedGaussian):
         c = self.condition_dropout(self.condition_vector(y, n))
         z_hat = self.posterior_given(x, c).rsample()
         z = self.prior.sample(n, z_hat)
-        # The first half of the fakes are draws, the second edits: of each image with its neighbour's attributes.
+        # The first half of the fakes are samples; the second half are edits: images with their neighbour's attributes.
         half = n // 2 if self.additions["shuffle"] else n
         z_fake = torch.cat([z[:half], z_hat[half:]])
         c_fake = None if c is None else torch.cat([c[:half], c[half:].roll(1, 0)])
@@ -348,12 +349,12 @@ class ConditionalVAE(ConditionedGaussian):
 
 # --- the list -------------------------------------------------------------------------------------------
 
-WIDTH = Param(128, 16, 512, 16, "log", help="channels of the smallest maps; the largest have a quarter")
+WIDTH = Param(128, 16, 512, 16, "log", help="channels of the smallest feature maps; the largest have a quarter as many")
 SIZE = Param(64, 1, 256, 1, "log", CODE.symbol, CODE.help)
 YES = {
-    "cycle": "ask each image back from its code",
-    "head": "let a reader of attributes tell the generator what it sees",
-    "shuffle": "make half of the fakes edits: images with another's attributes",
+    "cycle": "require that each image can be decoded from its code",
+    "head": "train the generator to satisfy a classifier of attributes",
+    "shuffle": "let half of the fakes be edits: images with another image's attributes",
 }
 
 ENTRIES: tuple[Entry, ...] = (
@@ -362,7 +363,8 @@ ENTRIES: tuple[Entry, ...] = (
         name="ALI for attribute edits",
         year=2016,
         section="§5.2",
-        idea="Conditional ALI that keeps the person: a cycle, a reader of attributes, and edits among the fakes.",
+        idea="Conditional ALI for editing attributes of the same person: it adds a cycle loss, an attribute "
+        "classifier and edited images as fakes.",
         equation=r"\min_{D}\; \term{critic}{-\log D(x, \hat{z}, y)"
         r" - \tfrac{1}{2} \log\left(1 - D(\tilde{x}, z, y)\right)"
         r" - \tfrac{1}{2} \log\left(1 - D(x', \hat{z}, y')\right)},\quad \min_{R}\; \term{reading}{H(y, R(x))},\quad"
@@ -371,27 +373,33 @@ ENTRIES: tuple[Entry, ...] = (
         r" + \eta\, \term{told}{H(y', R(x'))},\quad x' = B(\hat{z}, y')",
         terms={
             "critic": CRITIC,
-            "adv": Term("nats", "how surely the critic knows which pair is which; 2 log 2 ≈ 1.386 when it cannot tell"),
-            "cycle": Term("absolute error", "distance of the input and the decoded draw of its code"),
-            "reading": Term("nats", "cross-entropy of the attributes that the reader reads off real images, summed"),
-            "told": Term("nats", "the same off what is decoded, against what the decoder was told"),
+            "adv": Term(
+                "nats", "how surely the critic knows which pair is which; 2 log 2 ≈ 1.386 when it only guesses"
+            ),
+            "cycle": Term("absolute error", "distance between the input and its decoded code, a sample of q(z|x, y)"),
+            "reading": Term(
+                "nats", "cross-entropy of the attributes that the classifier predicts for real images, summed"
+            ),
+            "told": Term("nats", "the same for decoded images, with the attributes that the decoder was given"),
         },
         source="Dumoulin et al. (2016), arXiv:1606.00704; Li et al. (2017), arXiv:1709.01215; Odena et al. (2017), "
         "arXiv:1610.09585; chapter §5.2, Fig. 6",
         build=AttributeALI,
         params={
             "code": SIZE,
-            "lam": Param(0.03, 1e-5, 1.0, 1e-5, "log", r"\lambda", "weight of the cycle"),
-            "read": Param(1.0, 0.01, 100.0, 0.01, "log", r"\eta", "weight of the attributes read off what is decoded"),
+            "lam": Param(0.03, 1e-5, 1.0, 1e-5, "log", r"\lambda", "weight of the cycle loss"),
+            "read": Param(
+                1.0, 0.01, 100.0, 0.01, "log", r"\eta", "weight of the attributes predicted for decoded images"
+            ),
             **{name: Param(True, help=text) for name, text in YES.items()},
             "width": WIDTH,
             "attributes": ATTRIBUTES,
         },
         kinds=("image",),
-        departures="three additions to conditional ALI: a cycle, a network that reads attributes, shuffled "
-        "attributes among the fakes; spectral normalisation, conditional batch normalisation, a projection and maps in "
-        "place of one embedding a network; noise on what the critic sees, fading; averaged weights; non-saturating "
-        "losses; a twentieth of the attributes is withheld",
+        departures="three additions to conditional ALI: a cycle loss, a network that classifies attributes, and "
+        "shuffled attributes among the fakes; spectral normalisation, conditional batch normalisation, a projection "
+        "and feature maps instead of one embedding in each network; noise on the inputs of the critic, which fades; "
+        "averaged weights; non-saturating losses; a twentieth of the attributes is withheld in training",
         plan={"lr": 3e-4, "epochs": 20, "batch": 64},
     ),
     Entry(
@@ -399,7 +407,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="Conditional VAE",
         year=2015,
         section="§5.2",
-        idea="A VAE whose networks are told attributes or labels: the code need not hold them, but may.",
+        idea="A VAE whose networks are conditioned on attributes or labels, so that the code need not contain them.",
         equation=r"-\mathcal{L} = \term{recon}{c\, \lVert x - B(z, y) \rVert^2}"
         r" + \beta\, \term{kl}{D_{KL}\left(q(z|x, y) \,\Vert\, \mathcal{N}(0, I)\right)},\quad z \sim q(z|x, y)",
         terms={
@@ -417,8 +425,8 @@ ENTRIES: tuple[Entry, ...] = (
             "attributes": ATTRIBUTES,
         },
         kinds=("image",),
-        departures="the prior does not depend on what it is told, so that a code can be decoded with other attributes; "
-        "a twentieth of that is withheld, so that it works without, too",
+        departures="the prior does not depend on the condition, so that a code can be decoded with other attributes; "
+        "a twentieth of the conditions is withheld in training, so that the model also works without one",
         plan={"epochs": 20, "batch": 128},
     ),
 )

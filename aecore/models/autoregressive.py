@@ -36,11 +36,11 @@ class PixelByPixel(Model):
 
     network: features of each pixel from the pixels before it and from a condition h.  head: the last layers (`ending`).
     values: the distribution of a value, one of `pixel_distributions.VALUES`: 0 or 1, or 256 levels with a logit for
-    each or a mixture of logistics.  binary: how grey values become 0 and 1 where values are binary: "drawn" x ~ Ber(x)
-    anew at each step, or by the "threshold" ½.
+    each or a mixture of logistics.  binary: how grey values become 0 and 1 where values are binary: "drawn" samples
+    x ~ Ber(x) anew at each step, "threshold" compares x with ½.
     order: of the pixels, one of ORDERS. The network always goes by rows from the top left; for other orders the image
     is transposed or turned first.
-    convolutional: whether all features come from convolutions, and none from a state that is handed down.
+    convolutional: whether all features come from convolutions, and none from a state that is passed from row to row.
     """
 
     sequential = True
@@ -51,7 +51,7 @@ class PixelByPixel(Model):
     def __init__(self, shape: Shape, binary: str = "drawn", order: str = "rows", values: str = "binary"):
         super().__init__(shape)
         if len(self.shape) != 3:
-            raise FieldError("model", "this one draws pixels of images; these data are vectors: choose another model")
+            raise FieldError("model", "this model draws the pixels of images; these data are vectors: choose another")
         self.channels, self.binary, self.order = self.shape[0], binary, order
         self.values: Values = VALUES[values](self.channels)
         self._replays = Replays()
@@ -81,11 +81,11 @@ class PixelByPixel(Model):
         return nn.Sequential(nn.ReLU(), nn.Conv2d(features, width, 1), nn.ReLU(), nn.Conv2d(width, outputs, 1))
 
     def modelled(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
-        """x (B, *shape) in [0, 1] as values that are modelled: drawn, or rounded."""
+        """x (B, *shape) in [0, 1] turned into values that the model can take, by sampling or by rounding."""
         return torch.bernoulli(x) if self.values.levels == 2 and self.binary == "drawn" else self.rounded(x)
 
     def rounded(self, x: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
-        """x (B, *shape) in [0, 1] as the nearest values that are modelled; where these are 0 and 1, ½ becomes 0."""
+        """x (B, *shape) in [0, 1] rounded to the nearest values of the model; where these are 0 and 1, ½ becomes 0."""
         return (x > 0.5).to(x.dtype) if self.values.levels == 2 else self.values.rounded(x)
 
     def outputs(
@@ -97,7 +97,7 @@ class PixelByPixel(Model):
         """
         features = self.network(self.turned(x), None if given is None else self.turned(given))
         hidden = self.head[:3](features)
-        with torch.autocast(hidden.device.type, enabled=False):  # bf16 is too coarse for the location of a law
+        with torch.autocast(hidden.device.type, enabled=False):  # bf16 is too coarse for a distribution's location
             return self.head[3](hidden.to(next(self.head[3].parameters()).dtype))
 
     @property
@@ -135,8 +135,8 @@ class PixelByPixel(Model):
         are kept and not drawn.
 
         Each activation is computed once (`causal.GatedCache`, `causal.RowCache`) and not anew for every pixel. On a
-        CUDA device the whole work is captured as one graph when as many images are drawn in this way a second time.
-        Images carry no gradient.
+        CUDA device the whole computation is captured as one CUDA graph when as many images are drawn with the same
+        settings a second time. Images carry no gradient.
         """
         temperature = max(temperature, 1e-6)
         with torch.inference_mode():
@@ -148,7 +148,7 @@ class PixelByPixel(Model):
             if thresholds.is_cuda:
                 shapes, kept_pixels = tuple(x.shape for x in inputs), tuple(map(tuple, kept))
                 addresses = tuple(parameter.data_ptr() for parameter in self.parameters())
-                heat = self.values.levels > 2 and temperature  # binary values have it in their thresholds
+                heat = self.values.levels > 2 and temperature  # binary values have the temperature in their thresholds
                 work = partial(self._draw, temperature=temperature, kept=kept)
                 x = self._replays((shapes, kept_pixels, addresses, heat), work, *inputs)
             else:
@@ -264,15 +264,15 @@ class PixelCNN(ImageDensity):
 
 
 class PixelRNN(ImageDensity):
-    """PixelRNN with row LSTMs: a state handed down from row to row carries what a pixel knows of the rows above it.
+    """PixelRNN with row LSTMs: a state that is passed from row to row carries what a pixel knows of the rows above it.
 
     log p(x|y) = Σ_i log p(x_i | x_1 … x_{i−1}, y), in the order of `PixelCNN`.
 
-    width: p, hidden units of a layer at each pixel.  layers: of row LSTM.
+    width: p, hidden units of a layer at each pixel.  layers: how many layers of row LSTM.
     values, binary, classes, order: as in `PixelCNN`.
 
     Source: van den Oord et al. (2016), arXiv:1601.06759, §3.1, Table 1.
-    Departures: pixels and channels as in `PixelCNN`; labels condition it as in the later paper.
+    Departures: pixels and channels as in `PixelCNN`; labels condition the model as in the later paper, on PixelCNN.
     """
 
     convolutional = False
@@ -301,9 +301,9 @@ class PixelCNNDecoder(PixelByPixel):
     maps: p, feature maps of the PixelCNN.  layers: its gated layers.  values, binary, order: as in `PixelCNN`.
 
     Source: van den Oord et al. (2016), arXiv:1606.05328, §2.3 (Eq. 5), §2.4; chapter §5.5.
-    Departures: pixels and channels as in `PixelCNN`; the encoder sees the grey image, and the decoder draws
-    values of the model. `decode` uses the same noise for every code, so that a code gives one image and near codes
-    give near images.
+    Departures: pixels and channels as in `PixelCNN`; the encoder sees the grey image, whereas the decoder draws only
+    values that the model can take. `decode` uses the same noise for every code, so that a code always gives the same
+    image and similar codes give similar images.
     """
 
     abilities = frozenset({"encode", "decode", "pixelwise", "variations"})
@@ -360,17 +360,17 @@ class PixelCNNDecoder(PixelByPixel):
 
 CHAIN = r"-\textstyle\sum_i \log p(x_i \mid x_1, \ldots, x_{i-1}"
 NLL = Term("nats", "−log p(x), exactly: how unlikely the image is, pixel after pixel")
-DEPARTURES = "binary by default, not of 256 levels; a pixel's channels depend on each other linearly"
-MAPS = Param(32, 8, 128, 8, "log", "p", "feature maps of a layer")
+DEPARTURES = "pixels are binary by default, not of 256 levels; the channels of a pixel depend on each other linearly"
+MAPS = Param(32, 8, 128, 8, "log", "p", "number of feature maps of a layer")
 BINARY = Param(
     "drawn",
     choices=("drawn", "threshold"),
-    help="where values are binary: grey pixels become black or white by lot, or at one half",
+    help="how grey pixels become black or white where values are binary: at random, or by the threshold one half",
 )
-KINDS = Param("binary", choices=tuple(VALUES), help="0 or 1; or 256 levels, by a logit for each or by logistics")
-ORDER = Param("rows", choices=ORDERS, help="in which the pixels are drawn: by rows or columns, from the first or last")
-SKETCH = Param(4, 1, 64, 1, "log", help="features of the map that the code is turned into, which all layers are told")
-LAYERS = Param(6, 1, 16, 1, help="gated layers; how far a pixel sees")
+KINDS = Param("binary", choices=tuple(VALUES), help="0 or 1; or 256 levels, by logits or by logistics")
+ORDER = Param("rows", choices=ORDERS, help="order of drawing the pixels: by rows or columns, from the first or last")
+SKETCH = Param(4, 1, 64, 1, "log", help="features of the map, made from the code, that conditions all layers")
+LAYERS = Param(6, 1, 16, 1, help="number of gated layers; more of them let a pixel see farther")
 
 ENTRIES = (
     Entry(
@@ -378,7 +378,7 @@ ENTRIES = (
         name="PixelCNN",
         year=2016,
         section="§5.5",
-        idea="No code at all: each pixel is drawn given the pixels before it.",
+        idea="There is no code at all: each pixel is drawn given the pixels before it.",
         equation=rf"\min\; \mathbb{{E}}\; \term{{nll}}{{{CHAIN})}}",
         terms={"nll": NLL},
         source="van den Oord et al. (2016), arXiv:1606.05328; chapter §5.5",
@@ -393,14 +393,14 @@ ENTRIES = (
         name="PixelRNN",
         year=2016,
         section="§5.5",
-        idea="Each pixel is drawn given a memory that is handed down from row to row.",
+        idea="Each pixel is drawn given a memory that is passed down from row to row.",
         equation=rf"\min\; \mathbb{{E}}\; \term{{nll}}{{{CHAIN})}}",
         terms={"nll": NLL},
         source="van den Oord et al. (2016), arXiv:1601.06759; chapter §5.5",
         build=PixelRNN,
         params={
             "width": Param(16, 4, 128, 4, "log", "p", "hidden units of a layer at each pixel"),
-            "layers": Param(4, 1, 12, 1, help="layers of row LSTM"),
+            "layers": Param(4, 1, 12, 1, help="number of layers of row LSTM"),
             "binary": BINARY,
             "classes": CLASSES,
             "order": ORDER,
@@ -415,7 +415,7 @@ ENTRIES = (
         name="PixelCNN decoder",
         year=2016,
         section="§5.5",
-        idea="The code says what to draw; a PixelCNN draws it, each time a little differently, and always sharp.",
+        idea="The code describes the image, and a PixelCNN draws it: always sharp, and each time a little differently.",
         equation=rf"\min\; \mathbb{{E}}\; \term{{nll}}{{{CHAIN}, h)}}, \quad h = \mathrm{{enc}}(x)",
         terms={"nll": Term("nats", "−log p(x|h): how unlikely the image is, given its code")},
         source="van den Oord et al. (2016), arXiv:1606.05328, §2.4; chapter §5.5",

@@ -38,12 +38,13 @@ ABILITIES: dict[str, tuple[str, ...]] = {
 }
 """Ability → the methods and attributes that a model with this ability has.
 
-encode: x → code.  decode: code → x.  sample: draws from the model; with "decode" by codes drawn from its `prior`.
+encode: x → code.  decode: code → x.  sample: generates examples; a model that can also "decode" does so by decoding
+codes from its `prior`.
 posterior: a Gaussian q(z|x).  likelihood: p(x|z) beside q(z|x), hence a bound on log p(x).  cloud: a Gaussian around
-each code that is no posterior.  corrupt: damages its input.  density: an exact log p(x).  pixelwise: draws pixel by
-pixel, and has a distribution of each pixel given those before it.  variations: draws one code several times.
-assign: sorts examples into clusters.  layers: is a stack, and reconstructs through its first layers.  features: has a
-network that compares images by its features.
+each code that is not a posterior.  corrupt: damages its input.  density: an exact log p(x).  pixelwise: draws pixel by
+pixel, and has a distribution of each pixel given those before it.  variations: decodes one code to several different
+images.  assign: sorts examples into clusters.  layers: is a stack, and can reconstruct through its first layers alone.
+features: has a network that compares images by its features.
 """
 
 
@@ -52,10 +53,10 @@ class Recommends:
     """What a model of ratings reads and predicts.
 
     examples: whose ratings make one example, "users" or "items".
-    predicts: "stars", on the scale of the ratings, or a "ranking" by scores that only their order compares.
-    unit: of one prediction, for people.
+    predicts: "stars", on the scale of the ratings, or a "ranking" by scores of which only the order matters.
+    unit: of one prediction, as users read it.
     side: whether `encode` and `decode` also read side information (B, side), whose size is the parameter `side`.
-    hides: the parameter that is the share of known ratings hidden in training; "" where there is none to choose.
+    hides: name of the parameter that sets the share of known ratings hidden in training; "" if there is none.
     """
 
     examples: Literal["users", "items"] = "users"
@@ -89,7 +90,7 @@ class Model(nn.Module):
     classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
     attributes: how many attributes condition it (`batch.attributes`); 0 where none do.
     training_only: prefixes of parameter names that are needed only for training; published examples come without them.
-    sequential: whether it draws pixel after pixel. That takes milliseconds an image, and no graph of fixed operations
+    sequential: whether it draws pixel after pixel. That takes milliseconds per image, and no graph of fixed operations
     (ONNX) can hold it.
     """
 
@@ -116,7 +117,7 @@ class Model(nn.Module):
         Terms are not weighted here, so that a logged value means the same at every weight. A term that contains a
         gradient computes it under `torch.enable_grad`, since terms of held-out examples are computed under `no_grad`.
 
-        players: those who move on this turn; terms that only others use may be left out.
+        players: those that move in this turn; terms that only other players use may be left out.
         """
         raise NotImplementedError
 
@@ -203,7 +204,7 @@ class Decoding(Model):
         generator: Generator | None = None,
         y: Shaped[Tensor, "n ..."] | None = None,
     ) -> Float[Tensor, "n *shape"]:
-        """n decoded draws from the prior: (n, *shape) in [0, 1].
+        """n decoded samples from the prior: (n, *shape) in [0, 1].
 
         temperature: scales the prior's spread.  y: labels or attributes; see `condition`.
         """
@@ -230,8 +231,8 @@ class Mirrored(Autoencoder):
 
     net: "dense" or "conv".  width: units of a hidden layer; convolutions start with width / 16 channels.
 
-    For subclasses only: outputs, how many numbers the encoder gives, by default the code's D; prior, by default
-    N(0, I); first, which makes a dense decoder's first layer (see `networks.decoder`).
+    For subclasses only: outputs, how many numbers the encoder gives, by default D; prior, by default N(0, I); first, a
+    function that makes the first layer of a dense decoder (see `networks.decoder`).
     """
 
     def __init__(
@@ -273,7 +274,7 @@ def freeze_encoder_from(model: Model, other: Model) -> None:
     """
     encoder, source = (getattr(each, "encoder", None) for each in (model, other))
     if not isinstance(encoder, nn.Module) or not isinstance(source, nn.Module):
-        raise FieldError("encoder", "one of these two models has none: choose two autoencoders")
+        raise FieldError("encoder", "one of these two models has no encoder: choose two autoencoders")
     wanted, given = encoder.state_dict(), source.state_dict()
     copied = {
         name: given[name][: len(value)] if value.ndim else given[name]
@@ -282,7 +283,7 @@ def freeze_encoder_from(model: Model, other: Model) -> None:
     }
     rows = (
         2 if isinstance(other, Stochastic) and not isinstance(model, Stochastic) else 1
-    )  # for each row that is copied
+    )  # rows of the source for each row that is copied
     whole_or_half = all(
         len(given[name]) in (len(value), rows * len(value))
         for name, value in wanted.items()
@@ -332,7 +333,7 @@ class Clustering(Model):
         raise NotImplementedError
 
     def assign(self, x: Float[Tensor, "B *shape"]) -> Int[Tensor, "B"]:
-        """x (B, *shape) → number of its likeliest cluster, (B,)."""
+        """x (B, *shape) → the number of its likeliest cluster, (B,)."""
         return self.responsibilities(x).argmax(1)
 
 
@@ -342,7 +343,7 @@ class Conditioned(Model):
     In training a share of the conditions is made unknown, so that the networks also work without one.
     """
 
-    condition_dropout_rate = 0.1  # this share
+    condition_dropout_rate = 0.1  # the share of conditions that is made unknown
 
     def condition_on(self, classes: int, attributes: int) -> int:
         """Set what conditions the model, and return C, the size of c. Constructors call it before they build networks.
@@ -420,5 +421,5 @@ class ConditionedGaussian(Conditioned, Stochastic):
 
 
 def total(terms: Terms, weights: Mapping[str, float]) -> Float[Tensor, ""]:
-    """Σ weight · mean of the term over the batch. Only here are terms added up."""
+    """Σ weight · mean of the term over the batch. Terms are added up only here."""
     return torch.stack([weight * terms[name].mean() for name, weight in weights.items()]).sum()

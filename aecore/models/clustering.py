@@ -34,7 +34,7 @@ def codes(model: Autoencoder, split: Split) -> Float[Tensor, "N D"]:
 def k_means(h: Float[Tensor, "N D"], clusters: int) -> Float[Tensor, "K D"]:
     """Centres (K, D) of k-means on codes h (N, D), the best of RESTARTS; deterministic.
 
-    Of fewer codes than clusters some are centres twice.
+    If there are fewer codes than clusters, some codes are centres twice.
     """
     from sklearn.cluster import KMeans  # takes a second to load, and only a training needs it
 
@@ -58,18 +58,18 @@ def means_of(
 
 
 class Centroid(Clustering, PlainCode):
-    """Autoencoder-based clustering: codes are drawn to the centre of their cluster, centres follow the codes.
+    """Autoencoder-based clustering: codes are pulled towards the centre of their cluster, and centres follow the codes.
 
-    loss = Δ(x, B(h)) + λ ‖h − c*‖²,  h = A(x), c* the centre nearest to h (Eq. 2).
+    loss = Δ(x, B(h)) + λ ‖h − c*‖²,  h = A(x), where c* is the centre nearest to h (Eq. 2).
 
     After a pretraining without the second term, k-means gives the first centres. From then on each epoch lowers the
     loss with fixed centres, and then makes each centre the mean of the codes nearest to it (Algorithm 1).
 
-    clusters: K.  lam: λ.  pretraining: share of the training before the clusters.  keywords: those of `PlainCode`.
+    clusters: K.  lam: λ.  pretraining: share of the training before clustering.  keywords: those of `PlainCode`.
 
     Source: Song et al. (2013), doi:10.1007/978-3-642-41822-8_15.
-    Departures: pretrained as a whole by gradients, in place of layer by layer as restricted Boltzmann machines; k-means
-    in place of random examples as the first centres.
+    Departures: the autoencoder is pretrained as a whole by gradients, not layer by layer as restricted Boltzmann
+    machines; the first centres come from k-means and are not random examples.
     """
 
     abilities = Autoencoder.abilities | {"assign"}
@@ -134,7 +134,7 @@ def student_t(h: Float[Tensor, "B D"], centres: Float[Tensor, "K D"]) -> Float[T
 
 
 def sharpened(q: Float[Tensor, "B K"], frequencies: Float[Tensor, "K"]) -> Float[Tensor, "B K"]:
-    """The target p_ij = (q_ij² / f_j) / Σ_j' (q_ij'² / f_j'): (B, K), sharper than q, with large clusters damped.
+    """The target p_ij = (q_ij² / f_j) / Σ_j' (q_ij'² / f_j'): (B, K), sharper than q, and lower for large clusters.
 
     frequencies: f_j = Σ_i q_ij over all examples, (K,); only their ratios matter.  Source: Xie et al. (2016), Eq. 3.
     """
@@ -154,18 +154,20 @@ class SoftClusters(nn.Module):
 
 
 class DCEC(Clustering, PlainCode):
-    """Deep convolutional embedded clustering: soft assignments are drawn to a sharper version of themselves.
+    """Deep convolutional embedded clustering: soft assignments are pulled towards a sharper version of themselves.
 
     loss = Δ(x, B(h)) + γ KL(P ‖ Q),  KL(P ‖ Q) = Σ_j p_j log(p_j / q_j) of each example,
     q_j ∝ (1 + ‖h − μ_j‖²)⁻¹,  p_j ∝ q_j² / f_j,  f_j = Σ_i q_ij over all examples (Eq. 1–3).
 
-    After a pretraining without the second term, k-means gives the centres μ, which then move by gradients too.
+    After a pretraining without the second term, k-means gives the centres μ, which are then trained by gradients, too.
 
-    clusters: K.  gamma: γ.  pretraining: share of the training before the clusters.  keywords: those of `PlainCode`.
+    clusters: K.  gamma: γ.  pretraining: share of the training before clustering.  keywords: those of `PlainCode`.
 
-    Source: Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39; Q and P are of Xie et al. (2016), arXiv:1511.06335.
-    Departures: Δ is a sum over pixels where the authors' loss has a mean, so their γ = 0.1 is 0.1 · 784 ≈ 80 here. They
-    keep P for 140 steps; here f is computed anew at every epoch and p follows the current q, without a gradient.
+    Source: Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39; Q and P are those of Xie et al. (2016),
+    arXiv:1511.06335.
+    Departures: Δ is a sum over pixels, whereas the authors' loss has a mean, so that their γ = 0.1 is 0.1 · 784 ≈ 80
+    here. They keep P for 140 steps; here f is computed anew at every epoch and p follows the current q, without a
+    gradient.
     """
 
     abilities = Autoencoder.abilities | {"assign"}
@@ -234,8 +236,8 @@ class MixturePrior(nn.Module):
 
     size: D, of z.  style: of w.
 
-    Initial biases N(0, SPREAD²) set the means of the components apart. From a common mean they part late and by chance
-    (accuracy 0.50 and 0.46 in place of 0.56 and 0.64: digits, 40 epochs, two seeds).
+    Initial biases N(0, SPREAD²) separate the means of the components. Components that start with a common mean separate
+    late and by chance (accuracy 0.50 and 0.46 instead of 0.56 and 0.64 on digits, 40 epochs, two seeds).
     """
 
     def __init__(self, size: int, components: int, style: int, width: int):
@@ -259,7 +261,7 @@ class MixturePrior(nn.Module):
         generator: Generator | None = None,
         component: int | None = None,
     ) -> Float[Tensor, "n D"]:
-        """(n, D) draws, all of one component if it is given.  temperature: scales the noise in w and z."""
+        """n samples (n, D), all from one component if it is given.  temperature: scales the noise in w and z."""
         which = torch.randint(self.components, (n,), device=like.device, generator=generator)
         which = which if component is None else torch.full_like(which, component)
         pz = self(temperature * noise(like.new_empty(n, self.style), generator))
@@ -269,21 +271,22 @@ class MixturePrior(nn.Module):
 
 
 class GMVAE(Clustering, Mirrored):
-    """Gaussian-mixture VAE: the prior has clusters, which are Gaussians whose mean and variance a second code w sets.
+    """Gaussian-mixture VAE: the prior has clusters, Gaussians whose mean and variance depend on a second code w.
 
     p(w) = N(0, I), p(c) = 1/K, p(z|w, c) = N(μ_c(w), diag σ_c²(w)), p(x|z);  q(z|x), q(w|x) Gaussian, and the exact
     p(c|z, w) = N(z; μ_c(w), σ_c²(w)) / Σ_c' N(z; μ_c'(w), σ_c'²(w)) = r_c.
 
     −L = E[−log p(x|z)] + E[Σ_c r_c KL(q(z|x) ‖ p(z|w, c))] + KL(q(w|x) ‖ p(w)) + max(λ, E[KL(r ‖ p(c))])  (Eq. 3–7).
 
-    r is computed from one z, and the KL beside it from the whole q(z|x), so that L lies below the evidence lower bound
-    even with λ = 0. The last term pulls every example into all clusters alike and dominates early in training; λ nats
-    are therefore free of it.
+    r is computed from one sample of z, but the KL that it multiplies from the whole q(z|x), so that L lies below the
+    evidence lower bound even with λ = 0. The last term pulls every example equally into all clusters and dominates
+    early in training; therefore it is only minimised down to λ nats.
 
     clusters: K.  style: size of w.  lam: λ, nats.  likelihood, c: as in the VAE.
 
     Source: Dilokthanakul et al. (2016), arXiv:1611.02648, where z is called x, c is called z, and x is called y.
-    Departures: no batch normalisation in the encoder; the components' means start apart (`MixturePrior`).
+    Departures: no batch normalisation in the encoder; the means of the components start at different places
+    (`MixturePrior`).
     """
 
     abilities = Autoencoder.abilities | {"sample", "assign"}
@@ -355,14 +358,14 @@ class GMVAE(Clustering, Mirrored):
     def sample_component(
         self, component: int, n: int, temperature: float = 1.0, generator: Generator | None = None
     ) -> Float[Tensor, "n *shape"]:
-        """n decoded draws of one component, (n, *shape) in [0, 1]."""
+        """n decoded samples of one component, (n, *shape) in [0, 1]."""
         like = next(self.parameters())
         return self.decode(self.prior.sample(n, like, temperature, generator, component))
 
 
-SMALL_CODE = Param(10, 1, 256, 1, "log", "d", "how many numbers a code has")
-CLUSTERS = Param(10, 2, 100, 1, "log", "K", "how many clusters")
-PRETRAINING = Param(0.5, 0.0, 0.9, 0.05, help="share of the training before the clusters, for the reconstruction alone")
+SMALL_CODE = Param(10, 1, 256, 1, "log", "d", "number of latent dimensions")
+CLUSTERS = Param(10, 2, 100, 1, "log", "K", "number of clusters")
+PRETRAINING = Param(0.5, 0.0, 0.9, 0.05, help="share of the training before clustering, with the reconstruction alone")
 OFF = Term("squared error, or nats", "how far the reconstruction is from the input")
 
 ENTRIES = (
@@ -371,7 +374,7 @@ ENTRIES = (
         name="Autoencoder-based clustering",
         year=2013,
         section="§4.3",
-        idea="Each code is drawn to the centre of its cluster, and each centre moves to the middle of its codes.",
+        idea="Each code is pulled towards the centre of its cluster, and each centre moves to the mean of its codes.",
         equation=r"\term{recon}{\Delta\!\left(x, B(h)\right)} + \lambda\, \term{centre}{\lVert h - c^* \rVert^2},"
         r"\quad h = A(x)",
         terms={
@@ -389,8 +392,8 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        departures="pretrained as a whole, which Adam can (the paper: layer by layer); the first centres by k-means, "
-        "with which the outcome is compared",
+        departures="pretrained as a whole, not layer by layer as in the paper, since Adam makes this possible; the "
+        "first centres come from k-means, with which the result is compared",
         plan={"epochs": 30},
         cluster_weight="lam",
     ),
@@ -399,12 +402,13 @@ ENTRIES = (
         name="Deep convolutional embedded clustering",
         year=2017,
         section="§4.3",
-        idea="Soft assignments to clusters are drawn to a surer version of themselves while the picture must survive.",
+        idea="Soft assignments to clusters are pulled towards more confident ones, while images must still be "
+        "reconstructed from their codes.",
         equation=r"\term{recon}{\Delta\!\left(x, B(h)\right)} + \gamma\, \term{cluster}{D_{KL}(P\,\Vert\,Q)},\quad "
         r"q_j \propto \left(1 + \lVert h - \mu_j \rVert^2\right)^{-1},\quad p_j \propto q_j^2 / f_j",
         terms={
             "recon": OFF,
-            "cluster": Term("nats", "KL(P ‖ Q): how much surer the target P is than the soft assignments Q"),
+            "cluster": Term("nats", "KL(P ‖ Q): how much more confident the target P is than the soft assignments Q"),
         },
         source="Guo et al. (2017), doi:10.1007/978-3-319-70096-0_39; chapter §4.3",
         build=DCEC,
@@ -418,8 +422,8 @@ ENTRIES = (
             "distance": DISTANCE,
         },
         kinds=("image",),
-        departures="γ is 80 beside a sum over pixels (0.1 beside a mean); P follows Q and f is renewed every epoch, so "
-        "that no number of steps has to be chosen for each data set",
+        departures="γ is 80 with a reconstruction error that is a sum over pixels (the paper: 0.1 with a mean); P "
+        "follows Q, and f is computed anew every epoch, so that no number of steps has to be chosen for each data set",
         plan={"epochs": 30},
         cluster_weight="gamma",
     ),
@@ -428,7 +432,7 @@ ENTRIES = (
         name="Gaussian-mixture VAE",
         year=2016,
         section="§4.3",
-        idea="The prior itself has clusters: each image belongs to one, by an exact posterior.",
+        idea="The prior itself is a mixture of clusters, and the posterior over the clusters is computed exactly.",
         equation=r"-\mathcal{L} = \term{recon}{\mathbb{E}\left[-\log p(x|z)\right]}"
         r" + \term{kl_z}{\mathbb{E}\textstyle\sum_c r_c\, D_{KL}\!\left(q(z|x)\,\Vert\,p(z|w, c)\right)}"
         r" + \term{kl_w}{D_{KL}\!\left(q(w|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
@@ -444,15 +448,18 @@ ENTRIES = (
         params={
             "code": SMALL_CODE,
             "clusters": CLUSTERS,
-            "style": Param(10, 1, 256, 1, "log", "w", "how many numbers the code w has, which shapes the clusters"),
-            "lam": Param(0.5, 0.0, 5.0, 0.1, symbol=r"\lambda", help="nats that the cluster may say for free"),
+            "style": Param(10, 1, 256, 1, "log", "w", "number of dimensions of the code w, which shapes the clusters"),
+            "lam": Param(
+                0.5, 0.0, 5.0, 0.1, symbol=r"\lambda", help="nats down to which the cluster's KL is penalised"
+            ),
             "likelihood": PARAMS["likelihood"],
             "c": PARAMS["c"],
             "net": NET,
             "width": WIDTH,
         },
-        departures="no batch normalisation, with which an image would depend on its neighbours; the components' means "
-        "start apart, since from one place they part late and by chance",
+        departures="no batch normalisation, which would make the code of an image depend on the others in its "
+        "minibatch; the components' means start at different places, since from a common place they separate late and "
+        "by chance",
         plan={"epochs": 40, "batch": 64},
     ),
 )

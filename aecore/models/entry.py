@@ -20,9 +20,9 @@ class Param:
 
     default: also fixes the type (int, float, bool, or str with `choices`).
     low, high: the inclusive range of a number.  step, scale: of a slider; the scale is "linear" or "log".
-    symbol: the letter in the equation, LaTeX.  help: a sentence for people.
-    label: the title of its control, where that is not its name.
-    usual: the range of its slider, where more is allowed than people usually want.
+    symbol: the letter in the equation, LaTeX.  help: an explanation for users.
+    label: the title of its control, if that differs from its name.
+    usual: the range of its slider, where that is narrower than the allowed range.
     """
 
     default: int | float | bool | str
@@ -89,13 +89,13 @@ class Term:
 class Entry:
     """One autoencoder of the catalog.
 
-    key: its name in code, links and files.  section: in the chapter.  year, source: of the method.
+    key: its name in code, links and files.  section: of the chapter.  year, source: of the method.
     equation: LaTeX of the objective in which `\\term{name}{…}` marks each named term.
-    terms: those that `model.terms` returns.  kinds: of data that it can be trained on, "image", "vector" or "ratings".
+    terms: those that `model.terms` returns.  kinds: the data that it can be trained on, "image", "vector" or "ratings".
     departures: what differs from the source, and why; "none" if nothing does.
-    build: the class, called as build(shape, **params). What it can do it says itself: see `abilities`, `recommends`
-    and `sequential`.
-    cluster_weight: the parameter that weighs the clusters in the loss, where clusters are trained round by round.
+    build: the class, called as build(shape, **params). The class itself says what it can do: see `abilities`,
+    `recommends` and `sequential`.
+    cluster_weight: the parameter that weighs the clusters in the loss, where clusters are trained in rounds.
     """
 
     key: str
@@ -129,7 +129,9 @@ class Entry:
         return self.build.sequential
 
     def check(self, params: Mapping[str, Any]) -> dict[str, Any]:
-        """All parameters, given or default, checked. Raises FieldError for an unknown name or a value out of range."""
+        """All parameters, checked; those that are not given have their defaults. Raises FieldError for an unknown name
+        or a value out of range.
+        """
         for name in params:
             if name not in self.params:
                 raise FieldError(name, f"{self.key} has no such parameter; it has {', '.join(self.params)}")
@@ -137,11 +139,11 @@ class Entry:
 
 
 # Parameters that nearly every model shares.
-CODE = Param(16, 1, 256, 1, "log", symbol="d", help="how many numbers a code has")
+CODE = Param(16, 1, 256, 1, "log", symbol="d", help="number of latent dimensions")
 NET = Param("dense", choices=("dense", "conv"), help="fully connected layers, or convolutions (images only)")
 WIDTH = Param(512, 16, 1024, 16, "log", help="units per hidden layer; convolutions start with width / 16 channels")
-CLASSES = Param(0, 0, 1000, 1, "log", "C", help="how many labels condition it, from 0 to C − 1; 0: none do")
-ATTRIBUTES = Param(0, 0, 200, 1, "log", "A", "how many attributes condition it, all that the data have; 0: none do")
+CLASSES = Param(0, 0, 1000, 1, "log", "C", help="number of labels that condition it, from 0 to C − 1; 0: none")
+ATTRIBUTES = Param(0, 0, 200, 1, "log", "A", "number of attributes that condition it: all of the data's, or 0")
 DISTANCE = Param(
     "squared",
     choices=("squared", "bernoulli"),

@@ -69,7 +69,7 @@ def slope_at(
 class TwoPlayers(Decoding):
     """A decoder and a critic of images that move in turns, each on a minibatch of its own.
 
-    Fakes are x̃ = G(z), z ~ N(0, I), whatever `prior` images are drawn from later.
+    Fakes are x̃ = G(z), z ~ N(0, I), even if images are later drawn from another `prior`.
     """
 
     def __init__(
@@ -96,13 +96,14 @@ class GAN(TwoPlayers):
     critic: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖²;  generator: min −log D(x̃),  x̃ = G(z), z ~ p(z).
     ∇D is the slope of the critic's logit. The critic moves on one minibatch, the generator on the next.
 
-    gamma: γ, weight of the slope at real examples; 0 is the game of 2014.  keywords: those of `TwoPlayers`.
+    gamma: γ, weight of the penalty on the slope at real examples; 0 gives the objective of 2014.  keywords: those of
+    `TwoPlayers`.
 
     Source: Goodfellow et al. (2014), arXiv:1406.2661, Algorithm 1 with k = 1 and the generator's loss that its
     §3 recommends; Mescheder et al. (2018), arXiv:1801.04406, Eq. 9, for the slope.
-    Departures: Adam in place of momentum. The slope is penalised: without that critic and generator circle each
-    other, and after 8 epochs of digits the draws reach 0 to 1 of 100 held-out digits' neighbourhoods in place of 40.
-    No batch normalisation, with which an image would depend on its neighbours.
+    Departures: Adam instead of momentum. The slope is penalised: without the penalty critic and generator circle each
+    other, and after 8 epochs on digits the samples reach the neighbourhoods of 0 to 1 of 100 held-out digits instead of
+    40. There is no batch normalisation, which would make an image depend on the others in its minibatch.
     """
 
     def __init__(self, shape: Shape, gamma: float = 10.0, **keywords: Any):
@@ -142,13 +143,14 @@ def gradient_penalty(
 
 
 class WGAN(TwoPlayers):
-    """Wasserstein GAN: the critic f estimates W₁(P_X, P_G) by its dual (Eq. 20), the generator lowers it.
+    """Wasserstein GAN: the critic f estimates W₁(P_X, P_G) by its dual (Eq. 20), and the generator lowers it.
 
     critic: max E f(x) − E f(x̃) − λ (‖∇f(x̂)‖ − 1)², or with its weights clipped to [−c, c];
-    generator: min −E f(x̃). Five critic steps to one of the generator.
+    generator: min −E f(x̃). There are five critic steps for each step of the generator.
 
     lipschitz: how f is kept Lipschitz, by a "penalty" with weight `lam`, or by a "clip" of weights at `c`; the penalty
-    is logged in both cases.  critic_steps: its steps to one of the generator.  keywords: those of `TwoPlayers`.
+    is logged in both cases.  critic_steps: steps of the critic for each step of the generator.  keywords: those of
+    `TwoPlayers`.
 
     Source: Arjovsky et al. (2017), arXiv:1701.07875, Algorithm 1; Gulrajani et al. (2017), arXiv:1704.00028.
     Departures: Adam with β = (0, 0.9) for both kinds; Arjovsky et al. clip under RMSProp.
@@ -189,17 +191,17 @@ class WGAN(TwoPlayers):
         terms = {"adv": -fake} if "generator" in players else {}
         if "critic" in players:
             terms["wasserstein"] = self.critic(x).float() - fake
-            # It is no part of a clipped critic's training, so it is then computed only for held-out examples.
+            # A clipped critic is trained without the penalty, so it is then computed only for held-out examples.
             if self.lipschitz == "penalty" or not torch.is_grad_enabled():
                 terms["penalty"] = gradient_penalty(self.critic, x, x_tilde)
         return terms
 
 
-CRITIC = Term("nats", "the critic's cross-entropy; 2 log 2 ≈ 1.386 when it cannot tell")
+CRITIC = Term("nats", "the critic's cross-entropy; 2 log 2 ≈ 1.386 when it only guesses")
 SMALL_CODE = Param(32, 1, 256, 1, "log", "d", CODE.help)
 SLOPE = Term("slope squared", "‖∇D(x)‖²: how steep the critic's logit is at real images")
-GAMMA = Param(10.0, 0.0, 100.0, 0.1, "log", r"\gamma", "weight of the critic's slope at real images; 0: none")
-ADV = Term("nats", "how surely the critic rejects what is decoded; log 2 ≈ 0.693 when it cannot tell")
+GAMMA = Param(10.0, 0.0, 100.0, 0.1, "log", r"\gamma", "weight of the penalty on the critic's slope; 0: none")
+ADV = Term("nats", "how surely the critic rejects decoded images; log 2 ≈ 0.693 when it only guesses")
 PLAN = {"lr": 1e-3, "epochs": 30, "batch": 64}
 
 
@@ -209,7 +211,7 @@ ENTRIES = (
         name="Generative adversarial network",
         year=2014,
         section="§5",
-        idea="No encoder: a decoder learns to make what a critic takes for data.",
+        idea="There is no encoder: a decoder learns to generate images that a critic takes for data.",
         equation=r"\min_{D}\; \term{critic}{-\log D(x) - \log\left(1 - D(G(z))\right)}"
         r" + \tfrac{\gamma}{2}\, \term{slope}{\lVert \nabla D(x) \rVert^2},\quad"
         r"\min_{G}\; \term{adv}{-\log D(G(z))},\quad z \sim \mathcal{N}(0, I)",
@@ -218,7 +220,8 @@ ENTRIES = (
         " chapter §5.1",
         build=GAN,
         params={"code": SMALL_CODE, "gamma": GAMMA, "net": NET, "width": WIDTH},
-        departures="Adam in place of momentum; a penalty on the critic's slope, without which digits collapse",
+        departures="Adam instead of momentum; a penalty on the critic's slope, without which training on digits "
+        "collapses",
         plan=PLAN,
     ),
     Entry(
@@ -226,28 +229,30 @@ ENTRIES = (
         name="Wasserstein GAN",
         year=2017,
         section="§5.3",
-        idea="The critic measures how far the generated images are from the data, instead of telling them apart.",
+        idea="The critic measures how far the generated images are from the data, instead of classifying them.",
         equation=r"\max_{f}\; \term{wasserstein}{f(x) - f(G(z))}"
         r" - \lambda\, \term{penalty}{\left(\lVert \nabla f(\hat{x}) \rVert - 1\right)^2},\quad"
         r"\min_{G}\; \term{adv}{-f(G(z))},\quad z \sim \mathcal{N}(0, I)",
         terms={
-            "wasserstein": Term("critic units", "f(x) − f(x̃): the critic's estimate of W₁ times its slope"),
-            "penalty": Term("slope squared", "how far the critic's slope is from 1, between data and generated"),
-            "adv": Term("critic units", "minus the critic's score of generated images; its zero means nothing"),
+            "wasserstein": Term("critic units", "f(x) − f(x̃): an estimate of W₁ times the critic's slope"),
+            "penalty": Term("slope squared", "how far the critic's slope is from 1, between real and generated images"),
+            "adv": Term(
+                "critic units", "minus the critic's score of generated images; only differences have a meaning"
+            ),
         },
         source="Arjovsky et al. (2017), arXiv:1701.07875; Gulrajani et al. (2017), arXiv:1704.00028; chapter Eq. 20",
         build=WGAN,
         params={
             "code": SMALL_CODE,
             "lipschitz": Param("penalty", choices=("penalty", "clip"), help="how the critic's slope is bounded"),
-            "lam": Param(10.0, 0.001, 100.0, 0.001, "log", r"\lambda", "weight of the slope's penalty"),
+            "lam": Param(10.0, 0.001, 100.0, 0.001, "log", r"\lambda", "weight of the penalty on the slope"),
             "c": Param(0.01, 0.001, 1.0, 0.001, "log", "c", "largest weight of a clipped critic"),
-            "critic_steps": Param(5, 1, 20, 1, help="steps of the critic to one of the generator"),
+            "critic_steps": Param(5, 1, 20, 1, help="steps of the critic for each step of the generator"),
             "net": NET,
             "width": WIDTH,
         },
-        departures="Adam with β = (0, 0.9) for both kinds, so that they differ in nothing else; clipping was published "
-        "with RMSProp",
+        departures="Adam with β = (0, 0.9) for both kinds, so that they differ in nothing else; clipping was "
+        "published with RMSProp",
         plan=PLAN | {"lr": 2e-4},
     ),
 )

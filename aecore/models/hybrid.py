@@ -33,18 +33,18 @@ class VAEGAN(GaussianCode):
     critic: min −log D(x) − log(1 − D(x̂)) − log(1 − D(x̃)) + ½λ (n/784) ‖∇D(x)‖², n the number of values of x,
     L_f = ½‖f(x) − f(x̂)‖², f the critic's last hidden layer, x̂ = B(z), z ~ q(z|x), x̃ = B(z_p), z_p ~ N(0, I).
 
-    c: precision of the Gaussian p(f(x)|z) = N(f(x̂), I/c).  gamma: γ, the features' part in the decoder's loss.
-    lam: λ, weight of the slope at real examples, for images of n = 784 values. The more values an image has, the less
-    slope a critic needs in each. With the same weight for all sizes it wins at once on images of three channels, where
-    the code then never changes, and is held back on small images: on 16 × 16 digits the sharpness of draws is then two
-    to three times as far from that of the data (two seeds).
+    c: precision of the Gaussian p(f(x)|z) = N(f(x̂), I/c).  gamma: γ, the weight of the features in the decoder's loss.
+    lam: λ, weight of the penalty on the slope at real examples, for images of n = 784 values. The more values an image
+    has, the less slope a critic needs in each of them. With the same weight for all sizes the critic wins at once on
+    images of three channels, and the code then never changes; on small images the critic is held back too much: on
+    16 × 16 digits the sharpness of samples is then two to three times as far from that of the data (two seeds).
 
     Source: Larsen et al. (2016), arXiv:1512.09300, Eq. 7–9 and Algorithm 1: three players, one forward pass.
     Departures: the critic's slope is penalised (Mescheder et al. 2018). Without the penalty the critic's features grow
-    without bound, and decoder and encoder fail on digits. With it features lie close together, for which c (1 in the
-    paper) makes up: with c = 1 the code says nothing (KL 0.2 nats). The decoder minimises −log D, where Algorithm 1
-    maximises the critic's loss, so that its gradient does not vanish while the critic wins. Adam in place of
-    RMSProp, no batch normalisation.
+    without bound, and decoder and encoder fail on digits. With the penalty the features lie close together, which a
+    larger c than the 1 of the paper compensates: with c = 1 the code carries hardly any information (KL 0.2 nats). The
+    decoder minimises −log D, whereas Algorithm 1 maximises the critic's loss, so that its gradient does not vanish
+    while the critic wins. Adam replaces RMSProp, and there is no batch normalisation.
     """
 
     def __init__(
@@ -88,7 +88,7 @@ class VAEGAN(GaussianCode):
 class FittedMixture(nn.Module):
     """A mixture of K Gaussians with full covariances that is fitted to codes: Σ_k π_k N(z; μ_k, L_k L_kᵀ).
 
-    N(0, I) until the first fit.
+    It is N(0, I) until the first fit.
     """
 
     pi: Float[Tensor, "K"]
@@ -112,7 +112,7 @@ class FittedMixture(nn.Module):
         if len(z) < 2 * len(self.pi) or not z.isfinite().all():
             return
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # codes coincide, or the fit still moves after 100 rounds
+            warnings.simplefilter("ignore")  # of equal codes, or of a fit that still moves after 100 rounds
             mixture: Any = GaussianMixture(len(self.pi), reg_covar=LEAST, random_state=0).fit(z.cpu().double().numpy())
         self.pi.copy_(torch.as_tensor(mixture.weights_))
         self.means.copy_(torch.as_tensor(mixture.means_))
@@ -121,7 +121,7 @@ class FittedMixture(nn.Module):
     def sample(
         self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
     ) -> Float[Tensor, "n D"]:
-        """(n, D) draws with the device and dtype of `like`; `temperature` scales the spread around the means."""
+        """n samples (n, D) with the device and dtype of `like`; `temperature` scales the spread around the means."""
         k = torch.multinomial(self.pi, n, replacement=True, generator=generator)
         eps = noise(like.new_empty(n, self.size, 1), generator)
         return self.means[k].to(like) + temperature * (self.factors[k].to(like) @ eps).squeeze(-1)
@@ -140,18 +140,20 @@ class FittedMixture(nn.Module):
 class GMMGAN(Clustering, TwoPlayers):
     """A GAN whose critic is also an encoder; a Gaussian mixture models the codes of the data.
 
-    critic and encoder, on one trunk: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖² + λ ½‖z − A(x̃)‖²;
+    critic and encoder, with shared first layers: min −log D(x) − log(1 − D(x̃)) + ½γ ‖∇D(x)‖² + λ ½‖z − A(x̃)‖²;
     generator: min −log D(x̃) + λ ½‖z − A(x̃)‖²,  x̃ = B(z), z ~ N(0, I).
     ½‖z − A(x̃)‖² is −log N(z; A(x̃), I) up to a constant: the encoder learns from generated images, whose codes are
-    known. Before each epoch a mixture of K Gaussians is fitted to the codes of data. It gives the clusters, and images
-    are drawn from it.
+    known. Before each epoch a mixture of K Gaussians is fitted to the codes of data. It gives the clusters, and new
+    images are decoded from its samples.
 
-    components: K.  lam: λ, weight of the code.  gamma: γ, weight of the slope at real examples.
+    components: K.  lam: λ, weight of the error of codes.  gamma: γ, weight of the penalty on the slope at real
+    examples.
 
     Source: Feigin, Spitzer & Giryes (2020), arXiv:2012.04525.
-    Departures: only the abstract of the paper was read, and code of its first author in which a head on the critic's
-    trunk learns z from generated images. When and how often their mixture is fitted could not be verified, nor the
-    weights. Here it is fitted outside the game, with 0.1 added to all variances. The slope is penalised as in `GAN`.
+    Departures: only the abstract of the paper was read, and code of its first author in which a further output of the
+    critic learns z from generated images. It could not be verified when and how often the authors fit their mixture,
+    nor which weights they use. Here it is fitted outside of the adversarial training, with 0.1 added to all variances.
+    The slope is penalised as in `GAN`.
     """
 
     abilities = TwoPlayers.abilities | {"encode", "assign"}
@@ -216,7 +218,7 @@ ENTRIES = (
         name="VAE/GAN",
         year=2016,
         section="§5.1",
-        idea="Reconstructions are compared by what a critic sees in them, not pixel by pixel.",
+        idea="Reconstructions are compared by the features of a critic, not pixel by pixel.",
         equation=r"\min_{A}\; \term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
         r" + c\, \term{features}{\tfrac{1}{2}\lVert f(x) - f(\hat{x}) \rVert^2},\quad"
         r"\min_{B}\; \gamma c\, \term{features}{\tfrac{1}{2}\lVert f(x) - f(\hat{x}) \rVert^2}"
@@ -225,9 +227,9 @@ ENTRIES = (
         r" + \tfrac{\lambda}{2} \tfrac{n}{784}\, \term{slope}{\lVert \nabla D(x) \rVert^2}",
         terms={
             "kl": Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)"),
-            "features": Term("nats, constant left out", "distance of x and x̂ in the critic's last hidden layer"),
-            "adv": Term("nats", "how surely the critic rejects what is decoded; 2 log 3 ≈ 2.197 when it cannot tell"),
-            "critic": Term("nats", "the critic's cross-entropy on x, x̂ and x̃; log 27/4 ≈ 1.910 when it cannot tell"),
+            "features": Term("nats, constant left out", "distance between x and x̂ in the critic's last hidden layer"),
+            "adv": Term("nats", "how surely the critic rejects decoded images; 2 log 3 ≈ 2.197 when it only guesses"),
+            "critic": Term("nats", "the critic's cross-entropy on x, x̂ and x̃; log 27/4 ≈ 1.910 when it only guesses"),
             "slope": SLOPE,
         },
         source="Larsen et al. (2016), arXiv:1512.09300, Algorithm 1; chapter §5.1",
@@ -235,14 +237,15 @@ ENTRIES = (
         params={
             "code": CODE,
             "c": Param(20.0, 0.1, 1000.0, 0.1, "log", "c", "weight of the critic's features: their precision"),
-            "gamma": Param(0.05, 1e-3, 100.0, 1e-3, "log", r"\gamma", "the features' part in the decoder's loss"),
-            "lam": Param(6.0, 0.0, 100.0, 0.1, "log", r"\lambda", "weight of the critic's slope, at n = 784 values"),
+            "gamma": Param(0.05, 1e-3, 100.0, 1e-3, "log", r"\gamma", "weight of the features in the decoder's loss"),
+            "lam": Param(6.0, 0.0, 100.0, 0.1, "log", r"\lambda", "weight of the slope's penalty, for n = 784 values"),
             "net": NET,
             "width": WIDTH,
         },
-        departures="the critic's slope is penalised, or its features grow without bound, and they weigh c, or the code "
-        "says nothing; the decoder minimises −log D, whose gradient does not vanish while the critic wins; Adam; no "
-        "batch normalisation, with which an image would depend on its neighbours",
+        departures="the critic's slope is penalised, since otherwise its features grow without bound; the features "
+        "have the weight c, since otherwise the code carries no information; the decoder minimises −log D, whose "
+        "gradient does not vanish while the critic wins; Adam; no batch normalisation, which would make an image "
+        "depend on the others in its minibatch",
         plan=PLAN,
     ),
     Entry(
@@ -250,7 +253,7 @@ ENTRIES = (
         name="GAN with a mixture of codes",
         year=2020,
         section="§5.1",
-        idea="The critic learns to encode as well, and a Gaussian mixture of its codes finds clusters.",
+        idea="The critic also learns to encode images, and a Gaussian mixture fitted to the codes finds clusters.",
         equation=r"\min_{D,A}\; \term{critic}{-\log D(x) - \log\left(1 - D(\tilde{x})\right)}"
         r" + \tfrac{\gamma}{2}\, \term{slope}{\lVert \nabla D(x) \rVert^2}"
         r" + \lambda\, \term{code}{\tfrac{1}{2}\lVert z - A(\tilde{x}) \rVert^2},\quad"
@@ -259,7 +262,9 @@ ENTRIES = (
         terms={
             "critic": CRITIC,
             "slope": SLOPE,
-            "code": Term("nats, constant left out", "how far the encoded code of a generated image is from its own"),
+            "code": Term(
+                "nats, constant left out", "how far the encoder's code of a generated image is from its true code"
+            ),
             "adv": ADV,
         },
         source="Feigin, Spitzer & Giryes (2020), arXiv:2012.04525; chapter §5.1",
@@ -267,13 +272,15 @@ ENTRIES = (
         params={
             "code": Param(16, 1, 64, 1, "log", "d", CODE.help),
             "components": Param(10, 1, 50, 1, symbol="K", help="Gaussians in the mixture that is fitted to the codes"),
-            "lam": Param(0.05, 0.001, 100.0, 0.001, "log", r"\lambda", "weight of the code of generated images"),
+            "lam": Param(
+                0.05, 0.001, 100.0, 0.001, "log", r"\lambda", "weight of the error of generated images' codes"
+            ),
             "gamma": GAMMA,
             "net": NET,
             "width": WIDTH,
         },
-        departures="only the paper's abstract and code of its first author were read: the mixture is fitted to codes"
-        " before each epoch, outside the game; a penalty on the critic's slope",
+        departures="only the paper's abstract and code of its first author were read; the mixture is fitted to the "
+        "codes before each epoch, outside of the adversarial training; the critic's slope is penalised",
         plan=PLAN,
     ),
 )

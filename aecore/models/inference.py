@@ -30,11 +30,11 @@ def append_condition(v: Float[Tensor, "B F"], c: Float[Tensor, "B C"] | None) ->
 
 
 def batch_normalised(net: nn.Module) -> nn.Sequential:
-    """The layers of a net with the input of each ReLU normalised over the batch, in place of per example.
+    """The layers of a net, with the input of each ReLU normalised over the batch instead of per example.
 
-    The ALI paper's encoder and decoder have this. With normalisation per example (at a rate of 3e-4 in place of 1e-3)
-    61 % of the digits that a convolutional ALI drew were classified as ones; with this, 23 % (a run each: 8 epochs,
-    γ = 1, noisy x).
+    The encoder and decoder of the ALI paper have this. With normalisation per example (at a learning rate of 3e-4
+    instead of 1e-3) 61 % of the digits that a convolutional ALI generated were classified as ones; with batch
+    normalisation, 23 % (one run each: 8 epochs, γ = 1, noisy x).
     Source: Ioffe & Szegedy (2015), arXiv:1502.03167; Dumoulin et al. (2016), arXiv:1606.00704, appendix A.
     """
     layers: list[nn.Module] = []
@@ -92,8 +92,8 @@ def slope_penalty(
     """½‖∇f‖² of each example's logit f with respect to all inputs of the critic: (B,), squared logits per unit.
 
     seen: these inputs.  learning: whether it is differentiable with respect to the critic's weights.
-    Source: Mescheder et al. (2018), Eq. 9, arXiv:1801.04406. Departures: for both kinds of pairs, since either may be
-    called the data here, as in Roth et al. (2017), arXiv:1705.09367.
+    Source: Mescheder et al. (2018), Eq. 9, arXiv:1801.04406. Departures: the penalty applies to both kinds of pairs,
+    since either may be called the data here, as in Roth et al. (2017), arXiv:1705.09367.
     """
     slopes = torch.autograd.grad(logits.float().sum(), seen, create_graph=learning)
     return 0.5 * torch.stack([sum_dims(slope**2) for slope in slopes]).sum(0)
@@ -102,8 +102,8 @@ def slope_penalty(
 # --- models ---------------------------------------------------------------------------------------------
 
 WIDEST = 10.0
-"""The largest log σ² of a code, where the prior's is 0. In these objectives only the critic bounds it: on coloured
-digits it grew to 16 in six steps, the upper level received codes of thousands, and its variance became infinite."""
+"""The largest log σ² of a code; that of the prior is 0. In these objectives only the critic bounds it: on coloured
+digits it grew to 16 in six steps, the upper level received codes in the thousands, and its variance became infinite."""
 
 
 class ALI(ConditionedGaussian):
@@ -111,7 +111,8 @@ class ALI(ConditionedGaussian):
 
     critic: min −log D(x, ẑ) − log(1 − D(x̃, z)) + γ ½‖∇ log(D / (1 − D))‖²;
     generator (encoder and decoder): min −log(1 − D(x, ẑ)) − log D(x̃, z);
-    ẑ ~ q(z|x) = N(μ(x), diag σ²(x)), reparameterised, x̃ = B(z), z ~ N(0, I). Both move at once, on one forward pass.
+    ẑ ~ q(z|x) = N(μ(x), diag σ²(x)), reparameterised, x̃ = B(z), z ~ N(0, I). Both players move at once, on one forward
+    pass.
 
     With classes, encoder, decoder and critic also receive the label c of x, embedded linearly: q(z|x, c), B(z, c),
     D(x, z, c). In training a tenth of the labels are dropped (c = 1/C for every class), so that `encode` and `decode`
@@ -121,9 +122,10 @@ class ALI(ConditionedGaussian):
 
     Source: Dumoulin et al. (2016), arXiv:1606.00704, Algorithm 1, the generator's loss of its Eq. 4, and its
     conditional model of faces.
-    Departures: p(x|z) is a point, as in the authors' networks. In place of maxout and dropout the critic has leaky
-    ReLUs and a bound on its slope (`slope_penalty`): with dropout, or spectral normalisation, convolutions came to
-    decode all codes to one digit. The label enters each network once, not at every layer. Labels are dropped.
+    Departures: p(x|z) is a point, as in the authors' networks. Instead of maxout and dropout the critic has leaky ReLUs
+    and a bound on its slope (`slope_penalty`): with dropout or spectral normalisation, convolutional networks ended up
+    decoding all codes to one digit. The label enters each network once, not at every layer. A part of the labels is
+    dropped.
     """
 
     def __init__(
@@ -193,14 +195,14 @@ class ALICE(ALI):
 
     critic: as in `ALI`;  generator: min −log(1 − D(x, ẑ)) − log D(x̃, z) + λ‖x − B(ẑ)‖₁.
 
-    H(x|z) ≤ −E log p(x|ẑ). The joint distributions of the pairs may agree although x and ẑ are independent; the cycle
-    makes each carry information about the other.
+    H(x|z) ≤ −E log p(x|ẑ). The joint distributions of the pairs may agree even though x and ẑ are independent; the
+    cycle makes each of them carry information about the other.
 
     lam: λ.  Other parameters as in `ALI`.
 
     Source: Li et al. (2017), arXiv:1709.01215: the unsupervised case, with an explicit cycle by an ℓ1 norm.
     Departures: those of `ALI`. The norm is summed over pixels, so that λ is smaller than for the mean. Codes of images
-    and of the prior are decoded in one pass of batch norm.
+    and samples of the prior are decoded together, in one pass of batch normalisation.
     """
 
     def __init__(self, shape: Shape, code: int = 16, lam: float = 0.02, **keywords: Any):
@@ -248,7 +250,7 @@ class UpperPrior(nn.Module):
     def sample(
         self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
     ) -> Float[Tensor, "n D"]:
-        """(n, D) draws of z₁; both levels' standard deviations are multiplied by `temperature`."""
+        """n samples of z₁, (n, D); the standard deviations of both levels are multiplied by `temperature`."""
         z1 = self.given(self.top.sample(n, like, temperature, generator))
         return z1.mu + temperature * z1.std * noise(z1.mu, generator)
 
@@ -257,7 +259,7 @@ class HALI(ALI):
     """Hierarchical ALI: two levels of codes, and a critic on triples (x, z₁, z₂).
 
     ẑ₁ ~ q(z₁|x), ẑ₂ ~ q(z₂|ẑ₁);  z₂ ~ N(0, I), z₁ ~ p(z₁|z₂), x̃ = B(z₁); players and losses as in `ALI` with
-    D(x, z₁, z₂). The code is z₁, from which images are decoded; draws go z₂ → z₁ → x.
+    D(x, z₁, z₂). The code is z₁, from which images are decoded; new images are sampled as z₂ → z₁ → x.
 
     code: size of z₁.  top: size of z₂.
 
@@ -300,27 +302,27 @@ class HALI(ALI):
 
 # --- the list -------------------------------------------------------------------------------------------
 
-CHANCE = "2 log 2 ≈ 1.386 when it cannot tell"
+CHANCE = "2 log 2 ≈ 1.386 when it only guesses"
 TERMS = {
     "critic": CRITIC,
     "adv": Term("nats", f"how surely the critic knows which pair is which; {CHANCE}"),
     "slope": Term("squared logits per unit", "half the critic's squared slope at the pairs it is shown"),
 }
-GAMMA = Param(10.0, 1e-5, 100.0, 1e-5, "log", r"\gamma", "how strongly the critic's slope is held down")
+GAMMA = Param(10.0, 1e-5, 100.0, 1e-5, "log", r"\gamma", "weight of the penalty on the critic's slope")
 PLAN = {"lr": 1e-3, "epochs": 30, "batch": 64}
 DEPARTURES = (
-    "the critic's slope is bounded in place of dropout, with which all codes came to be decoded to one digit; leaky "
-    "ReLUs in place of maxout, which needs twice the weights; log σ² ends at 10, since only the critic holds it; "
-    "p(x|z) is a point, as in the authors' networks"
+    "the critic's slope is penalised instead of dropout, with which all codes ended up being decoded to one digit; "
+    "leaky ReLUs instead of maxout, which needs twice the weights; log σ² is at most 10, since otherwise only the "
+    "critic bounds it; p(x|z) is a point, as in the authors' networks"
 )
 LABELS = (
-    "; a tenth of the labels are withheld, so that it works without them too; a label enters each network once, not at "
-    "every layer"
+    "; a tenth of the labels is withheld in training, so that the model also works without them; a label enters each "
+    "network once, not at every layer"
 )
 
 
 def game(encoded: str, decoded: str, moved: str, more: str = "") -> str:
-    """The equation of both players for these pairs; the generator's parts are `moved`, and `more` is its own."""
+    """The equation of both players for these pairs: the generator trains `moved`, and `more` is added to its loss."""
     return (
         rf"\min_{{D}}\; \term{{critic}}{{-\log D({encoded}) - \log\left(1 - D({decoded})\right)}}"
         r" + \gamma\, \term{slope}{\tfrac{1}{2}\lVert \nabla \operatorname{logit} D \rVert^2},\quad"
@@ -337,7 +339,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="Adversarially learned inference",
         year=2016,
         section="§5.2",
-        idea="A critic sees pairs of image and code and must tell encoded pairs from decoded ones.",
+        idea="A critic sees pairs of an image and a code and must tell encoded pairs from decoded ones.",
         equation=game(*PAIRS, "A,B"),
         terms=TERMS,
         source="Dumoulin et al. (2016), arXiv:1606.00704, Algorithm 1; chapter §5.2",
@@ -351,20 +353,21 @@ ENTRIES: tuple[Entry, ...] = (
         name="Hierarchical ALI",
         year=2018,
         section="§5.2",
-        idea="Two levels of codes, one from the other: the lower keeps more of the image, the upper is drawn from.",
+        idea="There are two levels of codes: the lower one keeps more of the image, and new images are sampled from "
+        "the upper one.",
         equation=game(*TRIPLES, "A,B") + r",\quad \hat{z}_1 \sim q(z_1|x),\ \hat{z}_2 \sim q(z_2|\hat{z}_1),\quad"
         r" z_2 \sim \mathcal{N}(0, I),\ z_1 \sim p(z_1|z_2),\ \tilde{x} = B(z_1)",
         terms=TERMS,
         source="Belghazi et al. (2018), arXiv:1802.01071; chapter §5.2",
         build=HALI,
         params={
-            "code": Param(16, 1, 256, 1, "log", "d_1", "how many numbers the lower code has, which is decoded"),
-            "top": Param(8, 1, 256, 1, "log", "d_2", "how many numbers the upper code has, which is drawn"),
+            "code": Param(16, 1, 256, 1, "log", "d_1", "number of dimensions of the lower code, which is decoded"),
+            "top": Param(8, 1, 256, 1, "log", "d_2", "number of dimensions of the upper code, which is sampled"),
             "gamma": GAMMA,
             "net": NET,
             "width": WIDTH,
         },
-        departures=DEPARTURES + "; the lower code is a vector, so that it can be looked at too, not maps; no labels",
+        departures=DEPARTURES + "; the lower code is a vector, so that it can be plotted, and not maps; no labels",
         plan=PLAN,
     ),
     Entry(
@@ -372,21 +375,25 @@ ENTRIES: tuple[Entry, ...] = (
         name="ALICE",
         year=2017,
         section="§5.2",
-        idea="ALI that also asks each image to come back from its code, so that one says much of the other.",
+        idea="ALI with a cycle: each image must be reconstructed from its code, so that the two carry information "
+        "about each other.",
         equation=game(*PAIRS, "A,B", r" + \lambda\, \term{cycle}{\lVert x - B(\hat{z}) \rVert_1}"),
-        terms={**TERMS, "cycle": Term("absolute error", "distance of the input and the decoded draw of its code")},
+        terms={
+            **TERMS,
+            "cycle": Term("absolute error", "distance between the input and its decoded code, a sample of q(z|x)"),
+        },
         source="Li et al. (2017), arXiv:1709.01215; chapter §5.2",
         build=ALICE,
         params={
             "code": CODE,
-            "lam": Param(0.02, 1e-4, 1.0, 1e-4, "log", r"\lambda", "weight of the cycle"),
+            "lam": Param(0.02, 1e-4, 1.0, 1e-4, "log", r"\lambda", "weight of the cycle loss"),
             "gamma": GAMMA,
             "net": NET,
             "width": WIDTH,
             "classes": CLASSES,
             "attributes": ATTRIBUTES,
         },
-        departures=DEPARTURES + LABELS + "; codes of images and of the prior are decoded in one pass of batch norm",
+        departures=DEPARTURES + LABELS + "; codes and prior samples are decoded in one pass of batch normalisation",
         plan=PLAN,
     ),
 )

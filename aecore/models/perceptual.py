@@ -24,7 +24,7 @@ TAPS = {  # the last layer of each block that is compared, in torchvision's numb
     "vgg19": (1, 6, 11, 20, 29),  # relu1_1, relu2_1, relu3_1, relu4_1, relu5_1
     "vgg19_bn": (2, 9, 16, 29, 42),  # the same
 }
-LABELS = 64  # outputs of the classifier; of more labels some share an output
+LABELS = 64  # outputs of the classifier; where there are more labels, some share an output
 ROTATIONS = 4
 SEEN = 2_000_000  # values of the images from which the variance of features is estimated: at most 512 images
 
@@ -32,9 +32,10 @@ SEEN = 2_000_000  # values of the images from which the variance of features is 
 class Classifier(nn.Module):
     """A small convolutional classifier: x (B, C, H, W) → logits (B, LABELS). Its features compare images.
 
-    Five blocks of two 3×3 convolutions with ReLUs, as in VGG. Each but the first begins with means of 2×2 pixels, until
-    the shorter side is 4 or less. (Strided convolutions would be cheaper, but do not tell a chequered x̂ from a smooth
-    one; decoders then draw chequers.) The mean of the last features over positions goes to a linear layer.
+    Five blocks of two 3×3 convolutions with ReLUs, as in VGG. Each block but the first begins with average pooling over
+    2×2 pixels, until the shorter side is 4 or less. (Strided convolutions would be cheaper, but they do not distinguish
+    a chequered x̂ from a smooth one, so that decoders then draw chequered images.) The mean of the last features over
+    all positions goes to a linear layer.
     """
 
     def __init__(self, shape: Shape, widths: tuple[int, ...] = (32, 32, 64, 64, 64)):
@@ -74,7 +75,7 @@ class Classifier(nn.Module):
 def turned(x: Float[Tensor, "B C H W"]) -> tuple[Float[Tensor, "B C H W"], Int[Tensor, "B"]]:
     """Each image turned by a random multiple of 90°, and the number of quarter turns, (B,).
 
-    Images that are not square are mirrored instead: not, left to right, top to bottom, both.
+    Images that are not square are mirrored instead: not at all, left to right, top to bottom, or both.
     """
     quarters = torch.randint(ROTATIONS, (len(x),), device=x.device)
     if x.shape[2] == x.shape[3]:
@@ -102,7 +103,7 @@ def torchvision_layers(name: str) -> nn.Sequential:
 class Frozen(nn.Module):
     """A pretrained network that gives features. It moves with the model, but is neither trained nor saved with it.
 
-    name: of `TAPS`.  last: the last block that is needed.
+    name: a key of `TAPS`.  last: the last block that is needed.
     Its weights are read when features are first needed, since decoding with a trained model needs none.
     """
 
@@ -152,25 +153,27 @@ class DFCVAE(GaussianCode):
     """Deep-feature-consistent VAE: input and reconstruction are compared by features of a trained network Φ.
 
     loss = α KL(q(z|x) ‖ N(0, I)) + β Σ_l ‖Φ_l(x) − Φ_l(x̂)‖² / (2 C_l H_l W_l s_l),  l = first … last,
-    s_l the variance of Φ_l over the data, averaged like the square.
+    s_l the variance of Φ_l over the data, averaged over channels and positions like the square.
 
     features: Φ. The "classifier" is trained on the same data in a first stage, min −log p_Φ(y|x), and then frozen; y is
     the label or, without labels, the number of quarter turns of the image. Otherwise Φ is a torchvision net by name,
     with its ImageNet weights and normalisation.
     first, last: which of Φ's five blocks are compared, in either order; for VGG 1 … 3 are relu1_1, relu2_1, relu3_1.
-    Without the first block much noise is missed, above all by a classifier of small images.
+    Without the first block much noise goes unnoticed, above all by a classifier of small images.
     pretraining: share of the training given to the classifier; 0 leaves its initial, random weights.
     alpha, beta: α, β.
 
     Raises FieldError where the data are vectors, or images too small for Φ's last block; and when features are first
     needed, where Φ's weights cannot be downloaded.
 
-    Source: Hou et al. (2017), Eq. 2–4, arXiv:1610.00291 (VAE-123; VAE-345 is first = 3, last = 5); the turned images:
-    Gidaris et al. (2018), arXiv:1803.07728, with one turn of each image in a minibatch in place of all four.
+    Source: Hou et al. (2017), Eq. 2–4, arXiv:1610.00291 (VAE-123; VAE-345 is first = 3, last = 5). For the turned
+    images: Gidaris et al. (2018), arXiv:1803.07728, here with one turn of each image in a minibatch instead of all
+    four.
     Departures: Φ is VGG-19 in the paper; by default it is a classifier of the data at hand, so that nothing has to be
-    downloaded and Φ knows such images. The paper has no s_l: without, blocks with large features decide alone, and β
-    means another thing with every Φ. With s_l each block adds about ½ for a lost image, beside a KL that is a sum over
-    units: so β = 100 for the paper's 0.5 (on 16×16 digits the rate of a VAE with a Gaussian decoder and c = 10).
+    downloaded and Φ knows such images. The paper has no s_l: without it, blocks with large features dominate, and the
+    same β has another effect with every Φ. With s_l each block adds about ½ for an image that is lost entirely, whereas
+    the KL is a sum over latent dimensions; therefore β = 100 instead of the paper's 0.5 (on 16×16 digits this gives the
+    rate of a VAE with a Gaussian decoder and c = 10).
     """
 
     abilities = GaussianCode.abilities | {"features"}
@@ -237,21 +240,23 @@ class DFCVAE(GaussianCode):
         return (torch.stack(layers) / self.scale[:, None]).sum(0)
 
 
-BLOCK = "of the five blocks of the network that compares"
+BLOCK = "of the network's five blocks that is compared"
 ENTRIES = (
     Entry(
         key="dfc_vae",
         name="Deep-feature-consistent VAE",
         year=2017,
         section="§5.4",
-        idea="A network that has learned to see compares the images in place of their pixels.",
+        idea="Images are compared by the features of a trained network instead of by their pixels.",
         equation=r"\min_{\Phi}\; \term{label}{-\log p_{\Phi}(y|x)},\quad\text{then}\ \min_{A,B}\;"
         r" \alpha\, \term{kl}{D_{KL}\!\left(q(z|x)\,\Vert\,\mathcal{N}(0, I)\right)}"
         r" + \beta\, \term{features}{\textstyle\sum_l \tfrac{1}{2 C_l H_l W_l s_l}"
         r"\lVert \Phi_l(x) - \Phi_l(\hat{x}) \rVert^2}",
         terms={
-            "label": Term("nats", "the classifier's cross-entropy on the labels, or on how images without are turned"),
-            "features": Term("share of variance", "half of what the held network misses of x in x̂, for each block"),
+            "label": Term("nats", "the classifier's cross-entropy on the labels, or on the turns of unlabelled images"),
+            "features": Term(
+                "share of variance", "half the share of the features' variance that x̂ misses, summed over blocks"
+            ),
             "kl": Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)"),
         },
         source="Hou et al. (2017), arXiv:1610.00291; chapter §5.4",
@@ -262,18 +267,21 @@ ENTRIES = (
                 "classifier",
                 choices=("classifier", *TAPS),
                 symbol=r"\Phi",
-                help="the network that compares: a classifier trained here first, on labels or on turned images; "
+                help="the network whose features are compared: a classifier trained first, on labels or turned images; "
                 "the others have ImageNet's weights, which torchvision downloads once (vgg19: 550 MB, as in the paper)",
             ),
             "first": Param(1, 1, BLOCKS, 1, help=f"the first {BLOCK}"),
             "last": Param(3, 1, BLOCKS, 1, help=f"the last {BLOCK}"),
-            "pretraining": Param(0.25, 0.0, 0.9, 0.05, help="share of the training for the classifier; 0: random Φ"),
+            "pretraining": Param(
+                0.25, 0.0, 0.9, 0.05, help="share of the training for the classifier; 0: Φ stays random"
+            ),
             "alpha": Param(1.0, 0.0, 100.0, 0.1, "log", r"\alpha", "weight of the KL"),
-            "beta": Param(100.0, 0.1, 10000.0, 0.1, "log", r"\beta", "weight of the features"),
+            "beta": Param(100.0, 0.1, 10000.0, 0.1, "log", r"\beta", "weight of the distance between features"),
             "net": Param("conv", choices=("dense", "conv"), help="fully connected layers, or convolutions"),
             "width": WIDTH,
         },
         kinds=("image",),
-        departures="by default Φ is a classifier of the same data (there VGG-19); blocks are scaled; β = 100 (0.5)",
+        departures="by default Φ is a classifier of the same data (the paper: VGG-19); the error of each block is "
+        "divided by its variance, and therefore β = 100 (the paper: 0.5)",
     ),
 )

@@ -24,9 +24,9 @@ class Linear(Autoencoder):
     D principal components; the biases centre the data.
 
     Source: Baldi & Hornik (1989); Plaut (2018), arXiv:1804.10253.
-    Departures: trained by Adam from a random orthonormal B with A = Bᵀ. From unrelated matrices the last
-    directions, whose eigenvalues are close, take ten times as long. So they do with Adam's usual β₂ = 0.999,
-    which keeps the large gradients of the start in memory.
+    Departures: trained by Adam from a random orthonormal B with A = Bᵀ. From two unrelated random matrices the last
+    directions, whose eigenvalues are close, take ten times as long to learn. They take as long with Adam's usual
+    β₂ = 0.999, which keeps the large gradients of the start in memory.
     """
 
     def __init__(self, shape: Shape, code: int = 16):
@@ -74,7 +74,7 @@ ENTRIES = (
         name="Linear autoencoder",
         year=1989,
         section="§1",
-        idea="One matrix in, one matrix out: it finds the same subspace as PCA.",
+        idea="One matrix encodes and another decodes: they find the same subspace as PCA.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\lVert x - B(Ax) \rVert^2}",
         terms={"recon": RECON},
         source="Baldi & Hornik (1989); Plaut (2018), arXiv:1804.10253; chapter Eq. 1",
@@ -88,7 +88,7 @@ ENTRIES = (
         name="Deep autoencoder",
         year=2006,
         section="§1",
-        idea="Non-linear encoder and decoder around a narrow code: PCA bent into a manifold.",
+        idea="A non-linear encoder and decoder around a narrow code: PCA with a curved manifold instead of a plane.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}",
         terms={"recon": Term("squared error, or nats", RECON.help)},
         source="Hinton & Salakhutdinov (2006), doi:10.1126/science.1127647; chapter Eq. 1",

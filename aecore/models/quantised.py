@@ -17,13 +17,14 @@ from .entry import DISTANCE, NET, WIDTH, Entry, Param, Term
 
 
 class VQVAE(PlainCode):
-    """Vector quantised autoencoder: the code is a row of symbols, each one of the K vectors of a codebook.
+    """Vector quantised autoencoder: the code is a sequence of symbols, each one of the K vectors of a codebook.
 
     loss = Δ(x, B(z)) + ‖sg[h] − z‖² + β ‖h − sg[z]‖²,  h = A(x) in `symbols` parts of `size` numbers,
-    z_s = e_k with k = argmin_j ‖h_s − e_j‖²; sg stops gradients, and Δ's passes from z straight through to h.
+    z_s = e_k with k = argmin_j ‖h_s − e_j‖²; sg stops gradients, and the gradient of Δ passes from z straight through
+    to h.
 
-    symbols, size: a code has symbols · size numbers and carries at most symbols · log K nats.  K: vectors in the
-    codebook.  beta: β.
+    symbols, size: a code has symbols · size numbers and carries at most symbols · log K nats.  K: number of vectors in
+    the codebook.  beta: β.
 
     Source: van den Oord et al. (2017), Eq. 3, arXiv:1711.00937.
     Departures: the parts come from one dense code, not from the positions of a feature map. At the start of each epoch
@@ -46,7 +47,7 @@ class VQVAE(PlainCode):
     ):
         super().__init__(shape, symbols * size, distance, net=net, width=width)
         self.codebook = nn.Embedding(K, size)
-        self.register_buffer("usage", torch.zeros(K))  # the share of all symbols that is k, over the last 100 steps
+        self.register_buffer("usage", torch.zeros(K))  # each k's share of all symbols, over about the last 100 steps
         self.beta = beta
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
@@ -101,23 +102,24 @@ ENTRIES = (
         r"\quad z_s = e_k,\ k = \arg\min_j \lVert A_s(x) - e_j \rVert",
         terms={
             "recon": Term("nats, or squared error", "how far the reconstruction is from the input"),
-            "codebook": Term("squared distance", "how far the codebook's vectors are from what they stand for"),
-            "commitment": Term("squared distance", "the same distance; this one moves the encoder, not the codebook"),
+            "codebook": Term("squared distance", "how far the codebook's vectors are from the encoder's outputs"),
+            "commitment": Term("squared distance", "the same distance, which here moves the encoder, not the codebook"),
         },
         source="van den Oord et al. (2017), arXiv:1711.00937",
         build=VQVAE,
         params={
-            "symbols": Param(8, 1, 64, 1, "log", "S", "how many symbols a code has"),
-            "size": Param(8, 1, 64, 1, "log", "d", "how many numbers stand for a symbol"),
-            "K": Param(64, 2, 512, 1, "log", "K", "how many different symbols there are: the codebook's vectors"),
+            "symbols": Param(8, 1, 64, 1, "log", "S", "number of symbols in a code"),
+            "size": Param(8, 1, 64, 1, "log", "d", "number of dimensions of a symbol's vector"),
+            "K": Param(64, 2, 512, 1, "log", "K", "number of different symbols, that is vectors in the codebook"),
             "beta": Param(
-                0.25, 0.0, 10.0, 0.05, symbol=r"\beta", help="weight of the encoder's keeping to the codebook"
+                0.25, 0.0, 10.0, 0.05, symbol=r"\beta", help="weight of keeping the encoder close to the codebook"
             ),
             "net": NET,
             "width": WIDTH,
             "distance": Param("bernoulli", choices=DISTANCE.choices, symbol=DISTANCE.symbol, help=DISTANCE.help),
         },
-        departures="symbols come from one dense code, not from places of a feature map; idle vectors are put onto"
-        " encoded examples at each epoch; no model of the symbols is trained, so that nothing is sampled",
+        departures="symbols come from one dense code, not from the positions of a feature map; vectors that are "
+        "hardly used are moved onto encoded examples at each epoch; no model of the symbols is trained, so that "
+        "nothing can be sampled",
     ),
 )

@@ -18,7 +18,7 @@ from .base import Autoencoder, PlainCode, Player, Terms
 from .entry import CODE, DISTANCE, NET, WIDTH, Entry, Param, Term
 
 ERASED = 0.5
-"""The value of erased patches: no image of 8 bits holds it, for which it is 127.5 / 255, and it is shown as grey."""
+"""The value of erased patches. No image of 8 bits contains it, since it would be 127.5 / 255; it is shown as grey."""
 
 
 def gaussian_noise(x: Float[Tensor, "*any"], sigma: float) -> Float[Tensor, "*any"]:
@@ -32,7 +32,7 @@ def erasures(x: Float[Tensor, "*any"], p: float) -> Float[Tensor, "*any"]:
 
 
 def kl_bernoulli(p: float, p_hat: Float[Tensor, "D"]) -> Float[Tensor, "D"]:
-    """KL(Ber(p) ‖ Ber(p̂_j)) for every unit j, shape of p̂: nats."""
+    """KL(Ber(p) ‖ Ber(p̂_j)) for every latent dimension j, in the shape of p̂: nats."""
     p_hat = p_hat.clamp(1e-6, 1 - 1e-6)
     return p * (math.log(p) - p_hat.log()) + (1 - p) * (math.log(1 - p) - (1 - p_hat).log())
 
@@ -45,10 +45,10 @@ class SparseL1(Autoencoder):
     lam: λ.  A unit is active for x where a_j(x) > 0; the ReLU's zeros are exact.
 
     Source: Olshausen & Field (1996), doi:10.1038/381607a0, for the penalty and the linear dictionary; chapter Eq. 2.
-    Departures: codes are computed by an encoder, not by an optimisation for each. The decoder is one linear layer whose
-    columns b_j are kept at length 1. Otherwise the encoder could halve all activations and the decoder double its
-    weights, which lowers the penalty without learning. Only the code's activations are summed, not those of the layers
-    before it, whose scale is free in the same way.
+    Departures: codes are computed by an encoder, not by an optimisation for each image. The decoder is one linear layer
+    whose columns b_j are kept at length 1. Otherwise the encoder could halve all activations and the decoder could
+    double its weights, which would lower the penalty without any learning. Only the code's activations are summed, not
+    those of the layers before it, whose scale is free in the same way.
     """
 
     def __init__(
@@ -89,10 +89,11 @@ class SparseKL(PlainCode):
     p: the target activation.  lam: λ.  keywords: those of `PlainCode`.
 
     Source: Ng (2011), CS294A lecture notes, Sparse autoencoder; chapter Eq. 3.
-    Departures: Eq. 3 has no λ (it is 1); with a reconstruction summed over pixels p̂ needs a heavier weight. Without
-    weight decay only the mean of a unit is set: it need not be silent for most images. Units start at p, and the
-    decoder's initial weights fit units that are 0 or 1. With units that start at ½ and the usual weights the error of
-    digits after 5 epochs was 0.91 of their variance in place of 0.4.
+    Departures: Eq. 3 has no λ (it is 1); since the reconstruction error is summed over pixels, the penalty needs a
+    larger weight. There is no weight decay, so that only the mean activation of a unit is controlled: the unit need not
+    be inactive for most images. Activations start at p, and the decoder's initial weights suit activations of 0 or 1.
+    With activations that start at ½ and the usual weights, the error on digits after 5 epochs was 0.91 of their
+    variance instead of 0.4.
     """
 
     def __init__(self, shape: Shape, code: int = 64, p: float = 0.05, lam: float = 10.0, **keywords: Any):
@@ -121,8 +122,8 @@ class Denoising(PlainCode):
     keywords: those of `PlainCode`.
 
     Source: Vincent et al. (2008), doi:10.1145/1390156.1390294; Gaussian noise: Vincent et al. (2010), JMLR 11.
-    Departures: each value is erased independently, where the paper erases a fixed number of values; Adam, and the
-    squared error by default, where the paper has plain gradient descent and cross-entropy.
+    Departures: each value is erased independently, whereas the paper erases a fixed number of values; Adam and, by
+    default, the squared error, whereas the paper has plain gradient descent and cross-entropy.
     """
 
     abilities = Autoencoder.abilities | {"corrupt"}
@@ -150,8 +151,8 @@ class Denoising(PlainCode):
 class Seen(nn.Module):
     """An encoder of images that are partly ERASED: x (B, C, H, W) → net(x ⊙ m, m) (B, D), where m is 1 for seen pixels.
 
-    Both inputs are divided by the share of seen pixels, so that a layer that sums over pixels gets as much from a part
-    as from the whole image.
+    Both inputs are divided by the share of seen pixels, so that a layer that sums over pixels receives as large a
+    signal from a part as from the whole image.
     """
 
     def __init__(self, net: nn.Module):
@@ -170,13 +171,13 @@ class MAE(Autoencoder):
     loss = Σ_{i ∈ M} ‖x_i − x̂_i‖²,  x̂ = B(A(x̃)),  x̃_i = ERASED for patches i ∈ M and x_i for all others.
 
     M: a share of the patches, drawn anew for every image; at least one patch is in it, and at least one is not.
-    share: |M| of all patches.  patch: their side in pixels, at most half of the image's shorter side; where it does not
-    divide a side, the last patches are cut off.
+    share: how large a share of the patches M is.  patch: their side in pixels, at most half of the image's shorter
+    side; where it does not divide a side, the last patches are cut off.
 
     Source: He et al. (2021), arXiv:2111.06377.
-    Departures: the code is one vector, from which the decoder paints all patches. In the paper it is a transformer's
-    token for every patch that is seen, and the decoder is given all of them. Convolutions, or fully connected layers,
-    stand in place of the transformers, which took about twice as long for the same error of erased patches (4,000
+    Departures: the code is one vector, from which the decoder paints all patches. In the paper the code is a
+    transformer's token for every visible patch, and the decoder receives all of them. Convolutions or fully connected
+    layers replace the transformers, which took about twice as long to reach the same error on erased patches (4,000
     digits of 16 × 16 pixels, 15 epochs: 6.1 with convolutions, 6.0 with three layers of a transformer).
     """
 
@@ -198,7 +199,7 @@ class MAE(Autoencoder):
         self.share, self.patch = share, min(patch, min(height, breadth) // 2)
 
     def corrupt(self, x: Float[Tensor, "B C H W"]) -> Float[Tensor, "B C H W"]:
-        """x̃ for a new draw of M."""
+        """x̃ for a newly sampled M."""
         size = x.shape[2:]
         rows, columns = (math.ceil(side / self.patch) for side in size)
         erased = min(max(round(self.share * rows * columns), 1), rows * columns - 1)
@@ -232,7 +233,7 @@ class Transposed(nn.Module):
 def sigmoid_jacobian(W: Float[Tensor, "D V"], h: Float[Tensor, "B D"]) -> Float[Tensor, "B"]:
     """‖∂h/∂x‖²_F = Σ_j (h_j (1 − h_j))² ‖W_j‖² of h = sigmoid(W x + b): (B,), exact.
 
-    W: (D, V), a row a unit.  h: (B, D).
+    W: (D, V), one row for each latent dimension.  h: (B, D).
 
     Source: Rifai et al. (2011), §3 of "Contractive auto-encoders", ICML. Departures: none.
     """
@@ -322,7 +323,7 @@ class RAE(PlainCode):
     Source: Ghosh et al. (2020), "From variational to deterministic autoencoders", Eq. 4–8, arXiv:1903.12436.
     Departures: the norm of the gradient is estimated by one random projection, without bias. Spectral normalisation,
     the paper's third way to keep a decoder smooth, is left out. Convolutions are normalised, so that most of their
-    weights may shrink without making the decoder smoother: for them the penalty on the gradient is the better one.
+    weights may shrink without making the decoder smoother: for them the penalty on the gradient is the better choice.
     """
 
     def __init__(
@@ -362,7 +363,8 @@ ENTRIES = (
         name="Sparse autoencoder (L1)",
         year=1996,
         section="§2.1",
-        idea="Each image is a sum of a few shapes out of many: every active unit costs its activation.",
+        idea="Each image is a sum of a few shapes out of many, because every active unit adds its activation to the "
+        "loss.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}"
         r" + \lambda\, \term{sparsity}{\sum_j \lvert a_j \rvert},\quad a = A(x) \ge 0",
         terms={"recon": RECON, "sparsity": Term("activation", "the sum of all activations of the code")},
@@ -375,8 +377,8 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        departures="a linear decoder whose columns have length 1, since otherwise activations shrink, weights grow and"
-        " the penalty means nothing; only the code's activations are summed",
+        departures="a linear decoder whose columns have length 1, since otherwise activations could shrink while "
+        "weights grow, and the penalty would have no effect; only the code's activations are summed",
         plan={"lr": 3e-3, "epochs": 20},
     ),
     Entry(
@@ -384,7 +386,7 @@ ENTRIES = (
         name="Sparse autoencoder (KL)",
         year=2011,
         section="§2.1",
-        idea="Every unit may fire for a few images only: its mean activation is held at p.",
+        idea="Every unit may be active for few images only: its mean activation is kept close to p.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}"
         r" + \lambda\, \term{sparsity}{\sum_j D_{KL}\!\left(p\,\Vert\,\hat{p}_j\right)},"
         r"\quad \hat{p}_j = \tfrac{1}{m} \textstyle\sum_i a_j(x_i)",
@@ -402,16 +404,16 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        departures="the weight λ, which Eq. 3 does not have, since the reconstruction is a sum over pixels; no decay of"
-        " weights, so that a unit's mean is held and not its silence; units begin at p, not at ½, from where the error "
-        "stays twice as large",
+        departures="a weight λ, which Eq. 3 does not have, since the reconstruction error is a sum over pixels; no "
+        "weight decay, so that only a unit's mean activation is controlled; activations start at p, since from ½ the "
+        "error stays twice as large",
     ),
     Entry(
         key="denoising",
         name="Denoising autoencoder",
         year=2008,
         section="§2.2",
-        idea="Sees a damaged input and must give back the clean one.",
+        idea="The network sees a damaged input and must reconstruct the clean one.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(\tilde{x}))\right)},"
         r"\quad \tilde{x} \sim \mathcal{N}(x, \sigma^2 I)\ \text{or}\ \tilde{x} = \beta \odot x,"
         r"\ \beta \sim \mathrm{Ber}(p)",
@@ -427,19 +429,19 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        departures="each value is erased by its own lot, not a fixed number of them; Gaussian noise is of the later "
-        "paper, Vincent et al. (2010), JMLR 11; Adam and, by default, the squared error, not gradient descent on the "
-        "cross-entropy",
+        departures="each value is erased independently, whereas the paper erases a fixed number of them; Gaussian "
+        "noise is from the later paper, Vincent et al. (2010), JMLR 11; Adam and, by default, the squared error "
+        "instead of gradient descent on the cross-entropy",
     ),
     Entry(
         key="mae",
         name="Masked autoencoder",
         year=2021,
         section="§2.2",
-        idea="Most of the image is erased, patch by patch, and must be told from what is left.",
+        idea="Most of the image is erased, patch by patch, and must be predicted from the rest.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\sum_{i \in M} \lVert x_i - \hat{x}_i \rVert^2},"
         r"\quad \hat{x} = B\left(A(\{x_i : i \notin M\})\right)",
-        terms={"recon": Term("squared error", "how far the erased patches are from what is painted in their place")},
+        terms={"recon": Term("squared error", "how far the predicted patches are from the erased ones")},
         source="He et al. (2021), arXiv:2111.06377",
         build=MAE,
         params={
@@ -450,15 +452,15 @@ ENTRIES = (
             "width": WIDTH,
         },
         kinds=("image",),
-        departures="one code, from which all patches are painted; the paper keeps a token for every patch that is "
-        "seen; convolutions in place of transformers, which take longer to reach the same error",
+        departures="one code, from which all patches are decoded, whereas the paper keeps a token for every visible "
+        "patch; convolutions instead of transformers, which take longer to reach the same error",
     ),
     Entry(
         key="contractive",
         name="Contractive autoencoder",
         year=2011,
         section="§2.3",
-        idea="The code may change only where the reconstruction needs it: small steps of the input hardly move it.",
+        idea="The code may change only where the reconstruction needs it: small changes of the input hardly move it.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}"
         r" + \lambda\, \term{jacobian}{\lVert J_A(x) \rVert_F^2},"
         r"\quad J_{ji} = \frac{\partial h_j}{\partial x_i},\ h = A(x)",
@@ -479,15 +481,16 @@ ENTRIES = (
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        departures="none for the sigmoid layer; deep encoders are not in the paper: their norm is estimated without"
-        " bias, and their weights are not tied, so that a decoder which scales up evades a part of the penalty",
+        departures="none for the sigmoid layer; deep encoders are not in the paper: their norm is estimated without "
+        "bias, and their weights are not tied, so that a decoder that scales the code up evades a part of the penalty",
     ),
     Entry(
         key="rae",
         name="Regularised autoencoder",
         year=2020,
         section="§3",
-        idea="A VAE without its noise: codes stay small, the decoder smooth, and a mixture is fitted to codes to draw.",
+        idea="A VAE without noise: codes stay small and the decoder smooth; for sampling, a mixture is fitted to the "
+        "codes.",
         equation=r"\min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, \hat{x}\right)}"
         r" + \beta\, \term{size}{\tfrac{1}{2} \lVert z \rVert^2} + \lambda\, \term{slope}{R},"
         r"\quad R = \lVert \partial \hat{x} / \partial z \rVert_F^2\ \text{or}\ \lVert \theta_B \rVert^2,"

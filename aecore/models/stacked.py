@@ -61,23 +61,23 @@ def stack(shape: Shape, code: int, flavour: str, layers: int, width: int) -> tup
 
 
 class Stacked(Autoencoder):
-    """Stacked autoencoder: each layer is trained alone as an autoencoder of the layer below, then all together.
+    """Stacked autoencoder: each layer is trained alone as an autoencoder of the layer below, then all jointly.
 
     stage k: min Δ(h_{k−1}, B_k(A_k(h̃_{k−1}))),  h_0 = x,  h_k = A_k(h_{k−1}), the layers below fixed;
     whole: min Δ(x, B_1(…B_n(A_n(…A_1(x))))).
 
     flavour: "denoising" has dense layers, and h̃ keeps a value of h with probability p and is 0 otherwise;
     "convolutional" has convolutions that halve the image, a dense layer after them, and h̃ = h.
-    layers: n; convolutions stop where the shorter side is 4.  width: of the first layer, halved by each further one;
-    convolutions start with width / 16 channels and double them.
+    layers: n; convolutions stop where the shorter side is 4.  width: units of the first layer, halved by each further
+    layer; convolutions start with width / 16 channels and double them.
     stages: share of the training given to the single layers, in equal parts; 0: only the whole is trained.
 
-    The hidden h_k are sigmoids, so that Δ fits them as it fits pixels; the code h_n is linear.
+    The hidden h_k are outputs of a sigmoid, so that Δ suits them as it suits pixels; the code h_n is linear.
 
     Source: Vincent et al. (2010), JMLR 11:3371, for "denoising"; Masci et al. (2011),
     doi:10.1007/978-3-642-21735-7_7, for "convolutional".
     Departures: the whole is fine-tuned to reconstruct its undamaged input, not to classify. Weights are not tied. Adam
-    replaces gradient descent. Strided convolutions replace max-pooling, which loses the position of its value.
+    replaces gradient descent. Strided convolutions replace max-pooling, which loses the position of the maximum.
     """
 
     abilities = Autoencoder.abilities | {"layers"}
@@ -108,7 +108,7 @@ class Stacked(Autoencoder):
 
     def through(self, x: Float[Tensor, "B *shape"], layers: int) -> Float[Tensor, "B *shape"]:
         """x̂ = B_1(…B_k(A_k(…A_1(x)))), through the first k = `layers` layers: (B, *shape) in [0, 1]."""
-        up = self.encoder[: 2 * layers]  # A_1, sigmoid, …, A_k and its sigmoid, which the code has not
+        up = self.encoder[: 2 * layers]  # A_1, sigmoid, …, A_k, sigmoid; the code itself has no sigmoid
         down = self.decoder[2 * (self.layers - layers) :]
         return down(up(x)).float().sigmoid()
 
@@ -135,13 +135,13 @@ ENTRIES = (
         name="Stacked autoencoder",
         year=2010,
         section="§1",
-        idea="Layer by layer: each learns to reconstruct the layer below it, then all are trained as one.",
+        idea="Each layer first learns to reconstruct the layer below it; then all layers are trained together.",
         equation=r"\text{stage } k\colon\; \min_{A_k,B_k}\; \mathbb{E}\;"
         r" \term{stage}{\Delta\!\left(h_{k-1},\, B_k(A_k(\tilde{h}_{k-1}))\right)},\quad h_0 = x,\ h_k = A_k(h_{k-1});"
         r"\qquad \text{whole}\colon\; \min_{A,B}\; \mathbb{E}\; \term{recon}{\Delta\!\left(x,\, B(A(x))\right)}",
         terms={
-            "stage": Term("squared error, or nats", "how far the layer in training is from giving back the one below"),
-            "recon": Term("squared error, or nats", "how far the whole's reconstruction is from the input"),
+            "stage": Term("squared error, or nats", "how far the layer below is from its reconstruction"),
+            "recon": Term("squared error, or nats", "how far the reconstruction by all layers is from the input"),
         },
         source="Vincent et al. (2010), JMLR 11:3371; Masci et al. (2011), doi:10.1007/978-3-642-21735-7_7; chapter §1",
         build=Stacked,
@@ -150,16 +150,16 @@ ENTRIES = (
             "flavour": Param(
                 "denoising",
                 choices=("denoising", "convolutional"),
-                help="dense layers that repair what was erased below them, or convolutions (images only)",
+                help="dense layers that restore erased values of the layer below, or convolutions (images only)",
             ),
-            "layers": Param(3, 1, 6, 1, symbol="n", help="how many layers; convolutions end at images of 4 pixels"),
+            "layers": Param(3, 1, 6, 1, symbol="n", help="number of layers; convolutions end at images of 4 pixels"),
             "p": Param(0.75, 0.05, 1.0, 0.05, symbol="p", help="probability that a value is kept (denoising)"),
-            "stages": Param(0.5, 0.0, 0.9, 0.05, help="share of the training in which the layers are trained alone"),
+            "stages": Param(0.5, 0.0, 0.9, 0.05, help="share of the training in which layers are trained one by one"),
             "width": WIDTH,
             "distance": DISTANCE,
         },
-        departures="fine-tuned to reconstruct, not to classify; weights are not tied; strided convolutions in place of"
-        " max-pooling",
+        departures="fine-tuned to reconstruct, not to classify; weights are not tied; strided convolutions instead of "
+        "max-pooling",
         plan={"lr": 1e-2, "epochs": 20},
     ),
 )

@@ -61,7 +61,7 @@ class Variational(GaussianCode):
         return likelihood(self.likelihood, logits, self.c)
 
     def bound(self, x: Float[Tensor, "B *shape"]) -> tuple[Terms, Normal, Float[Tensor, "L B D"]]:
-        """The terms of −L, q(z|x) and its draws z (L, B, D), from which subclasses compute further terms."""
+        """The terms of −L, q(z|x) and its samples z (L, B, D), from which subclasses compute further terms."""
         qz_x = self.posterior(x)
         z = qz_x.rsample(self.samples)
         return {"recon": -self.p_x(z).log_prob(x).mean(0), "kl": kl_standard(qz_x)}, qz_x, z
@@ -87,7 +87,7 @@ class VAE(Variational):
 
 
 class BetaVAE(VAE):
-    """A VAE whose KL weighs β: −L = E[−log p(x|z)] + β KL(q(z|x) ‖ N(0, I)) (Eq. 16).
+    """A VAE whose KL term has the weight β: −L = E[−log p(x|z)] + β KL(q(z|x) ‖ N(0, I)) (Eq. 16).
 
     beta: β; 1 is the VAE.  family: the parameters of `Variational`.
 
@@ -99,19 +99,20 @@ class BetaVAE(VAE):
 
 
 class IWAE(Variational):
-    """Importance weighted autoencoder: a tighter bound on log p(x) from K draws of q(z|x).
+    """Importance weighted autoencoder: a tighter bound on log p(x) from K samples of q(z|x).
 
     −L_K = −log (1/K) Σ_k w_k = recon + kl − gain,  w_k = p(x|z_k) p(z_k) / q(z_k|x),  z_k ~ q(z|x)  (Eq. 13),
     recon = (1/K) Σ_k −log p(x|z_k),  kl = (1/K) Σ_k log q(z_k|x) − log p(z_k),
-    gain = log (1/K) Σ_k w_k − (1/K) Σ_k log w_k ≥ 0, which the weights add to the VAE's bound L_1.
+    gain = log (1/K) Σ_k w_k − (1/K) Σ_k log w_k ≥ 0, by which the weights w_k raise the VAE's bound L_1.
 
     The gradient is that of the log w_k, each weighted by w_k / Σ_j w_j.
 
-    K: draws.  likelihood, c: p(x|z), as in the VAE.
+    K: number of samples.  likelihood, c: p(x|z), as in the VAE.
 
     Source: Burda et al. (2015), Eq. 8 and 14, arXiv:1509.00519.
-    Departures: one layer of latent variables. The KL is taken from the draws and not in closed form, so that the three
-    terms add up to the bound exactly. Eq. 13's outer mean over L is left to the minibatch.
+    Departures: one layer of latent variables. The KL is estimated from the samples and not computed in closed form, so
+    that the three terms add up to the bound exactly. The outer mean over L samples in Eq. 13 is left to the mean over
+    minibatches.
     """
 
     def __init__(
@@ -141,15 +142,16 @@ class IWAE(Variational):
 
 
 class InfoVAE(Variational):
-    """A VAE that matches the aggregate posterior to the prior more than each posterior: codes keep more of the image.
+    """A VAE that matches the aggregate posterior, not each posterior, to the prior: codes keep more of the image.
 
     loss = recon + (1 − α) KL(q(z|x) ‖ N(0, I)) + (α + λ − 1) MMD²(q(z), N(0, I)).
 
-    alpha: α; 0 keeps the whole KL, at 1 only the MMD is left.  lam: λ.  family: the parameters of `Variational`.
+    alpha: α; with 0 the whole KL is kept, with 1 only the MMD is left.  lam: λ.  family: the parameters of
+    `Variational`.
 
     Source: Zhao et al. (2017), the InfoVAE objective with MMD, arXiv:1706.02262.
-    Departures: the kernel is `mmd2`'s inverse multiquadratic sum over seven scales, not one Gaussian, so the same λ
-    weighs more; from about 100 on codes match the prior at the price of the information in them.
+    Departures: the kernel is `mmd2`'s inverse multiquadratic sum over seven scales, not one Gaussian, so that the same
+    λ has a larger effect; from about λ = 100 on, codes match the prior at the price of the information in them.
     """
 
     def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **family: Any):
@@ -165,15 +167,17 @@ class InfoVAE(Variational):
 
 
 class BetaTCVAE(Variational):
-    """A VAE whose KL is decomposed, so that only the dependence between latent dimensions weighs more.
+    """A VAE whose KL is decomposed, so that only the dependence between latent dimensions is weighted more.
 
     loss = recon + α mi + β tc + γ dw_kl;  mi = log q(z|x) / q(z),  tc = log q(z) / Π_j q(z_j),
-    dw_kl = Σ_j log q(z_j) / p(z_j),  z ~ q(z|x),  q(z) = (1/N) Σ_n q(z|x_n): with all weights 1 the KL, hence the VAE.
+    dw_kl = Σ_j log q(z_j) / p(z_j),  z ~ q(z|x),  q(z) = (1/N) Σ_n q(z|x_n).
+    If all weights are 1, the loss is that of the VAE.
 
     alpha, beta, gamma: α, β, γ.  family: the parameters of `Variational`.
 
     Source: Chen et al. (2018), Eq. 2 and 4, arXiv:1802.04942.
-    Departures: q(z) is estimated by `log_aggregate`. N is the number of training examples for held-out ones, too.
+    Departures: q(z) is estimated by `log_aggregate`. N is always the number of training examples, also for held-out
+    examples.
     """
 
     examples: Int[Tensor, ""]
@@ -197,7 +201,7 @@ class BetaTCVAE(Variational):
 
 
 def permuted(z: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
-    """Codes z (B, D) with the values of each dimension in a random order: the same margins, but independent dimensions.
+    """Codes z (B, D) with each dimension's values in a random order: the same marginals, but independent dimensions.
 
     Source: Kim & Mnih (2018), Algorithm 1, arXiv:1802.05983.
     """
@@ -205,7 +209,7 @@ def permuted(z: Float[Tensor, "B D"]) -> Float[Tensor, "B D"]:
 
 
 class FactorVAE(Variational):
-    """A VAE that pays for dependence between latent dimensions, which a critic measures.
+    """A VAE that penalises the dependence between latent dimensions, which a critic measures.
 
     autoencoder: min recon + kl + γ tc,  tc = log D(z) − log(1 − D(z)), z ~ q(z|x);
     critic: min ½ (−log D(z) − log(1 − D(z̄))),  z̄: codes whose dimensions were permuted, each across the minibatch.
@@ -214,9 +218,9 @@ class FactorVAE(Variational):
     gamma: γ.  family: the parameters of `Variational`.  The critic has six hidden layers of `width` units.
 
     Source: Kim & Mnih (2018), Algorithm 2, arXiv:1802.05983.
-    Departures: a step has one minibatch where the paper has two: the critic tells codes of one half from permuted codes
-    of the other, and the autoencoder learns from both. The players move at once. The critic has as many units per layer
-    as the autoencoder, where the paper has 1,000, and one logit in place of two.
+    Departures: a step has one minibatch, whereas the paper has two: the critic distinguishes codes of one half from
+    permuted codes of the other half, and the autoencoder learns from both. The players move at once. The critic has as
+    many units per layer as the autoencoder, whereas the paper has 1,000, and one logit instead of two.
     """
 
     def __init__(self, shape: Shape, gamma: float = 10.0, width: int = 512, **family: Any):
@@ -243,9 +247,9 @@ RECON = Term("nats", "−log p(x|z): how unlikely the input is under its decoded
 KL = Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)")
 PARAMS = {
     "code": CODE,
-    "likelihood": Param("bernoulli", choices=("bernoulli", "gaussian"), symbol="p(x|z)", help="what is decoded"),
+    "likelihood": Param("bernoulli", choices=("bernoulli", "gaussian"), symbol="p(x|z)", help="distribution of pixels"),
     "c": Param(10.0, 0.1, 1000.0, 0.1, "log", "c", "weight of the squared error: a Gaussian decoder of variance 1/2c"),
-    "samples": Param(1, 1, 64, 1, "log", "L", "draws of z per image and step"),
+    "samples": Param(1, 1, 64, 1, "log", "L", "samples of z per image and step"),
     "warmup": Param(0.0, 0.0, 1.0, 0.05, help="share of the training in which the KL's weight rises from 0"),
     "net": NET,
     "width": WIDTH,
@@ -259,14 +263,14 @@ ENTRIES = (
         name="Variational autoencoder",
         year=2013,
         section="§3",
-        idea="Each image becomes a small cloud of codes; all clouds together fill a known prior.",
+        idea="Each image is encoded as a small cloud of codes, and all clouds together fill a known prior.",
         equation=r"-\mathcal{L} = " + DISTORTION + r" + \beta\, " + RATE,
         terms={"recon": RECON, "kl": KL},
         source="Kingma & Welling (2013), arXiv:1312.6114; chapter Eq. 7–12, 14, 15",
         build=VAE,
         params={
             "code": CODE,
-            "beta": Param(1.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the KL; 1 is the bound"),
+            "beta": Param(1.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the KL; 1 gives the evidence lower bound"),
             **PARAMS,
         },
         departures="the weight β, which is 1 in the paper and by default",
@@ -276,7 +280,7 @@ ENTRIES = (
         name="β-VAE",
         year=2017,
         section="§3.3",
-        idea="A heavier KL makes the units of the code less dependent on each other, at the price of detail.",
+        idea="A larger weight of the KL makes latent dimensions less dependent on each other, at the price of detail.",
         equation=r"-\mathcal{L} = " + DISTORTION + r" + \beta\, " + RATE,
         terms={"recon": RECON, "kl": KL},
         source="Higgins et al. (2017), openreview Sy2fzU9gl; chapter Eq. 16",
@@ -288,37 +292,40 @@ ENTRIES = (
         name="Importance weighted autoencoder",
         year=2015,
         section="§3.1",
-        idea="Several draws of the code per image, the likelier ones counting more: a tighter bound on log p(x).",
+        idea="Several samples of the code per image, weighted by their importance, give a tighter bound on log p(x).",
         equation=r"-\mathcal{L}_K = -\mathbb{E}\log \tfrac{1}{K} \textstyle\sum_k w_k"
         r" = \term{recon}{\mathbb{E}\!\left[-\log p(x|z)\right]}"
         r" + \term{kl}{\mathbb{E}\log\tfrac{q(z|x)}{p(z)}}"
         r" - \term{gain}{\left(\log \tfrac{1}{K} \textstyle\sum_k w_k - \tfrac{1}{K} \sum_k \log w_k\right)},"
         r"\quad w_k = \tfrac{p(x, z_k)}{q(z_k|x)},\ z_k \sim q(z|x)",
-        terms={"recon": RECON, "kl": KL, "gain": Term("nats", "how much K weighted draws tighten the VAE's bound")},
+        terms={"recon": RECON, "kl": KL, "gain": Term("nats", "how much K weighted samples tighten the VAE's bound")},
         source="Burda et al. (2015), arXiv:1509.00519; chapter Eq. 13",
         build=IWAE,
         params={
             "code": CODE,
-            "K": Param(5, 1, 64, 1, "log", "K", "draws of z per image and step; with 1 it is the VAE"),
+            "K": Param(5, 1, 64, 1, "log", "K", "samples of z per image and step; with 1 it is the VAE"),
             **{name: PARAMS[name] for name in ("likelihood", "c", "net", "width")},
         },
-        departures="one layer of latent variables, so that the code can be looked at; the KL is taken from the draws: "
-        "the terms add up to the bound",
+        departures="one layer of latent variables, so that the code can be plotted; the KL is estimated from the "
+        "samples, so that the terms add up to the bound",
     ),
     Entry(
         key="info_vae",
         name="InfoVAE",
         year=2017,
         section="§3.3",
-        idea="All codes together must fill the prior, and each image's cloud may stay small: codes say more.",
+        idea="All codes together must match the prior, but each image's cloud may stay small, so that codes carry "
+        "more information.",
         equation=DISTORTION + r" + (1 - \alpha)\, " + RATE + r" + (\alpha + \lambda - 1)\,"
         r" \term{mmd}{\mathrm{MMD}^2\!\left(q(z),\, \mathcal{N}(0, I)\right)}",
         terms={"recon": RECON, "kl": KL, "mmd": Term("MMD²", "how far all codes together are from the prior")},
         source="Zhao et al. (2017), arXiv:1706.02262",
         build=InfoVAE,
         params={
-            "alpha": Param(0.9, 0.0, 1.0, 0.05, symbol=r"\alpha", help="how much of each image's KL is left out"),
-            "lam": Param(30.0, 1.0, 1000.0, 1.0, "log", r"\lambda", "weight of the prior on all codes together"),
+            "alpha": Param(0.9, 0.0, 1.0, 0.05, symbol=r"\alpha", help="share of each image's KL that is left out"),
+            "lam": Param(
+                30.0, 1.0, 1000.0, 1.0, "log", r"\lambda", "weight of matching all codes together to the prior"
+            ),
             **PARAMS,
         },
         departures="another kernel: inverse multiquadratic, summed over scales, so that no scale has to be chosen",
@@ -328,32 +335,35 @@ ENTRIES = (
         name="β-TCVAE",
         year=2018,
         section="§3.3",
-        idea="Of the KL, only what makes the units depend on each other weighs more: less detail is lost than with β.",
+        idea="Only the part of the KL term that measures the dependence between latent dimensions is weighted more, "
+        "so less detail is lost than with β.",
         equation=DISTORTION + r" + \alpha\, \term{mi}{I(x; z)}"
         r" + \beta\, \term{tc}{D_{KL}\!\left(q(z)\,\Vert\,\textstyle\prod_j q(z_j)\right)}"
         r" + \gamma\, \term{dw_kl}{\textstyle\sum_j D_{KL}\!\left(q(z_j)\,\Vert\,p(z_j)\right)}",
         terms={
             "recon": RECON,
-            "mi": Term("nats", "mutual information: how well the code tells which image it is of"),
-            "tc": Term("nats", "total correlation: how much the units depend on each other"),
-            "dw_kl": Term("nats", "how far the units, one by one, are from the prior"),
+            "mi": Term("nats", "mutual information: how well the code identifies its image"),
+            "tc": Term("nats", "total correlation: how much the latent dimensions depend on each other"),
+            "dw_kl": Term("nats", "how far each latent dimension on its own is from the prior"),
         },
         source="Chen et al. (2018), arXiv:1802.04942",
         build=BetaTCVAE,
         params={
             "alpha": Param(1.0, 0.0, 10.0, 0.1, symbol=r"\alpha", help="weight of the mutual information"),
             "beta": Param(6.0, 0.0, 100.0, 0.1, "log", r"\beta", "weight of the total correlation"),
-            "gamma": Param(1.0, 0.0, 10.0, 0.1, symbol=r"\gamma", help="weight of the units' own KL"),
+            "gamma": Param(1.0, 0.0, 10.0, 0.1, symbol=r"\gamma", help="weight of each latent dimension's own KL"),
             **PARAMS,
         },
-        departures="in a minibatch all other examples share the weight of those that are not in it",
+        departures="in the estimate of q(z) the other examples of a minibatch share the weight of those that are not "
+        "in it",
     ),
     Entry(
         key="factor_vae",
         name="FactorVAE",
         year=2018,
         section="§3.3",
-        idea="A critic tells codes from codes with shuffled units: what gives them away is dependence, and costs.",
+        idea="A critic distinguishes codes from codes with shuffled dimensions; the dependence that it detects is "
+        "penalised.",
         equation=r"\min_{A,B}\; "
         + DISTORTION
         + " + "
@@ -364,7 +374,7 @@ ENTRIES = (
         terms={
             "recon": RECON,
             "kl": KL,
-            "tc": Term("nats", "total correlation as the critic sees it: how much the units depend on each other"),
+            "tc": Term("nats", "total correlation as estimated by the critic: dependence of the latent dimensions"),
             "critic": CRITIC,
         },
         source="Kim & Mnih (2018), arXiv:1802.05983, Algorithm 2",

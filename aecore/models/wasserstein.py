@@ -1,4 +1,4 @@
-"""Chapter §5.3: Wasserstein autoencoders (Eq. 21), whose codes match the prior together while each may be a point."""
+"""Chapter §5.3: Wasserstein autoencoders (Eq. 21), whose codes match the prior only as a whole."""
 
 from __future__ import annotations
 
@@ -60,8 +60,8 @@ class WAEMMD(WAE):
     distance: c, summed over pixels.
 
     Source: Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 2.
-    Departures: kernels of seven scales are summed where Algorithm 2 has one kernel, so that λ weighs more. β₁ = 0.9 in
-    Adam, since there is no critic.
+    Departures: kernels of seven scales are summed, whereas Algorithm 2 has one kernel, so that λ has a larger effect.
+    β₁ = 0.9 in Adam, since there is no critic.
     """
 
     def __init__(self, shape: Shape, lam: float = 10.0, kernel: str = "inverse multiquadratic", **keywords: Any):
@@ -88,9 +88,9 @@ class WAEGAN(WAE):
     lam: λ.  encoding: Q(z|x) is "gaussian" or "deterministic".  distance: c, summed over pixels.
 
     Source: Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 1.
-    Departures: both players move at once, on one forward pass, where the algorithm lets the critic move first. λ = 1
-    where the paper's experiments on digits have 10: at 10 encoder and critic circle each other (16×16 digits, Gaussian
-    encoder: MMD² of held-out codes 0.34 in place of 0.04).
+    Departures: both players move at once, on one forward pass, whereas the algorithm lets the critic move first. λ = 1,
+    whereas the paper's experiments on digits have 10: with 10, encoder and critic circle each other (16×16 digits,
+    Gaussian encoder: MMD² of held-out codes 0.34 instead of 0.04).
     """
 
     def __init__(self, shape: Shape, code: int = 8, lam: float = 1.0, width: int = 512, **keywords: Any):
@@ -130,7 +130,7 @@ ENTRIES = (
         name="Wasserstein autoencoder (MMD)",
         year=2017,
         section="§5.3",
-        idea="All codes together are matched to the prior, so that the code of one image may stay small and apart.",
+        idea="All codes together are matched to the prior, while the code of a single image may stay precise.",
         equation=r"\min_{Q,G}\; \term{recon}{\mathbb{E}_{Q(z|x)}\!\left[c(x, G(z))\right]}"
         r" + \lambda\, \term{mmd}{\mathrm{MMD}_k^2\!\left(Q_Z, \mathcal{N}(0, I)\right)}",
         terms={
@@ -140,12 +140,12 @@ ENTRIES = (
         source="Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 2; chapter Eq. 21",
         build=WAEMMD,
         params={
-            "lam": Param(10.0, 0.0, 10_000.0, 0.1, "log", r"\lambda", "weight of the discrepancy"),
-            "kernel": Param("inverse multiquadratic", choices=tuple(KERNELS), symbol="k", help="of the discrepancy"),
+            "lam": Param(10.0, 0.0, 10_000.0, 0.1, "log", r"\lambda", "weight of the MMD²"),
+            "kernel": Param("inverse multiquadratic", choices=tuple(KERNELS), symbol="k", help="kernel of the MMD"),
             **PARAMS,
         },
-        departures="kernels of seven scales are summed, so that no scale has to be chosen; the cost is not scaled down "
-        "as in the authors' experiments: it is the squared error that the other models have",
+        departures="kernels of seven scales are summed, so that no scale has to be chosen; the cost is the squared "
+        "error of the other models and is not scaled down as in the authors' experiments",
         plan={"batch": 128, "epochs": 30},
     ),
     Entry(
@@ -153,20 +153,20 @@ ENTRIES = (
         name="Wasserstein autoencoder (GAN)",
         year=2017,
         section="§5.3",
-        idea="As with the discrepancy, but a critic tells codes from prior draws.",
+        idea="Like the WAE with MMD, but a critic that distinguishes codes from samples of the prior replaces the MMD.",
         equation=r"\min_{Q,G}\; \term{recon}{\mathbb{E}_{Q(z|x)}\!\left[c(x, G(z))\right]}"
         r" + \lambda\, \term{adv}{\left(-\log D(\tilde{z})\right)},\quad"
         r"\min_{D}\; \term{critic}{-\log D(z) - \log\left(1 - D(\tilde{z})\right)}",
         terms={
             "recon": RECON,
-            "adv": Term("nats", "how surely the critic rejects the codes; log 2 ≈ 0.693 when it cannot tell"),
+            "adv": Term("nats", "how surely the critic rejects the codes; log 2 ≈ 0.693 when it only guesses"),
             "critic": CRITIC,
         },
         source="Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 1; chapter Eq. 21",
         build=WAEGAN,
-        params={"lam": Param(1.0, 0.0, 1000.0, 0.1, "log", r"\lambda", "weight of the critic's verdict"), **PARAMS},
-        departures="critic and autoencoder move at once, on one forward pass in place of two; λ is 1: at 10 they "
-        "circle each other",
+        params={"lam": Param(1.0, 0.0, 1000.0, 0.1, "log", r"\lambda", "weight of the critic's term"), **PARAMS},
+        departures="critic and autoencoder move at once, on one forward pass instead of two; λ is 1, since with 10 "
+        "they circle each other",
         plan={"batch": 128, "epochs": 30},
     ),
 )

@@ -1,6 +1,6 @@
 """Causal networks, in which a pixel sees only those before it, row by row from the top left.
 
-Each can compute the same features in two ways: of whole images at once, to train, and pixel by pixel, to draw.
+Each can compute the same features in two ways: for whole images at once, in training, and pixel by pixel, to draw.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def affine(conv: nn.Conv2d) -> Float[Tensor, "inputs_and_one outputs"]:
 def with_one(
     like: Float[Tensor, "..."], n: int, size: int
 ) -> tuple[Float[Tensor, "{n} {size}+1"], Float[Tensor, "{n} {size}"]]:
-    """A buffer for (values, 1), (n, size + 1), and its view on the values, (n, size)."""
+    """A buffer for (values, 1), (n, size + 1), and a view of its values, (n, size)."""
     buffer = like.new_ones(n, size + 1)
     return buffer, buffer[:, :size]
 
@@ -45,9 +45,9 @@ def with_one(
 def initialised(conv: nn.Conv2d, gain: float) -> nn.Conv2d:
     """The convolution with initial weights N(0, gain / inputs) and biases 0.
 
-    The output of a gate is a third as large as its input, and PyTorch's default weights shrink a signal too, so that
-    signals from afar would be lost. With these defaults the error after 3 epochs on 4,000 digits (16×16, binary) was
-    45.5 nats in place of 42.2.
+    The output of a gate is a third as large as its input, and PyTorch's default weights shrink a signal, too, so that
+    signals from distant pixels would be lost. With these defaults the error after 3 epochs on 4,000 digits (16×16,
+    binary) was 45.5 nats instead of 42.2.
     """
     nn.init.normal_(conv.weight, std=(gain / conv.weight[0].numel()) ** 0.5)
     if conv.bias is not None:
@@ -58,8 +58,8 @@ def initialised(conv: nn.Conv2d, gain: float) -> nn.Conv2d:
 class Line:
     """The activations of one layer along the present row, which is filled from the left. Zeros precede the first pixel.
 
-    cells: the activations of each pixel, (n, size).  windows: for each pixel those of its `reach` left neighbours, and
-    its own if `here`, (n, (reach + here) size). All are views of one tensor.
+    cells: the activations of each pixel, (n, size).  windows: for each pixel the activations of its `reach` left
+    neighbours and, if `here`, also its own, (n, (reach + here) size). All are views of one tensor.
     """
 
     def __init__(self, like: Tensor, n: int, width: int, size: int, reach: int, here: bool):
@@ -99,9 +99,10 @@ class ConditionRows:
 
 
 class GatedLayer(nn.Module):
-    """One layer of both stacks. The vertical stack sees all rows above a pixel, the horizontal one the row to its left.
+    """One layer of both stacks. The vertical stack sees all rows above a pixel, the horizontal stack the pixels to its
+    left.
 
-    first: whether the layer reads pixels, so that its horizontal stack must not see the present one (mask A).
+    first: whether the layer reads pixels, so that its horizontal stack must not see the present pixel (mask A).
     given: how many features the condition has, 0 for no condition.
     """
 
@@ -162,11 +163,11 @@ class GatedStacks(nn.Module):
 
 
 class GatedCache:
-    """The stacks for images that are being drawn. Every activation is computed once.
+    """The stacks for images that are drawn pixel by pixel. Every activation is computed once.
 
     It keeps the last rows of the vertical stack and the present row of the horizontal stack. What a layer receives from
-    above and from the condition is computed row by row. Since σ(a) = (1 + tanh(a/2)) / 2, a layer costs one tanh and
-    two small matrix products a pixel; the factors ½ are multiplied into the weights.
+    the row above and from the condition is computed row by row. Since σ(a) = (1 + tanh(a/2)) / 2, a layer costs one
+    tanh and two small matrix products per pixel; the factors ½ are multiplied into the weights.
     """
 
     def __init__(self, network: GatedStacks, n: int, width: int, given: Tensor | None):
@@ -306,7 +307,7 @@ class RowLSTM(nn.Module):
 
 
 class RowCache:
-    """The row LSTM for images that are being drawn. Every activation is computed once.
+    """The row LSTM for images that are drawn pixel by pixel. Every activation is computed once.
 
     It keeps the states of the row above, which the present row replaces pixel by pixel, and the present row.
     """

@@ -1,4 +1,4 @@
-"""Probability distributions. Log-densities are nats, summed over an example's dimensions; leading ones (…, B) stay."""
+"""Probability distributions. Log-densities are nats, summed over an example's dimensions; the leading (…, B) stay."""
 
 from __future__ import annotations
 
@@ -50,25 +50,25 @@ class Normal:
 
 @runtime_checkable
 class Prior(Protocol):
-    """What codes are drawn from."""
+    """A distribution from which codes are drawn."""
 
     def sample(
         self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
     ) -> Float[Tensor, "n D"]:
-        """(n, D) draws with the device and dtype of `like`; `temperature` scales their spread."""
+        """n samples (n, D) with the device and dtype of `like`; `temperature` scales their spread."""
         ...
 
 
 @dataclass(frozen=True)
 class StandardNormal:
-    """The prior N(0, I) on codes of D numbers."""
+    """The prior N(0, I) on codes of D latent dimensions."""
 
     size: int
 
     def sample(
         self, n: int, like: Float[Tensor, "..."], temperature: float = 1.0, generator: Generator | None = None
     ) -> Float[Tensor, "n D"]:
-        """(n, D) draws with the device and dtype of `like`; the standard deviation is `temperature`."""
+        """n samples (n, D) with the device and dtype of `like`; the standard deviation is `temperature`."""
         return temperature * noise(like.new_empty(n, self.size), generator)
 
     def log_prob(self, z: Float[Tensor, "... D"]) -> Float[Tensor, "..."]:
@@ -117,7 +117,7 @@ class RingMixture:
 
 @dataclass(frozen=True)
 class Ring(RingMixture):
-    """A closed ring, made of so many components on the circle that none stands out."""
+    """A closed ring, made of so many components on the circle that no single one stands out."""
 
     components: int = 100
     std: float = 0.2
@@ -149,8 +149,8 @@ PRIORS = {"normal": StandardNormal, "mixture": RingMixture, "ring": Ring, "swiss
 class Bernoulli:
     """Independent pixels x ∈ {0, 1} with logits (…, B, *shape).
 
-    For grey x ∈ [0, 1] `log_prob` is the negative cross-entropy, as is common. It is then a loss and no bound on a
-    likelihood; for a likelihood binarise the data.
+    For grey x ∈ [0, 1] `log_prob` is the negative cross-entropy, as is common. It is then a loss and not a bound on a
+    likelihood; to obtain a likelihood, binarise the data.
     """
 
     logits: Float[Tensor, "..."]

@@ -1,4 +1,4 @@
-"""Divergences between distributions and between samples, as functions with the letters of the papers."""
+"""Divergences between distributions and between samples, as functions in the notation of the papers."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ def log_aggregate(
 ) -> tuple[Float[Tensor, "B"], Float[Tensor, "B"]]:
     """log q(z_i) (B,) and Σ_j log q(z_ij) (B,), q(z) = (1/N) Σ_n q(z|x_n), estimated from one minibatch: nats.
 
-    The example of z_i, which is surely among the N, has the weight 1/N; the other B − 1 stand for the other N − 1. The
-    estimate of q(z) is unbiased, and exact where the minibatch holds all examples.
+    The example of z_i, which is certainly one of the N, has the weight 1/N; the other B − 1 represent the other N − 1.
+    The estimate of q(z) is unbiased, and exact where the minibatch contains all examples.
 
     qz_x: of the minibatch, (B, D).  z: (B, D), z_i ~ q(z|x_i).  examples: N, (); taken as B where it is less.
 
@@ -56,7 +56,7 @@ def log_aggregate(
     B = len(z)
     N = examples.clamp_min(B).to(z.dtype)
     log_w = torch.where(torch.eye(B, device=z.device) > 0, 1 / N, (N - 1) / N / max(B - 1, 1)).log()
-    log_q = -0.5 * (LOG_2PI + qz_x.logvar + (z[:, None] - qz_x.mu) ** 2 / qz_x.logvar.exp())  # (draw, example, unit)
+    log_q = -0.5 * (LOG_2PI + qz_x.logvar + (z[:, None] - qz_x.mu) ** 2 / qz_x.logvar.exp())  # (sample, example, D)
     log_qz = (log_w + log_q.sum(-1)).logsumexp(1)
     return log_qz, (log_w[..., None] + log_q).logsumexp(1).sum(-1)
 
@@ -85,7 +85,7 @@ def mmd2(
     multiquadratic kernel k(x, y) = Σ_s C_s / (C_s + ‖x − y‖²), C_s = 2 D s: the sum over scales of
     Tolstikhin et al. (2017), arXiv:1711.01558, for a prior of unit variance; or with the Gaussian one,
     Σ_s exp(−‖x − y‖² / C_s), whose tails are thinner. May be slightly negative.
-    One example alone has no pairs: their mean is taken as 0.
+    A single example has no pairs; their mean is then taken as 0.
     """
     n, m, dims = len(a), len(b), a.shape[1]
     aa, bb, ab = squared_distances(a, a), squared_distances(b, b), squared_distances(a, b)
@@ -103,7 +103,7 @@ def mmd2_quantile(
 ) -> float:
     """The `quantile` of MMD² between two samples of n draws of the same distribution, which differ by chance alone.
 
-    draw: n → draws (n, D).
+    draw: n → n samples (n, D).
     """
     values = torch.stack([mmd2(draw(n), draw(n)) for _ in range(repeats)])
     return float(values.quantile(quantile))

@@ -29,10 +29,10 @@ class Reshape(nn.Module):
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer with He's initial weights, N(0, 2 / inputs), and no bias at first.
+    """A linear layer with He's initial weights, N(0, 2 / inputs), and initial biases of 0.
 
     PyTorch's default has a sixth of that variance, which shrinks a signal 90-fold on its way through encoder and
-    decoder: after 15 epochs on 4,000 digits the test error was 5.2 in place of 3.5 (PCA: 4.8).
+    decoder: after 15 epochs on 4,000 digits the test error was 5.2 instead of 3.5 (PCA: 4.8).
     Source: He et al. (2015), arXiv:1502.01852.
     """
     layer = nn.Linear(inputs, outputs)
@@ -42,12 +42,12 @@ def linear(inputs: int, outputs: int) -> nn.Linear:
 
 
 def of_codes(code: int, outputs: int) -> nn.Linear:
-    """The first layer of a decoder of ReLUs: weights N(0, 1 / code) and biases N(0, 1) at first.
+    """The first layer of a decoder with ReLUs: initial weights N(0, 1 / code) and initial biases N(0, 1).
 
     Without biases such a decoder is homogeneous, B(αz) = αB(z) for α > 0. The length of z then sets how dark images
     are, and z = 0 decodes to grey; but posterior means lie near 0 wherever latent dimensions are unused. After 5 epochs
-    of digits of 16 × 16 pixels the squared error from a VAE's means was 0.50 of the images' variance in place of 0.42,
-    and that of β-VAE, whose code was nearly unused, 2.4 in place of 1.0 (two seeds each).
+    on digits of 16 × 16 pixels the squared error of images decoded from a VAE's means was 0.50 of the images' variance
+    instead of 0.42, and that of a β-VAE, whose code was nearly unused, 2.4 instead of 1.0 (two seeds each).
     """
     layer = nn.Linear(code, outputs)
     nn.init.normal_(layer.weight, std=code**-0.5)
@@ -79,16 +79,16 @@ def channels(width: int, stages: int) -> list[int]:
 
 
 def normalised(channels: int) -> list[nn.Module]:
-    """Normalisation over each example's channels and pixels, then ReLU.
+    """Normalisation over each example's channels and pixels, followed by a ReLU.
 
-    Without it Adam at 1e-3 drives the decoder to an all-black, saturated picture within 40 steps (squared error,
-    digits). Each example is normalised by itself, so that the code of an image does not depend on its neighbours.
+    Without it Adam with a learning rate of 1e-3 drives the decoder to a black, saturated image within 40 steps (squared
+    error, digits). Each example is normalised by itself, so that an image's code does not depend on its neighbours.
     """
     return [nn.GroupNorm(1, channels), nn.ReLU()]
 
 
 def trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
-    """All layers of an encoder but its last, (B, *shape) → (B, F), and F.
+    """All layers of an encoder except the last, (B, *shape) → (B, F), and F.
 
     net: "dense" has two hidden layers; "conv" (images only) has strided 4×4 convolutions, each of which halves the
     image and is normalised per example (`normalised`).
@@ -106,7 +106,7 @@ def trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
 
 
 def critic_trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
-    """All layers of a critic but its last, (B, *shape) → (B, F), and F.
+    """All layers of a critic except the last, (B, *shape) → (B, F), and F.
 
     Its slope must be bounded from outside, by a penalty or by clipped weights. It has leaky ReLUs, since a unit that is
     off for all fakes would give the generator no gradient. It has no normalisation, which would hide how far fakes are
@@ -158,8 +158,9 @@ def decoder(
 ) -> nn.Sequential:
     """A decoder (B, code) → (B, *shape) logits: the mirror image of `encoder`.
 
-    first: makes the first layer of a dense decoder. A generator that is judged only by its draws takes `linear`: with
-    `of_codes` half of the signal does not depend on the code at first, and a WGAN kept 11 modes of 25 in place of 19.
+    first: makes the first layer of a dense decoder. A generator that is judged only by its samples uses `linear`: with
+    `of_codes` half of the signal does not depend on the code at the start of training, and a WGAN kept 11 modes of 25
+    instead of 19.
     """
     if net == "dense":
         layers = mlp([code, width, width, math.prod(shape)])

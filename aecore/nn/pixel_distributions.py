@@ -1,7 +1,7 @@
 """Distributions of one pixel value given all values before it: binary, 256 levels, or a mixture of logistics.
 
 The channels of a pixel are drawn in turn. Shapes: `params` (B, outputs, …) are the numbers that the network gives for
-each pixel, x (B, C, …) are its values in [0, 1]; … is () for one pixel or (H, W) for all pixels.
+each pixel, and x (B, C, …) are its values in [0, 1]; … is () for one pixel or (H, W) for all pixels.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Values:
 
     A law (B, P, …) holds the P parameters of one channel's distribution.
 
-    levels: how many values a channel can take, evenly from 0 to 1.
+    levels: how many values a channel can take, evenly spaced from 0 to 1.
     outputs: how many numbers the network gives for each pixel.
     """
 
@@ -44,7 +44,7 @@ class Values:
     def log_chances(
         self, law: Float[Tensor, "B P *place"], temperature: float = 1.0
     ) -> Float[Tensor, "B levels *place"]:
-        """log p of every level, (B, levels, …): p ∝ p₁^(1/temperature)."""
+        """log p of every level, (B, levels, …): p ∝ p₁^(1/temperature), where p₁ has temperature 1."""
         raise NotImplementedError
 
     def log_prob(self, law: Float[Tensor, "B P *place"], x: Float[Tensor, "B *place"]) -> Float[Tensor, "B *place"]:
@@ -52,7 +52,7 @@ class Values:
         raise NotImplementedError
 
     def centre(self, law: Float[Tensor, "B P *place"]) -> Float[Tensor, "B *place"]:
-        """The location of the law, (B, …), which rises with the values it makes likely. Saliency is its gradient."""
+        """The location of the law, (B, …): the larger the likely values, the larger it is. Saliency is its gradient."""
         raise NotImplementedError
 
     def thresholds(self, noise: Float[Tensor, "*any"], temperature: float) -> Float[Tensor, "*any"]:
@@ -153,7 +153,7 @@ class Levels(Pairwise):
         return (law / temperature).log_softmax(1)
 
     def centre(self, law: Float[Tensor, "B P *place"]) -> Float[Tensor, "B *place"]:
-        """Σ_k v_k a_k with v from −1 to 1, in which a constant added to all logits cancels, as it does in p."""
+        """Σ_k v_k a_k with v from −1 to 1: a constant that is added to all logits cancels here, as it does in p."""
         return torch.einsum("bk...,k->b...", law, torch.linspace(-1, 1, self.levels).to(law))
 
     def log_prob(self, law: Float[Tensor, "B P *place"], x: Float[Tensor, "B *place"]) -> Float[Tensor, "B *place"]:
@@ -161,19 +161,20 @@ class Levels(Pairwise):
 
 
 class Logistics(Values):
-    """x ∈ {0, 1/255, …, 1}: Σ_k π_k [σ((x⁺ − μ_k) / s_k) − σ((x⁻ − μ_k) / s_k)], x± half a level above and below.
+    """x ∈ {0, 1/255, …, 1}: Σ_k π_k [σ((x⁺ − μ_k) / s_k) − σ((x⁻ − μ_k) / s_k)], x± is x ± half a level.
 
-    At 0 and 1 the bins are open. All channels of a pixel share their component, so the values of earlier channels
-    update π. Means of a channel are linear in the values of the earlier ones, with coefficients in (−1, 1).
+    At 0 and 1 the bins are open. All channels of a pixel come from the same component, so that the values of earlier
+    channels update π. The means of a channel are linear in the values of the earlier ones, with coefficients in
+    (−1, 1).
 
     Source: Salimans et al. (2017), arXiv:1701.05517, §2.1, 2.2.
     """
 
-    levels, components, least = 256, 5, -7.0  # least: of log s, in which 2 is the width of all levels
+    levels, components, least = 256, 5, -7.0  # least: lower bound of log s, where all levels span 2
 
     def __init__(self, channels: int):
         super().__init__(channels)
-        # π; μ and log s of each channel; a coefficient for each pair of channels: for each component
+        # for each component: π; μ and log s of each channel; a coefficient for each pair of channels
         self.outputs = self.components * (1 + 2 * channels + channels * (channels - 1) // 2)
 
     def law(

@@ -1,4 +1,4 @@
-"""The training loop: a generator of rows. It knows players, terms and turns, and nothing of a particular model.
+"""The training loop: a generator of rows. It knows players, terms and turns, but no particular model.
 
 A training is a sequence of steps. One step is one round of `model.update_schedule`, in which each turn draws one
 minibatch. All random numbers of step n depend only on (seed, n). A training that was stopped and resumed therefore
@@ -22,9 +22,9 @@ from ..errors import DataError, Diverged
 from ..models.base import Model, Player, total
 from .plan import Plan, Row, eval_steps, fold_in
 
-WEIGHTS = "the weights of "  # begins the names of norms of weights, which are checked and not recorded
-EVALUATION_VALUES = 4_000_000  # most values of examples in one batch of a held-out evaluation
-EVALUATION_NUMBERS = 32_000_000  # most numbers that the model gives for them
+WEIGHTS = "the weights of "  # prefix of the names of weight norms, which are checked but not recorded
+EVALUATION_VALUES = 4_000_000  # at most so many values of examples in one batch of a held-out evaluation
+EVALUATION_NUMBERS = 32_000_000  # at most so many numbers that the model gives for such a batch
 HELD_OUT_SEED = 7_000_003  # of the noise in held-out evaluations: the same at every evaluation of every run
 
 
@@ -36,7 +36,7 @@ def means(terms: Mapping[str, Tensor]) -> dict[str, Tensor]:
 def losses(values: Mapping[str, float], players: Mapping[str, Player]) -> dict[str, float]:
     """The loss of each player from mean terms: {"loss": …} for one player, {"loss/<player>": …} for several.
 
-    Players of whose terms one is missing are left out.
+    Players are left out if one of their terms is missing.
     """
     known = {
         name: sum(weight * values[term] for term, weight in player.weights.items())
@@ -58,8 +58,8 @@ def evaluate(
 
     The random state is left as it was.
 
-    batch: examples at once; fewer where they are large.  progress: the moment whose terms are computed, for models
-    that are trained by stages.
+    batch: examples per forward pass; fewer where they are large.  progress: the moment of the training whose terms are
+    computed, for models that are trained in stages.
     """
     device = next(model.parameters()).device
     count = min(len(split), limit or len(split))
@@ -84,10 +84,10 @@ def _to(batch: Batch, device: torch.device) -> Batch:
 
 
 class Training:
-    """One training in progress: iterate it for rows; `state` and `restore` stop and resume it at any row.
+    """One training in progress: iterating over it gives its rows; `state` and `restore` stop and resume it at any row.
 
-    observe: called with the progress after each `model.on_epoch_start`, that is at the start of each epoch and stage
-    and once at the end, to look at the model; it must not change it.
+    observe: called with the progress after each `model.on_epoch_start`, that is, at the start of each epoch and stage
+    and once at the end. It may read the model but must not change it.
 
     A row has "step", "epoch" (with fractions), "seconds" of training so far, and mean terms and losses: "train" over
     the steps since the last row, and in some rows "test" over held-out examples.
@@ -122,10 +122,10 @@ class Training:
         self.seconds = 0.0
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self._epoch, self._order = -1, torch.empty(0)
-        self._waiting: dict[str, tuple[Tensor | None, ...]] = {}  # each player's gradients, until all have theirs
+        self._waiting: dict[str, tuple[Tensor | None, ...]] = {}  # each player's gradients, until all are computed
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
-        self._saved: dict[str, dict[int, dict[str, Tensor]]] = {}  # restored, for optimisers not yet made
+        self._saved: dict[str, dict[int, dict[str, Tensor]]] = {}  # restored states of optimisers that are not made yet
 
     @property
     def progress(self) -> float:
@@ -172,7 +172,7 @@ class Training:
                 self._move(name, players[name])
 
     def _differentiate(self, name: str, player: Player, loss: Tensor, keep: bool) -> None:
-        """Compute the gradients of a player's loss for its own parameters. They wait until all players have theirs."""
+        """Compute the gradients of a player's loss for its own parameters. They wait until all are computed."""
         optimiser = self._optimiser(name, player)
         parameters = optimiser.param_groups[0]["params"]
         self._waiting[name] = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
@@ -182,7 +182,7 @@ class Training:
         group = optimiser.param_groups[0]
         for parameter, gradient in zip(group["params"], self._waiting.pop(name), strict=True):
             if gradient is not None and gradient.stride() != parameter.stride():
-                # Fused Adam reads both in the order of memory, in which the gradient of a gradient may lie otherwise.
+                # Fused Adam reads both in memory order, but the gradient of a gradient may have another memory layout.
                 gradient = torch.empty_like(parameter).copy_(gradient)
             parameter.grad = gradient
         if self.plan.clip:
@@ -197,7 +197,7 @@ class Training:
 
     def _optimiser(self, name: str, player: Player) -> torch.optim.Optimizer:
         if name not in self.optimisers:
-            parameters: dict[int, torch.nn.Parameter] = {  # each once, also where networks share some
+            parameters: dict[int, torch.nn.Parameter] = {  # each only once, even where networks share some
                 id(p): p for network in player.networks for p in network.parameters() if p.requires_grad
             }
             self.optimisers[name] = torch.optim.Adam(
@@ -208,7 +208,7 @@ class Training:
                 self.optimisers[name].load_state_dict({"state": self._saved.pop(name), "param_groups": groups})
                 for parameter, slots in self.optimisers[name].state.items():
                     for slot, value in slots.items():
-                        if value.shape == parameter.shape:  # with the same memory layout, as a GPU's fused Adam needs
+                        if value.shape == parameter.shape:  # in the parameter's memory layout, for fused Adam on GPUs
                             slots[slot] = torch.empty_like(parameter).copy_(value)
         return self.optimisers[name]
 
@@ -241,7 +241,7 @@ class Training:
         return before != now
 
     def _collect(self, terms: Mapping[str, Tensor]) -> None:
-        """Add terms up on the device, so that nothing waits for their values until a row is due."""
+        """Sum the terms on the device, so that nothing waits for their values until a row is due."""
         for name, value in means(terms).items():
             self._sums[name] = self._sums[name] + value if name in self._sums else value
             self._counts[name] = self._counts.get(name, 0) + 1
@@ -252,7 +252,7 @@ class Training:
         return values
 
     def _norms(self, players: Mapping[str, Player]) -> dict[str, float]:
-        """The norm of each player's weights, which is finite as long as every weight is."""
+        """The norm of each player's weights, which is finite as long as every weight is finite."""
         weights = {name: self.optimisers[name].param_groups[0]["params"] for name in players if name in self.optimisers}
         return {WEIGHTS + name: float(get_total_norm(parts)) for name, parts in weights.items()}
 
@@ -265,7 +265,7 @@ class Training:
         return {**terms, **losses(terms, players)}
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
-        """All that is needed to go on after the last row: copies of tensors, and plain numbers."""
+        """All that is needed to continue after the last row: copies of tensors, and plain numbers."""
         tensors = {f"model/{name}": value for name, value in self.model.state_dict().items()}
         states = {player: optimiser.state_dict()["state"] for player, optimiser in self.optimisers.items()}
         for player, state in {**self._saved, **states}.items():

@@ -14,7 +14,7 @@ Row = dict[str, Any]
 """One line of a training's record; see `loop.Training`."""
 
 EVAL_STEPS = 24  # held-out evaluations spread over a run, denser at its start
-EPOCH_EVAL_STEPS = 60  # at most so many more, at the ends of epochs
+EPOCH_EVAL_STEPS = 60  # at most this many further evaluations, at the ends of epochs
 
 
 Precision = Literal["auto", "bf16", "fp32"]
@@ -55,11 +55,15 @@ class Plan(BaseModel):
         ge=0,
         allow_inf_nan=False,
         title="gradient clip",
-        description="largest norm of a player's gradient; 0: any",
+        description="largest norm of a player's gradient; 0: no limit",
         json_schema_extra={"usual": [0.0, 10_000.0]},
     )
     seed: int = Field(
-        default=0, ge=0, le=2**31 - 1, description="of weights, order and noise", json_schema_extra={"scale": "linear"}
+        default=0,
+        ge=0,
+        le=2**31 - 1,
+        description="seed of weights, order and noise",
+        json_schema_extra={"scale": "linear"},
     )
     precision: Precision = Field(default="auto", description="auto: bf16 where the device is fast in it")
     held_out: int = Field(
@@ -110,9 +114,9 @@ def fold_in(seed: int, *numbers: int) -> int:
 
 
 def eval_steps(draws: int, per_epoch: int) -> list[int]:
-    """After which minibatches to evaluate held-out examples: densely at first, then at ends of epochs, and at the end.
+    """The minibatches after which held-out examples are evaluated: many early, then ends of epochs, and the last one.
 
-    draws: minibatches of the whole training.  per_epoch: of an epoch.
+    draws: number of minibatches of the whole training.  per_epoch: of one epoch.
     """
     early = {math.ceil(draws * (k / EVAL_STEPS) ** 2) for k in range(1, EVAL_STEPS + 1)}
     every = math.ceil(draws / per_epoch / EPOCH_EVAL_STEPS)
