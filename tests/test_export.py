@@ -71,6 +71,7 @@ def test_codes_as_csv_and_npz_are_the_codes_of_their_ids(run):
     assert [int(row["label"]) for row in rows] == data.test.labels[:40].tolist()
     assert all(row["class"] == data.classes[int(row["label"])] for row in rows)
     with np.load(io.BytesIO(export.codes_npz(run, "train")), allow_pickle=False) as file:
+        assert file.files == ["ids", "codes", "labels", "class_names"]
         assert file["codes"].shape == (300, 3) and (file["ids"] == np.arange(300)).all()
         assert (file["labels"] == data.train.labels).all()
 

@@ -131,8 +131,8 @@ def codes_csv(run: Run, split: str = "test", limit: int | None = None) -> bytes:
 
 def codes_npz(run: Run, split: str = "test", limit: int | None = None) -> bytes:
     """Arrays ids (n,), codes (n, D) and, where there are any, labels (n,) and class_names, as NPZ without pickles."""
-    file = io.BytesIO()
-    np.savez_compressed(file, allow_pickle=False, **_codes(run, split, limit))
+    file, arrays = io.BytesIO(), dict[str, Any](_codes(run, split, limit))
+    np.savez_compressed(file, **arrays)  # without allow_pickle, for which numpy 1.26 stores an array of that name
     return file.getvalue()
 
 

@@ -23,7 +23,7 @@ Precision = Literal["auto", "bf16", "fp32"]
 class Plan(BaseModel):
     """How to train: everything but the model and the data.
 
-    Controls and command-line options are made from these fields by `plan_params`.
+    Controls are made from these fields by `plan_params`, options of the command line by `aecore.__main__`.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import streamlit as st
@@ -66,6 +67,6 @@ def run_location(run: Run) -> str:
 
 def npz_bytes(**arrays: np.ndarray) -> bytes:
     """Named arrays as the content of an NPZ file."""
-    out = io.BytesIO()
-    np.savez_compressed(out, allow_pickle=False, **arrays)
+    out, members = io.BytesIO(), dict[str, Any](arrays)
+    np.savez_compressed(out, **members)  # without allow_pickle, for which numpy 1.26 stores an array of that name
     return out.getvalue()

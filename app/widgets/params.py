@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import streamlit as st
-from annotated_types import Ge, Gt, Le
 
 from aecore import Run
 from aecore.data.base import DataSpec
 from aecore.models.entry import Entry, Param
-from aecore.training.plan import Plan
+from aecore.training.plan import Plan, plan_params
 from app import link
 from app.widgets.data_picker import data_query
 
@@ -46,7 +45,7 @@ def parameter(entry: Entry, page: str, name: str) -> Hyperparameter:
 
 def plan_field(entry: Entry, page: str, name: str) -> Hyperparameter:
     """A field of `Plan` on this page; its default suits the model."""
-    param = plan_param(name, getattr(Plan(**entry.plan), name))
+    param = plan_params(Plan(**entry.plan))[name]
     return Hyperparameter(f"train.{name}", param).under(f"{page}.{entry.key}.train.{name}")
 
 
@@ -108,22 +107,6 @@ def controls(entry: Entry, page: str) -> dict[str, Any]:
 # --- parameters of the training, from the fields of Plan ------------------------------------------------------------
 
 MAIN = ("epochs", "lr", "batch")
-RANGES = {"epochs": (1, 1000), "batch": (2, 4096), "lr": (1e-5, 0.1), "clip": (0.0, 10_000.0), "held_out": (1, 10_000)}
-NAMES = {"lr": "learning rate", "decay": "let the rate fall", "clip": "gradient clip", "held_out": "held-out images"}
-
-
-def plan_param(name: str, default: Any) -> Param:
-    """A field of `Plan` as a `Param`, so that it gets the same kind of widget.  default: what suits the model."""
-    field = Plan.model_fields[name]
-    help = field.description or ""
-    if isinstance(default, bool):
-        return Param(default, help=help)
-    if isinstance(default, str):
-        return Param(default, choices=("auto", "bf16", "fp32"), help=help)
-    bounds: dict[type, Any] = {type(bound): bound for bound in field.metadata}
-    low = bounds[Ge].ge if Ge in bounds else 1e-9 if Gt in bounds else 0
-    high = bounds[Le].le if Le in bounds else 1e9
-    return Param(default, float(low), float(high), scale="linear" if name == "seed" else "log", help=help)
 
 
 def plan_controls(entry: Entry, page: str) -> Plan:
@@ -142,7 +125,7 @@ def plan_controls(entry: Entry, page: str) -> Plan:
 
 def _plan_control(entry: Entry, page: str, name: str) -> Any:
     setting = plan_field(entry, page, name)
-    return control(setting, label(NAMES.get(name, name), setting.param), RANGES.get(name))
+    return control(setting, label(setting.param.label or name, setting.param), setting.param.usual)
 
 
 # --- all at once ----------------------------------------------------------------------------------------------------
