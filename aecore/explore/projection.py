@@ -85,7 +85,7 @@ class Projection:
             raise DataError(f"Choose two different units from 1 to {size}.")
         self.axes = (f"z{a + 1}", f"z{b + 1}")
         if size > 2:
-            self.note = "Pictures of the plane have the other units of the code at their mean."
+            self.note = "Pictures of the plane have the other latent dimensions at their mean."
         self._directions = np.eye(size)[[a, b]]
         self._origin = self.mean * (1 - self._directions.sum(0))
         return np.ascontiguousarray(self.codes[:, [a, b]])

@@ -381,7 +381,7 @@ class Settings(BaseModel):
         default="", description="the column of a table that says each line's class, if any; only to compare by"
     )
     k: int = Field(default=0, ge=0, le=50, description="clusters of a table; 0: as many as it has classes, else 8")
-    code: int = Field(default=4, ge=1, le=64, description="units of the code, and components, for a table")
+    code: int = Field(default=4, ge=1, le=64, description="number of latent dimensions, and of components, for a table")
 
     _path = path_with("look", "table")
 

@@ -361,7 +361,7 @@ class Settings(BaseModel):
     path: str | None = Field(default=None, description="of a table, or of your own images")
     label: str = Field(default="", description="the column of a table that says what is normal")
     normal: str = Field(default="", description="what it says of normal lines")
-    code: int = Field(default=16, ge=1, le=256, description="units of the code")
+    code: int = Field(default=16, ge=1, le=256, description="number of latent dimensions")
     steps: int = Field(default=600, ge=10, le=20_000, description="of each training")
     seeds: int = Field(default=3, ge=1, le=10)
     codes: Annotated[tuple[int, ...], BeforeValidator(listed)] = Field(

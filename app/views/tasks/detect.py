@@ -31,7 +31,7 @@ from app.widgets.uploads import kept_file, own_pictures
 
 
 class Kind(NamedTuple):
-    """Examples among which anomalies are sought. data: as in `detect.Settings`.  code: usual units of the code."""
+    """Examples among which anomalies are sought. data: as in `detect.Settings`.  code: usual number of latent dimensions."""
 
     data: str
     code: int
@@ -384,7 +384,7 @@ def by_code(settings: Mapping[str, Any], seconds: float) -> None:
 
 def auroc_figure(sizes: list[int], auroc: np.ndarray) -> go.Figure:
     """Mean and standard deviation of AUROC (sizes, seeds) against the size of the code."""
-    figure = empty_figure(380, "units of the code", "AUROC")
+    figure = empty_figure(380, "latent dimensions", "AUROC")
     figure.add_scatter(
         x=sizes,
         y=auroc.mean(1),
