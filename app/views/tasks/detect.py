@@ -31,7 +31,7 @@ from app.widgets.uploads import kept_file, own_pictures
 
 
 class Kind(NamedTuple):
-    """Examples among which anomalies are sought. data: as in `detect.Settings`.  code: usual number of latent dimensions."""
+    """Examples among which anomalies are sought.  data: as in `detect.Settings`.  code: usual latent dimensions."""
 
     data: str
     code: int
