@@ -9,8 +9,8 @@ from jaxtyping import Int, Int64
 from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-WholeNumbers = Int[np.ndarray, " n"] | Sequence[int]
-"""(n,) from 0: a cluster or a label of each example."""
+WholeNumbers = Int[np.ndarray, "..."] | Sequence[int]
+"""(n,) from 0: a cluster or a label of each example. `contingency` says in words where two lengths differ."""
 
 
 def contingency(assigned: WholeNumbers, labels: WholeNumbers) -> Int64[np.ndarray, "clusters labels"]:
