@@ -580,24 +580,25 @@ def page() -> str:
         lines += [
             "## Killed and resumed",
             "",
-            f"kill −9 at {KILLS} random moments, resumed each time: {killed['verdict']}.",
+            f"A training was killed (kill −9) at {KILLS} random moments and resumed each time: {killed['verdict']}.",
             "",
         ]
     if by_model("stability"):
         lines += [
             "## Stability",
             "",
-            f"Five epochs of {MANY:,} images ({FEW:,} for models of pixels) of 28 × 28 pixels, 32 × 32 for sprites, on "
-            "the defaults in full precision. error: squared error of held-out reconstructions by that of the mean "
-            "image. active units: the share whose mean has a variance above 0.01. variety: mean squared distance "
-            "between draws by that between images; draws of a VAE are means, without the noise of pixels, and vary "
-            "less. critic: its last loss. Collapsed is called what reconstructs no better than the mean image although "
-            "that is a term of its objective (error above 0.95), or whose draws then vary less than half as much as "
-            "its reconstructions (AAE, WAE); of other models against a critic, or without a code, draws "
-            "that are alike (variety below 0.2) or noise (above 2); a code that does not move; a critic whose loss is "
-            "below 0.02, or more than 15 % above that of chance; a PixelCNN decoder to whom images are not at least "
-            "2 % dearer given codes of others (told, where it was measured). Draws of a PixelCNN are beside images "
-            "whose pixels are drawn as 0 or 1, too.",
+            f"Five epochs of {MANY:,} images ({FEW:,} for models of pixels) of 28 × 28 pixels (sprites: 32 × 32), on the "
+            "defaults in full precision. Error: squared error of held-out reconstructions, divided by that of the mean "
+            "image. Active units: the share of latent dimensions whose mean has a variance above 0.01. Variety: mean "
+            "squared distance between samples, divided by that between images; a VAE's samples are means without the "
+            "noise of pixels, and vary less. Critic: its last loss. Samples of a PixelCNN are compared with images "
+            "whose pixels are drawn as 0 or 1 as well. A training counts as collapsed in these cases: the model "
+            "reconstructs no better than the mean image although that is a term of its objective (error above 0.95); "
+            "samples of an AAE or WAE vary less than half as much as its reconstructions; samples of other models that "
+            "play against a critic, or have no code, are alike (variety below 0.2) or noise (above 2); the code does "
+            "not change with the image; a critic's loss is below 0.02, or more than 15 % above that of chance; with "
+            "the codes of other images, images cost a PixelCNN decoder less than 2 % more (column “told”, where it was "
+            "measured).",
             "",
             *stability_table(),
             "",
@@ -616,11 +617,12 @@ def page() -> str:
         lines += [
             "## Modes of 25 Gaussians",
             "",
-            "10,000 draws. Covered: a fifth of a mode's fair share of the draws lies within 3 σ of it. Kept: some draw "
-            "is nearer to it than to the other modes: the count of Dumoulin et al. (2016); their ALI kept "
-            "13.4 ± 5.8, their GAN 10.4 ± 9.2. Draws all over the plane would keep 25 and cover none.",
+            "10,000 samples of each model. A mode is covered if a fifth of its fair share of the samples lies within 3 σ "
+            "of it. A mode is kept if some sample is nearer to it than to the other modes, which is the count of "
+            "Dumoulin et al. (2016): their ALI kept 13.4 ± 5.8, their GAN 10.4 ± 9.2. Samples scattered over the plane "
+            "would keep 25 modes and cover none.",
             "",
-            *table(["model", "seeds", "modes covered", "modes kept", "draws within 3 σ of a mode"], rows),
+            *table(["model", "seeds", "modes covered", "modes kept", "samples within 3 σ of a mode"], rows),
             "",
         ]
     if by_model("likelihood"):
@@ -650,16 +652,17 @@ def page() -> str:
                 ]
             )
             easier.append(
-                f"The first {EXAMPLES} are easier than others: of all 10,000, as in published figures, "
-                f"`{label}` says {s['nats of all']:.4g} nats, {s['nats of all'] - s['nats']:.1f} more. So no "
-                f"figure of {EXAMPLES} digits here beats a published one."
+                f"The first {EXAMPLES} digits are easier than the others: on all 10,000, as in published figures, "
+                f"`{label}` has {s['nats of all']:.4g} nats, {s['nats of all'] - s['nats']:.1f} more. So no figure of "
+                f"{EXAMPLES} digits here beats a published one."
             )
         lines += [
             "## Log-likelihood of binarised MNIST",
             "",
-            f"−log p(x) in nats of {EXAMPLES} held-out digits, binarised once by a fixed draw; training digits are "
-            f"drawn anew at each step. VAE and IWAE by importance sampling with {SAMPLES} draws, the others exactly. "
-            "Minutes are of one process beside a dozen others; the published figures took far longer trainings.",
+            f"−log p(x) in nats of {EXAMPLES} held-out digits, which are binarised once by a fixed sample; training "
+            f"digits are binarised anew at each step. VAE and IWAE: importance sampling with {SAMPLES} samples; the "
+            "others: exact. Minutes are those of one process beside a dozen others; the published figures took far "
+            "longer trainings.",
             *easier,
             "",
             *table(["model", "seeds", "nats", "epochs", "minutes", "device", "published"], rows),
@@ -684,11 +687,12 @@ def page() -> str:
         lines += [
             "## What attribute edits need",
             "",
-            f"`attribute_ali` on 60,000 drawn faces of 32 × 32, {ABLATED} epoch, without one of its additions; 300 "
-            "held-out faces, each attribute switched alone. Not editing: error "
-            f"{some['error of not editing']:.4f}, edits seen {some['edits seen without editing']:.4f}; the judge reads "
-            f"the rest of unedited faces with R² {some['rest of the face before, R²']:.2f}, and two halves of the true "
-            f"edits are {some['Fréchet distance by chance']:.1f} apart.",
+            f"`attribute_ali` on 60,000 drawn faces of 32 × 32, {ABLATED} epoch, each time without one of its additions; "
+            "300 held-out faces, each attribute switched alone. For comparison, not editing at all has an error of "
+            f"{some['error of not editing']:.4f} and shows {some['edits seen without editing']:.4f} of the edits. The "
+            "attribute classifier predicts the other properties of unedited faces with R² "
+            f"{some['rest of the face before, R²']:.2f}, and two halves of the true edits have a Fréchet distance of "
+            f"{some['Fréchet distance by chance']:.1f}.",
             "",
             *table(["left out", "seeds", *names], rows),
             "",
@@ -701,9 +705,9 @@ def page() -> str:
         lines += [
             "## What drawing pixel by pixel costs",
             "",
-            "One image of 16 drawn together by a PixelCNN of 32 feature maps on one thread, and a pass for every pixel "
-            "in its place. What is kept makes the cost of a pixel that of a few small matrix products a layer, "
-            "whatever the size of the image.",
+            "The time for one image of 16 that a PixelCNN of 32 feature maps draws together on one thread: with kept "
+            "activations, and with one pass of the network for every pixel. With kept activations a pixel costs a few "
+            "small matrix products for each layer, whatever the size of the image.",
             "",
             *table(["image", "kept, ms an image", "a pass a pixel, ms an image", "ratio"], rows),
             "",
@@ -718,9 +722,9 @@ def page() -> str:
         lines += [
             "## Does the order of the pixels matter?",
             "",
-            "−log p(x) in nats of 1,000 held-out digits of 16 × 16 pixels, split at one half, by a small PixelCNN "
-            "trained on 4,000 for 8 epochs. The chain rule holds in any order; a network of this size need not learn "
-            "each as well.",
+            "−log p(x) in nats of 1,000 held-out digits of 16 × 16 pixels, binarised at one half, for a small PixelCNN "
+            "trained on 4,000 digits for 8 epochs. The chain rule holds in any order, but a network of this size need "
+            "not learn every order equally well.",
             "",
             *table(["order", "seeds", "nats"], rows),
             "",
@@ -741,9 +745,9 @@ def page() -> str:
         lines += [
             "## Ratings",
             "",
-            "RMSE of a tenth of the ratings that was held out, each model with the λ that was best on a tenth of the "
-            "others; and rankings for users who were held out with a fifth of their ratings. MovieLens joins the table "
-            "where it is on the computer; its licence keeps it out of the repository.",
+            "RMSE on a held-out tenth of the ratings, each model with the λ that was best on a tenth of the others; and "
+            "rankings for held-out users, with a fifth of their ratings held out. MovieLens joins the table if it is on "
+            "the computer; its licence does not allow it in the repository.",
             "",
             *table(["model", "data", "seeds", *names, "λ chosen", "published"], rows),
             "",
@@ -757,15 +761,15 @@ def page() -> str:
         lines += [
             "## Held-out figures on MNIST",
             "",
-            f"Every model that does not go pixel by pixel, on its defaults, after {PASSES} epochs of 60,000 digits: "
-            "what a minute or two on one thread reaches, not the best that the model can. Errors are per pixel, "
-            "likelihoods in nats of grey values as the model's own distribution of pixels has them, which is not the "
+            f"Every model that does not draw pixel by pixel, on its defaults, after {PASSES} epochs of 60,000 digits: "
+            "what a minute or two on one thread reaches, not the best that the model can do. Errors are per pixel. "
+            "Likelihoods are in nats of grey values under the model's own distribution of pixels, which is not the "
             "binarised one above. Published clustering accuracies: k-means on pixels 0.53, on an autoencoder's codes "
             "0.88, DEC 0.84 (a rerun: 0.91), GMVAE 0.88 (a rerun), all after far longer trainings; the page Cluster "
-            f"has those of the trained examples. {beaten} Units of sparse autoencoders rest at a level of their own: "
-            "those of `sparse_kl` move so little that none counts as active here, and still carry the image. Of "
-            "generators alone: the exact Wasserstein distance of 1,000 draws to "
-            f"1,000 held-out digits, where 1,000 training digits have {', '.join(same)}.",
+            f"shows those of the trained examples. {beaten} Units of sparse autoencoders rest at a level of their own; "
+            "those of `sparse_kl` vary so little that none counts as active here, and they still carry the image. For "
+            "generators alone: the exact Wasserstein distance of 1,000 samples to 1,000 held-out digits, where 1,000 "
+            f"training digits have {', '.join(same)}.",
             "",
             *figures_table(),
             "",
