@@ -587,11 +587,11 @@ def page() -> str:
         lines += [
             "## Stability",
             "",
-            f"Five epochs of {MANY:,} images ({FEW:,} for models of pixels) of 28 × 28 pixels (sprites: 32 × 32), on the "
-            "defaults in full precision. Error: squared error of held-out reconstructions, divided by that of the mean "
-            "image. Active units: the share of latent dimensions whose mean has a variance above 0.01. Variety: mean "
-            "squared distance between samples, divided by that between images; a VAE's samples are means without the "
-            "noise of pixels, and vary less. Critic: its last loss. Samples of a PixelCNN are compared with images "
+            f"Five epochs of {MANY:,} images ({FEW:,} for models of pixels) of 28 × 28 pixels (sprites: 32 × 32), on "
+            "the defaults in full precision. Error: squared error of held-out reconstructions, divided by that of the "
+            "mean image. Active units: the share of latent dimensions whose mean has a variance above 0.01. Variety: "
+            "mean squared distance between samples, divided by that between images; a VAE's samples are means without "
+            "the noise of pixels, and vary less. Critic: its last loss. Samples of a PixelCNN are compared with images "
             "whose pixels are drawn as 0 or 1 as well. A training counts as collapsed in these cases: the model "
             "reconstructs no better than the mean image although that is a term of its objective (error above 0.95); "
             "samples of an AAE or WAE vary less than half as much as its reconstructions; samples of other models that "
@@ -617,8 +617,8 @@ def page() -> str:
         lines += [
             "## Modes of 25 Gaussians",
             "",
-            "10,000 samples of each model. A mode is covered if a fifth of its fair share of the samples lies within 3 σ "
-            "of it. A mode is kept if some sample is nearer to it than to the other modes, which is the count of "
+            "10,000 samples of each model. A mode is covered if a fifth of its fair share of the samples lies within 3 "
+            "σ of it. A mode is kept if some sample is nearer to it than to the other modes, which is the count of "
             "Dumoulin et al. (2016): their ALI kept 13.4 ± 5.8, their GAN 10.4 ± 9.2. Samples scattered over the plane "
             "would keep 25 modes and cover none.",
             "",
@@ -687,10 +687,10 @@ def page() -> str:
         lines += [
             "## What attribute edits need",
             "",
-            f"`attribute_ali` on 60,000 drawn faces of 32 × 32, {ABLATED} epoch, each time without one of its additions; "
-            "300 held-out faces, each attribute switched alone. For comparison, not editing at all has an error of "
-            f"{some['error of not editing']:.4f} and shows {some['edits seen without editing']:.4f} of the edits. The "
-            "attribute classifier predicts the other properties of unedited faces with R² "
+            f"`attribute_ali` on 60,000 drawn faces of 32 × 32, {ABLATED} epoch, each time without one of its "
+            "additions; 300 held-out faces, each attribute switched alone. For comparison, not editing at all has an "
+            f"error of {some['error of not editing']:.4f} and shows {some['edits seen without editing']:.4f} of the "
+            "edits. The attribute classifier predicts the other properties of unedited faces with R² "
             f"{some['rest of the face before, R²']:.2f}, and two halves of the true edits have a Fréchet distance of "
             f"{some['Fréchet distance by chance']:.1f}.",
             "",
@@ -745,9 +745,9 @@ def page() -> str:
         lines += [
             "## Ratings",
             "",
-            "RMSE on a held-out tenth of the ratings, each model with the λ that was best on a tenth of the others; and "
-            "rankings for held-out users, with a fifth of their ratings held out. MovieLens joins the table if it is on "
-            "the computer; its licence does not allow it in the repository.",
+            "RMSE on a held-out tenth of the ratings, each model with the λ that was best on a tenth of the others; "
+            "and rankings for held-out users, with a fifth of their ratings held out. MovieLens joins the table if it "
+            "is on the computer; its licence does not allow it in the repository.",
             "",
             *table(["model", "data", "seeds", *names, "λ chosen", "published"], rows),
             "",
