@@ -579,12 +579,12 @@ def test_the_scrubber_answers_keys_and_keeps_the_focus_when_a_new_sheet_arrives(
     page.keyboard.press("ArrowRight")
     assert track.get_attribute("aria-valuenow") == "0.200"
     assert pixels_of(page.locator(".scrub figure canvas"))[0, 0] == 44
-    page.get_by_text("moves 1 z [0.2, 0.0, 0.0]").wait_for(timeout=10_000)
+    page.get_by_text("moves 1 z [0.2, 0.0, 0.0]").wait_for(timeout=60_000)
     assert track.evaluate("t => t.getRootNode().activeElement === t")
     page.keyboard.press("End")
-    page.get_by_text("moves 2 z [2.0, 0.0, 0.0]").wait_for(timeout=10_000)
+    page.get_by_text("moves 2 z [2.0, 0.0, 0.0]").wait_for(timeout=60_000)
     page.keyboard.press("Home")
-    page.get_by_text("moves 3 z [-2.0, 0.0, 0.0]").wait_for(timeout=10_000)
+    page.get_by_text("moves 3 z [-2.0, 0.0, 0.0]").wait_for(timeout=60_000)
 
 
 @browser_only
