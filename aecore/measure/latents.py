@@ -63,11 +63,6 @@ def active_of(codes: Float[np.ndarray, "n D"]) -> Bool[np.ndarray, " D"]:
     return codes.var(0) > ACTIVE
 
 
-def active_units(model: Model, split: Split, limit: int | None = 2000) -> int:
-    """How many units are active over the first `limit` examples of a split."""
-    return int(active_of(encode(model, split, first(split, limit))).sum())
-
-
 def order(kl: Float[np.ndarray, " D"] | None, std: Float[np.ndarray, " D"]) -> Int[np.ndarray, " D"]:
     """Units by KL where it is known, else by variance; the most important first, ties by number."""
     return np.argsort(-(std if kl is None else kl), kind="stable")
