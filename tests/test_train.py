@@ -152,7 +152,7 @@ def test_a_player_is_moved_by_adam_under_the_schedule(decay):
     assert len(batches) == 4
     again = aecore.build("linear", (1, 8, 8), code=2)
     gradients: dict[str, list[torch.Tensor]] = {name: [] for name in start}
-    rates = [1e-2 * (0.5 * (1 + math.cos(math.pi * n / 4)) if decay else 1) for n in (1, 2, 3, 4)]
+    rates = [1e-2 * (0.01 + 0.495 * (1 + math.cos(math.pi * n / 4)) if decay else 1) for n in range(4)]
     for step, batch in enumerate(batches):
         named = dict(again.named_parameters())
         found = torch.autograd.grad(again.terms(batch, ())["recon"].mean(), list(named.values()))
@@ -162,6 +162,40 @@ def test_a_player_is_moved_by_adam_under_the_schedule(decay):
             named[name].data.copy_(moved)
     for name, p in model.named_parameters():
         assert torch.allclose(p, again.state_dict()[name], atol=1e-5), name
+
+
+def rates(model: aecore.Model, data: aecore.Data, **plan) -> list[tuple[str, float]]:
+    """Each player that moved and its learning rate as a share of its own full one, in order."""
+    found: list[tuple[str, float]] = []
+    training = Training(model, data, Plan(batch=16, held_out=1, precision="fp32", **plan), "cpu")
+    shares = {name: player.lr * training.plan.lr for name, player in model.players().items()}
+
+    def after_step(name: str) -> None:
+        found.append((name, training.optimisers[name].param_groups[0]["lr"] / shares[name]))
+
+    model.after_step = after_step
+    list(training)
+    return found
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 7, 300])
+def test_no_step_is_without_effect(epochs):
+    found = [rate for _, rate in rates(aecore.build("linear", (12,), code=2), conftest.vectors(n=16), epochs=epochs)]
+    assert len(found) == epochs and found[0] == 1.0
+    assert 0.01 < found[-1] <= 1.0 and found == sorted(found, reverse=True)
+    assert found[-1] < 0.02 or epochs < 30
+
+
+def test_a_generator_moves_at_the_full_rate_in_a_training_of_a_single_step():
+    model = aecore.build("wgan", (1, 8, 8), **WIDTH)
+    before = weights(model)
+    found = rates(model, conftest.images(n=32), epochs=1)  # two minibatches, where a step has six turns
+    assert found == [("critic", 1.0)] * 5 + [("generator", 1.0)]
+    assert any(not torch.equal(before[name], p) for name, p in model.decoder.named_parameters(prefix="decoder"))
+
+
+def test_the_rate_may_stay():
+    assert {rate for _, rate in rates(aecore.build("linear", (12,), code=2), conftest.vectors(), decay=False)} == {1.0}
 
 
 def test_a_gradient_that_lies_otherwise_in_memory_moves_the_same_weights():

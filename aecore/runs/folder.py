@@ -41,7 +41,7 @@ from .files import read_tensors, remedy, write_tensors, write_text
 
 Status = Literal["queued", "running", "paused", "stopped", "failed", "done"]
 RESUMABLE: tuple[Status, ...] = ("paused", "stopped", "failed")
-VERSION = 1  # of run.json
+VERSION = 2  # of run.json; since 2 no step of a training has the learning rate 0
 CUT_OFF = "Cut off when the program that trained it ended. Resume goes on from the last checkpoint."
 
 

@@ -135,7 +135,7 @@ class Session:
         model = seeded_build(self.run.entry, data.shape, self.run.info.params, self.run.info.plan.seed)
         if self.run.info.encoder:
             freeze_encoder_from(model, find(self.run.info.encoder).model())
-        training = Training(model, data, self.run.info.plan, device)
+        training = Training(model, data, self.run.info.plan, device, first_format=self.run.info.version == 1)
         self.run.save(
             shape=data.shape,
             classes=data.classes,

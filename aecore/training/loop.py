@@ -20,7 +20,7 @@ from .. import device as devices
 from ..data.base import Batch, Data, Split
 from ..errors import DataError, Diverged
 from ..models.base import Model, Player, total
-from .plan import Plan, Row, eval_steps, fold_in
+from .plan import Plan, Row, eval_steps, fold_in, rate_factor
 
 WEIGHTS = "the weights of "  # prefix of the names of weight norms, which are checked but not recorded
 EVALUATION_VALUES = 4_000_000  # at most so many values of examples in one batch of a held-out evaluation
@@ -89,6 +89,9 @@ class Training:
     observe: called with the progress after each `model.on_epoch_start`, that is, at the start of each epoch and stage
     and once at the end. It may read the model but must not change it.
 
+    first_format: go on with a run that was begun when run.json had format 1. The learning rate of a step was then taken
+    at its end, and fell to 0.
+
     A row has "step", "epoch" (with fractions), "seconds" of training so far, and mean terms and losses: "train" over
     the steps since the last row, and in some rows "test" over held-out examples.
     """
@@ -100,6 +103,7 @@ class Training:
         plan: Plan,
         device: torch.device | str | None = None,
         observe: Callable[[float], None] | None = None,
+        first_format: bool = False,
     ):
         if len(data.train) < 2:
             raise DataError(f"{data.title} has {len(data.train)} training example; at least 2 are needed")
@@ -110,6 +114,7 @@ class Training:
         convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
         self.layout = torch.channels_last if convolves and len(data.shape) == 3 else torch.contiguous_format
         self.observe = observe
+        self.first_format = first_format
         self.model = model.to(self.device, memory_format=self.layout)  # pyright: ignore[reportCallIssue]  # torch's stub
         self.plan = plan
         self.data = data.to(self.device)
@@ -160,6 +165,7 @@ class Training:
     def _round(self, players: Mapping[str, Player]) -> None:
         """One step: each turn draws a minibatch, on which its players move simultaneously, each by its own loss."""
         devices.seed(self.device, fold_in(self.plan.seed, 1, self.step))
+        factor = rate_factor(self.progress)
         for turn in self.model.update_schedule(self.progress):
             batch = self._draw()
             with devices.autocast(self.device, self.plan.precision):
@@ -169,7 +175,7 @@ class Training:
             for position, name in enumerate(turn):
                 self._differentiate(name, players[name], objectives[name], keep=position + 1 < len(turn))
             for name in turn:
-                self._move(name, players[name])
+                self._move(name, players[name], factor)
 
     def _differentiate(self, name: str, player: Player, loss: Tensor, keep: bool) -> None:
         """Compute the gradients of a player's loss for its own parameters. They wait until all are computed."""
@@ -177,7 +183,7 @@ class Training:
         parameters = optimiser.param_groups[0]["params"]
         self._waiting[name] = torch.autograd.grad(loss, parameters, retain_graph=keep, allow_unused=True)
 
-    def _move(self, name: str, player: Player) -> None:
+    def _move(self, name: str, player: Player, factor: float) -> None:
         optimiser = self.optimisers[name]
         group = optimiser.param_groups[0]
         for parameter, gradient in zip(group["params"], self._waiting.pop(name), strict=True):
@@ -187,13 +193,12 @@ class Training:
             parameter.grad = gradient
         if self.plan.clip:
             clip_grad_norm_(group["params"], self.plan.clip)
-        group["lr"] = self.plan.lr * player.lr * self._decay()
+        if self.first_format:
+            factor = 0.5 * (1 + math.cos(math.pi * self.progress))
+        group["lr"] = self.plan.lr * player.lr * (factor if self.plan.decay else 1.0)
         optimiser.step()
         optimiser.zero_grad(set_to_none=True)
         self.model.after_step(name)
-
-    def _decay(self) -> float:
-        return 0.5 * (1 + math.cos(math.pi * self.progress)) if self.plan.decay else 1.0
 
     def _optimiser(self, name: str, player: Player) -> torch.optim.Optimizer:
         if name not in self.optimisers:

@@ -14,6 +14,7 @@ Row = dict[str, Any]
 """One line of a training's record; see `loop.Training`."""
 
 EVAL_STEPS = 24  # held-out evaluations spread over a run, denser at its start
+LAST_RATE = 0.01  # to which share of itself the learning rate falls
 EPOCH_EVAL_STEPS = 60  # at most this many further evaluations, at the ends of epochs
 
 
@@ -48,7 +49,9 @@ class Plan(BaseModel):
         json_schema_extra={"usual": [1e-5, 0.1]},
     )
     decay: bool = Field(
-        default=True, title="let the rate fall", description="let the learning rate fall to 0 along a half cosine"
+        default=True,
+        title="let the rate fall",
+        description="let the learning rate fall to a hundredth along a half cosine",
     )
     clip: float = Field(
         default=0.0,
@@ -111,6 +114,15 @@ def fold_in(seed: int, *numbers: int) -> int:
         state = ((state ^ (state >> 27)) * 0x94D049BB133111EB) & (2**64 - 1)
         state ^= state >> 31
     return state & (2**63 - 1)
+
+
+def rate_factor(progress: float) -> float:
+    """The factor on the learning rate of a step that begins at this progress: 0.01 + 0.99 · ½ (1 + cos π progress).
+
+    progress: minibatches before the step by those of the whole training, in [0, 1). The first step runs at the full
+    rate, even if it is the only one, and the last one above a hundredth of it, so that no step is without effect.
+    """
+    return LAST_RATE + (1 - LAST_RATE) * 0.5 * (1 + math.cos(math.pi * progress))
 
 
 def eval_steps(draws: int, per_epoch: int) -> list[int]:
