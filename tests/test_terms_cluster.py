@@ -21,7 +21,7 @@ def data_of(n: int = 60, test: int = 45, size: int = 4, seed: int = 0) -> Data:
     """Vectors in three classes; held-out ones lie elsewhere."""
     random = np.random.default_rng(seed)
     train = TensorSplit((random.normal(size=(n, size)) * [3, 2, 1, 0.5]).astype(np.float32), np.arange(n) % 3)
-    held = TensorSplit((1 + random.normal(size=(test, size))).astype(np.float32), np.arange(test) % 3)
+    held = TensorSplit((1 + random.normal(size=(test, size))).astype(np.float32), random.integers(0, 3, test))
     return Data(DataSpec(), "made", (size,), train, held, "", classes=("a", "b", "c"))
 
 
