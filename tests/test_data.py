@@ -671,7 +671,7 @@ def naive_sprite(shape: int, scale: int, orientation: int, i: int, j: int) -> np
 @pytest.mark.parametrize("shape", [0, 1, 2])
 def test_sprites_equal_a_naive_drawing(shape):
     rng = np.random.default_rng(shape)
-    factors = np.stack([np.full(8, shape), *(rng.integers(0, n, 8) for n in sprites.SIZES[1:])], 1)
+    factors = np.stack([np.full(5, shape), *(rng.integers(0, n, 5) for n in sprites.SIZES[1:])], 1)
     factors[0, 1:], factors[1, 1:] = (5, 0, 0, 31), (5, 5, 31, 0)  # corners, largest
     drawn = sprites.Canvas(64).render(torch.from_numpy(factors))[:, 0].numpy()
     for image, row in zip(drawn, factors, strict=True):
@@ -711,9 +711,9 @@ def sprites_of_size(size: int) -> torch.Tensor:
 
 @pytest.mark.parametrize("size", [8, 28, 32, 48])
 def test_small_sprites_are_averages_over_areas(size):
-    full, small = (sprites_of_size(s) for s in (64, size))
+    full, small = (sprites_of_size(s)[:6] for s in (64, size))
     fine = full.repeat_interleave(size, 2).repeat_interleave(size, 3)
-    expected = fine.view(30, 1, size, 64, size, 64).mean((3, 5))
+    expected = fine.view(6, 1, size, 64, size, 64).mean((3, 5))
     torch.testing.assert_close(small, expected, atol=1e-5, rtol=0)
 
 
