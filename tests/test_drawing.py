@@ -21,9 +21,9 @@ from aecore.paths import root
 from aecore.runs.library import create, find
 from aecore.runs.session import Session
 from tests.chromium import CHROMIUM, pixels, settled
-from tests.test_claims_autoregressive import MANY, coins, small
 from tests.test_exhibits import opened
 from tests.test_exhibits_closer import canvases, drag, numbers, seen
+from tests.test_terms_autoregressive import MANY, coins, small
 
 pytestmark = pytest.mark.timeout(300)
 browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
