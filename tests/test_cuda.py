@@ -20,9 +20,8 @@ from tests.test_contract import small as smallest
 from tests.test_terms_autoregressive import KEYS as PIXELS
 from tests.test_terms_autoregressive import MANY, condition, small
 
-CUDA = torch.cuda.is_available()
 pytestmark = [
-    pytest.mark.skipif(not CUDA, reason="no CUDA device here"),
+    pytest.mark.cuda,
     pytest.mark.usefixtures("no_downloads"),
 ]
 
