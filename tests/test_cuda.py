@@ -15,10 +15,10 @@ from aecore.runs.library import create
 from aecore.runs.session import Session
 from aecore.training.loop import evaluate
 from tests import conftest
-from tests.test_claims_autoregressive import KEYS as PIXELS
-from tests.test_claims_autoregressive import MANY, condition, small
 from tests.test_contract import KINDS, finite, first_batch
 from tests.test_contract import small as smallest
+from tests.test_terms_autoregressive import KEYS as PIXELS
+from tests.test_terms_autoregressive import MANY, condition, small
 
 pytestmark = [
     pytest.mark.cuda,
