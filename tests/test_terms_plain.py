@@ -75,6 +75,8 @@ def test_the_reconstruction_term_is_the_chosen_distance_between_the_input_and_it
     torch.manual_seed(3)
     found = recon(model, x)
     assert found == pytest.approx(naive.distances(distance, x, model.decode(model.encode(seen))), rel=1e-4)
+    reached = torch.autograd.grad(model.terms(Batch(x), ("autoencoder",))["recon"].sum(), [*model.parameters()])
+    assert all(gradient.abs().sum() > 0 for gradient in reached)
     if key == "denoising":
         assert found != pytest.approx(naive.distances(distance, seen.clamp(0, 1), model.decode(model.encode(seen))))
 
@@ -404,6 +406,16 @@ def test_a_dense_decoder_begins_with_the_layer_that_was_asked_for():
     default = networks.decoder("dense", 3, SHAPE, 256)
     biases = [layer.bias.detach().std() for layer in default.modules() if isinstance(layer, nn.Linear)]
     assert float(biases[0]) == pytest.approx(1, abs=0.2) and float(biases[1]) == float(biases[2]) == 0
+
+
+def test_a_mirrored_autoencoder_has_the_networks_and_the_first_layer_that_were_asked_for():
+    model = Mirrored(SHAPE, 3, width=32, outputs=5, first=networks.linear)
+    first = next(layer for layer in model.decoder.modules() if isinstance(layer, nn.Linear))
+    assert model.encoder(some()).shape == (5, 5) and not first.bias.any() and first.weight.shape == (32, 3)
+    usual = next(layer for layer in Mirrored(SHAPE, 3).decoder.modules() if isinstance(layer, nn.Linear))
+    assert usual.bias.all() and usual.weight.shape == (512, 3)
+    conv = Mirrored((1, 8, 8), 3, "conv", 64)
+    assert conv.encoder[0].weight.shape == (4, 1, 4, 4) and conv.decoder(torch.randn(2, 3)).shape == (2, 1, 8, 8)
 
 
 def test_images_are_halved_until_the_shorter_side_is_at_most_four():
