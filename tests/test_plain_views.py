@@ -269,6 +269,13 @@ def test_the_terms_of_one_image_come_with_their_loss():
     assert loss == pytest.approx(found["recon"] + 0.3 * found["size"] + 0.2 * found["slope"], rel=1e-5)
 
 
+def test_the_terms_of_one_image_are_weighed_as_at_the_end_of_training():
+    model = built("beta_vae", beta=4.0, warmup=0.5)
+    found = reconstruct.terms(model, (some(1)[0, 0] * 255).to(torch.uint8).numpy())
+    (loss,) = [value for name, value in found.items() if name not in ("recon", "kl")]
+    assert found["kl"] > 0.01 and loss == pytest.approx(found["recon"] + 4 * found["kl"], rel=1e-5)
+
+
 def test_examples_lie_beside_their_reconstructions_and_the_worst_come_first():
     model, split = built(), some_images(12)
     found = reconstruct.reconstruct(model, split, [7, 2])

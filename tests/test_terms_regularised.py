@@ -158,6 +158,15 @@ def test_a_masked_autoencoder_erases_its_share_of_whole_patches_and_leaves_the_r
     assert min(often) > share - 0.3 and max(often) < share + 0.3  # no patch is always or never erased
 
 
+def test_no_value_of_a_byte_counts_as_erased():
+    assert not any(value == ERASED for value in (torch.arange(256) / 255).tolist())
+    model = aecore.build("mae", (1, 8, 8), patch=4, share=0.5, code=3, width=16)
+    model.decoder = Call(lambda z: torch.zeros(len(z), 1, 8, 8))
+    black, white = torch.zeros(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
+    for x in (black, white):
+        assert model.terms(Batch(x), ("autoencoder",))["recon"].tolist() == [0.25 * 32] * 2
+
+
 def test_a_masked_autoencoder_keeps_one_patch_and_erases_one():
     x = torch.rand(3, 1, 8, 8)
     for share, erased in ((0.95, 3), (0.05, 1)):
