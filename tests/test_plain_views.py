@@ -122,7 +122,8 @@ def test_the_best_filter_has_the_highest_mean_psnr_on_the_first_hundred_damaged_
 
 
 def test_images_side_by_side_are_all_made_from_the_same_damage():
-    x, denoising, plain = some(3), built("denoising"), built()
+    x, denoising = some(3), built("denoising")
+    plain = aecore.build("deep", SHAPE, 1, code=4, width=16).eval().requires_grad_(False)
     found = denoise.compare(denoising, plain, "median of 3×3", x, "gaussian", 0.4, 6)
     x_tilde = denoise.damaged(x, "gaussian", 0.4, seed=6)
     assert np.array_equal(found.original, x.numpy()) and np.array_equal(found.damaged, x_tilde.numpy())

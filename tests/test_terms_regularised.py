@@ -60,7 +60,7 @@ def test_a_sparse_code_is_rectified_and_its_penalty_the_sum_of_its_activations(n
     terms = model.terms(Batch(x), ("autoencoder",))
     assert terms["sparsity"].tolist() == pytest.approx(sums, rel=1e-5)
     W, b = model.decoder[0].weight, model.decoder[0].bias
-    answers = [sum(float(a) * W[:, j] for j, a in enumerate(row)) + b for row in model.encode(x)]
+    answers = [sum(float(a) * W[:, j] for j, a in enumerate(row)) + b for row in model.encode(x).detach()]
     assert torch.allclose(model.decode(model.encode(x)).flatten(1), torch.stack(answers).sigmoid(), atol=1e-5)
 
 
@@ -327,6 +327,7 @@ def test_the_penalty_on_a_decoders_gradient_is_the_squared_norm_of_autograds_jac
         expected = naive.jacobian_norms(lambda z, model=model: model.decoder(z).sigmoid(), z.detach())
         with torch.no_grad():  # as held-out terms are taken
             found = model.terms(Batch(x.repeat(repeats, *[1] * len(shape))), ("autoencoder",))["slope"].double()
+        assert found.shape == (repeats * 4,)
         found = found.view(repeats, 4)
         allowed = 5 * found.std(0) / repeats**0.5 if repeats > 1 else 1e-5 * expected
         assert ((found.mean(0) - expected).abs() < allowed).all()
@@ -337,6 +338,7 @@ def test_the_penalty_on_a_decoders_gradient_is_the_squared_norm_of_autograds_jac
 def test_the_other_penalty_is_the_sum_of_the_decoders_squared_weights_and_the_codes_is_half_their_squared_length():
     model, x = rae(smooth="weights", beta=0.3, lam=0.2), torch.rand(4, 1, 8, 8).double()
     terms = model.terms(Batch(x), ("autoencoder",))
+    assert terms["slope"].shape == () and terms["size"].shape == (4,)
     assert float(terms["slope"].detach()) == pytest.approx(
         sum(float(v**2) for p in model.decoder.parameters() for v in p.detach().flatten())
     )
