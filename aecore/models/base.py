@@ -290,7 +290,8 @@ def freeze_encoder_from(model: Model, other: Model) -> None:
         if name in copied and value.ndim
     )
     fits = {name: v.shape for name, v in copied.items()} == {name: v.shape for name, v in wanted.items()}
-    if not fits or not whole_or_half or len(given) != len(wanted):
+    same_code = getattr(model, "code", None) == getattr(other, "code", None)  # 2D numbers may also be a μ and a log σ²
+    if not fits or not whole_or_half or not same_code or len(given) != len(wanted):
         raise FieldError(
             "encoder",
             "the networks differ: give the model the other's net, width and code, for images of the same size",
