@@ -58,12 +58,6 @@ def report(
     ids = inference.first(data.test, looked_at(data.shape, limit))
     terms = evaluate(model, data.test, len(ids), min(batch, len(data.train)) if model.batchwise and batch else None)
     metrics = {f"test/{name}": value for name, value in {**terms, **losses(terms, model.players(1.0))}.items()}
-    if {"encode", "decode"} <= entry.abilities:
-        metrics |= _reconstruction(model, entry, data, ids)
-    if "density" in entry.abilities and "nll" in terms:
-        metrics["bits per dimension"] = bits(terms["nll"], int(np.prod(data.shape)))
-    if "encode" in entry.abilities:
-        metrics |= _code(model, data, len(ids))
     if "tc" in entry.terms and len(data.test) > 1:
         bounds = aggregate_posterior.total_correlation(model, data.test)
         metrics |= {
@@ -71,6 +65,12 @@ def report(
             "total correlation, at most": bounds.at_most,
             "total correlation examples": bounds.examples,
         }
+    if {"encode", "decode"} <= entry.abilities:
+        metrics |= _reconstruction(model, entry, data, ids)
+    if "density" in entry.abilities and "nll" in terms:
+        metrics["bits per dimension"] = bits(terms["nll"], int(np.prod(data.shape)))
+    if "encode" in entry.abilities:
+        metrics |= _code(model, data, len(ids))
     if "likelihood" in entry.abilities:
         metrics |= _likelihood(model, data, ids)
     if model.attributes:
