@@ -39,9 +39,7 @@ def looked_at(shape: tuple[int, ...], limit: int = 2000) -> int:
     return min(limit, max(100, VALUES // int(np.prod(shape))))
 
 
-def report(
-    model: Model, entry: Entry, data: Data, limit: int = 2000, batch: int | None = None
-) -> dict[str, float]:
+def report(model: Model, entry: Entry, data: Data, limit: int = 2000, batch: int | None = None) -> dict[str, float]:
     """Metrics of a model on held-out data, as far as its abilities permit; seconds on two cores for 28×28 images.
 
     "test/<term>", "test/loss": means of the objective's terms.  "bits per dimension": of an exact −log p.
