@@ -179,9 +179,9 @@ class BetaTCVAE(Variational):
     If all weights are 1, the loss is that of the VAE.
 
     mi, tc and dw_kl are estimates from one minibatch of B examples, and depend on B. On average log q(z) comes out too
-    small, since among B − 1 other examples there are rarely some with a code near z. Hence mi is too large and tc too
-    small, often below 0, and the more so the smaller B is; dw_kl and the sum of all three hardly change. Training and
-    held-out figures have the B of the training. `aggregate_posterior.total_correlation` gives bounds that do not depend
+    small, since among B − 1 other examples there are rarely some with a code near z. Hence mi is too large and tc as a
+    rule too small, often below 0, and the more so the smaller B is; the sum of all three does not depend on B. Training
+    and held-out figures have the B of the training. `aggregate_posterior.total_correlation` gives bounds that do not depend
     on B. A single example has none of the three terms.
 
     alpha, beta, gamma: α, β, γ.  family: the parameters of `Variational`.
@@ -365,7 +365,7 @@ ENTRIES = (
             "tc": Term(
                 "nats",
                 "total correlation, how much the latent dimensions depend on each other, estimated from one "
-                "minibatch: too small, often negative, the more so the smaller the minibatch is",
+                "minibatch: as a rule too small, often negative, the more so the smaller the minibatch is",
             ),
             "dw_kl": Term("nats", "how far each latent dimension on its own is from the prior"),
         },
