@@ -22,7 +22,6 @@ from ..models.base import Model
 from ..nn.distributions import Normal
 from ..nn.divergences import bhattacharyya, mmd2, mmd2_quantile
 
-
 FEWEST = 6  # examples from which all of `Aggregate` can be computed: five neighbours of each are needed
 REFERENCE = 10_000  # examples whose posteriors stand for all, for the total correlation
 REFERENCE_VALUES = 50_000_000  # numbers in these examples; fewer of larger images

@@ -181,8 +181,8 @@ class BetaTCVAE(Variational):
     mi, tc and dw_kl are estimates from one minibatch of B examples, and depend on B. On average log q(z) comes out too
     small, since among B − 1 other examples there are rarely some with a code near z. Hence mi is too large and tc as a
     rule too small, often below 0, and the more so the smaller B is; the sum of all three does not depend on B. Training
-    and held-out figures have the B of the training. `aggregate_posterior.total_correlation` gives bounds that do not depend
-    on B. A single example has none of the three terms.
+    and held-out figures have the B of the training. `aggregate_posterior.total_correlation` gives bounds that do not
+    depend on B. A single example has none of the three terms.
 
     alpha, beta, gamma: α, β, γ.  family: the parameters of `Variational`.
 
