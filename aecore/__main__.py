@@ -270,7 +270,8 @@ def evaluate(run: RunName, as_json: Annotated[bool, typer.Option("--json", help=
     from .measure import report
 
     opened = _open(run)
-    figures = report(opened.model(), opened.entry, datasets.load(opened.info.data))
+    data, batch = datasets.load(opened.info.data), opened.info.plan.batch
+    figures = report(opened.model(), opened.entry, data, batch=batch)
     if as_json:
         print(json.dumps(figures, indent=1))
     else:

@@ -283,7 +283,7 @@ for row in aecore.train(model, data, **plan):
 
 model = model.cpu().eval()
 entry = aecore.entry("{info.model}")
-print(report(model, entry, data))
+print(report(model, entry, data, batch=plan["batch"]))
 picture = preview_png(model, entry, data)
 if picture:
     with open("preview.png", "wb") as file:

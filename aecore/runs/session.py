@@ -169,7 +169,7 @@ class Session:
                     return self._end("stopped" if wish == "stop" else "paused", CUT_OFF if wish == "cut" else "")
         self.run.save_model(model)
         self._write_heartbeat(training)
-        status = self._end("done", metrics=report(model, self.run.entry, data))
+        status = self._end("done", metrics=report(model, self.run.entry, data, batch=self.run.info.plan.batch))
         shutil.rmtree(self.run.path / "resume", ignore_errors=True)
         return status
 

@@ -23,6 +23,8 @@ from ..models.base import Model, Player, total
 from .plan import Plan, Row, eval_steps, fold_in, rate_factor
 
 WEIGHTS = "the weights of "  # prefix of the names of weight norms, which are checked but not recorded
+USUAL_BATCH = Plan().batch  # of a training whose plan says nothing else
+EVALUATION_BATCH = 500
 EVALUATION_VALUES = 4_000_000  # at most so many values of examples in one batch of a held-out evaluation
 EVALUATION_NUMBERS = 32_000_000  # at most so many numbers that the model gives for such a batch
 HELD_OUT_SEED = 7_000_003  # of the noise in held-out evaluations: the same at every evaluation of every run
@@ -50,7 +52,7 @@ def evaluate(
     model: Model,
     split: Split,
     limit: int | None = None,
-    batch: int = 500,
+    batch: int | None = None,
     seed: int = HELD_OUT_SEED,
     progress: float = 1.0,
 ) -> Row:
@@ -58,12 +60,22 @@ def evaluate(
 
     The random state is left as it was.
 
-    batch: examples per forward pass; fewer where they are large.  progress: the moment of the training whose terms are
-    computed, for models that are trained in stages.
+    batch: examples per forward pass, by default 500; fewer where they are large.
+    A model whose terms depend on the minibatch (`Model.batchwise`) is always evaluated with exactly `batch` examples
+    per pass, by default those of a usual training. A training gives its own minibatch here, so that its terms and the
+    held-out ones are the same estimates.
+    The last pass of such a model, and one that would have too few examples for all terms, is filled up with examples
+    that were measured before: of a term per example only the new ones count, of a term per minibatch the value counts
+    as much as there are new ones. Of fewer examples than `Model.smallest_batch` in all, some terms are missing.
+    progress: the moment of the training whose terms are computed, for models that are trained in stages.
     """
     device = next(model.parameters()).device
     count = min(len(split), limit or len(split))
-    batch = max(1, min(batch, EVALUATION_VALUES // math.prod(model.shape), EVALUATION_NUMBERS // model.output_size))
+    if model.batchwise:
+        batch = batch or USUAL_BATCH
+    else:
+        most = min(EVALUATION_VALUES // math.prod(model.shape), EVALUATION_NUMBERS // model.output_size)
+        batch = max(model.smallest_batch, min(batch or EVALUATION_BATCH, most))
     sums: dict[str, float] = {}
     everyone = tuple(model.players(progress))
     was_training = model.training
@@ -71,9 +83,13 @@ def evaluate(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)
         for start in range(0, count, batch):
-            index = torch.arange(start, min(start + batch, count))
-            for name, value in means(model.terms(_to(split.batch(index), device), everyone)).items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(index)
+            stop = min(start + batch, count)
+            fill = model.batchwise or stop - start < model.smallest_batch
+            index = torch.arange(max(0, stop - batch) if fill else start, stop)
+            terms = model.terms(_to(split.batch(index), device), everyone)
+            new = {name: term[start - stop :] if term.ndim else term for name, term in terms.items()}
+            for name, value in means(new).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * (stop - start)
     model.train(was_training)
     return {name: value / count for name, value in sums.items()}
 
@@ -156,7 +172,8 @@ class Training:
                 row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
                 row["train"] = self._finite(self._flush() | self._norms(players), players)
                 if evaluate_now:
-                    held_out = evaluate(self.model, self.data.test, self.plan.held_out, progress=progress)
+                    batch = self.batch if self.model.batchwise else None
+                    held_out = evaluate(self.model, self.data.test, self.plan.held_out, batch, progress=progress)
                     row["test"] = self._finite(held_out, players)
                 self.seconds += time.perf_counter() - clock
                 yield {**row, "seconds": round(self.seconds, 3)}
