@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import permutations, product
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -300,3 +301,13 @@ def gmvae_bound(model, x: Tensor, draws: int = 2) -> Tensor:
     log_q = log_normal(again, qz.mu, qz.logvar) + log_normal(w, qw.mu, qw.logvar) + log_r
     log_p = log_x + log_z_wc + log_normal(w, torch.zeros(()), torch.zeros(())) - math.log(mu.shape[1])
     return log_q - log_p
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------
+
+
+def few(values, fast) -> list:
+    """Values for `pytest.mark.parametrize`: all in the long lane, those in `fast` in the lane of `make test`, too."""
+    unknown = set(fast) - set(values)
+    assert not unknown, f"there is no {unknown}"
+    return [value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values]

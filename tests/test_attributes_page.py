@@ -20,7 +20,6 @@ from tests.test_exhibits import opened
 from tests.test_exhibits_closer import canvases, drag, numbers, seen
 
 pytestmark = pytest.mark.timeout(300)
-browser_only = pytest.mark.browser
 ALI, PURE, CVAE, PLAIN = "attribute-ali-faces", "ali-attributes-faces", "cvae-faces", "vae-faces"
 
 
@@ -157,7 +156,8 @@ def test_only_models_of_attributes_are_offered():
 # --- under the hand -----------------------------------------------------------------------------------------------
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_switch_changes_the_picture_a_drag_its_strength_and_undo_takes_it_back(address, tab):
     tab.goto(f"{address}/attributes?run={ALI}")
     tab.get_by_text("Why", exact=True).last.wait_for()
@@ -187,7 +187,8 @@ def test_a_switch_changes_the_picture_a_drag_its_strength_and_undo_takes_it_back
     assert "edits" not in tab.url
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_drawing_is_uploaded_and_edited(address, tab):
     tab.goto(f"{address}/attributes?run={ALI}&attributes.from=upload")
     upload = {"name": "drawing.png", "mimeType": "image/png", "buffer": picture(face(8))}

@@ -12,8 +12,7 @@ from playwright.sync_api import TimeoutError, expect
 
 from tests.chromium import PATIENCE, app, settled
 
-browser_only = pytest.mark.browser
-pytestmark = [browser_only, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")

@@ -13,6 +13,7 @@ from aecore.measure.reconstruction import mse
 from aecore.training.loop import evaluate
 from aecore.zoo import card, recipes, same
 from app.pages import PAGES
+from tests.naive import few
 from tests.pages import app_at
 
 ROOT = paths.PRETRAINED.parent
@@ -26,7 +27,7 @@ OPENINGS = [
 ]
 
 
-@pytest.fixture(params=RECIPES)
+@pytest.fixture(params=few(list(RECIPES), ("vae-2d", "gan-32", "dcec-10")))
 def run(request) -> Run:
     return Run.open(paths.PRETRAINED / request.param)
 
@@ -80,6 +81,7 @@ def test_no_example_has_collapsed(run):
         assert 0.4 < float(draws.var(0).sum() / x.var(0).sum()) < 2
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("identity", "view"), OPENINGS)
 def test_every_page_shows_every_example(identity, view):
     run = Run.open(paths.PRETRAINED / identity)
