@@ -220,7 +220,7 @@ def test_a_map_in_a_link_survives_writing_and_reading_and_nonsense_is_left_out()
     assert view.write({"cursor": None, "hidden": [], "thumbnails": False}) == ""
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", few(list(VIEWS), ("traverse",)))
 @pytest.mark.parametrize(
     "link",
     [
