@@ -1,6 +1,6 @@
 """The queue, with real worker processes on tiny data.
 
-AECORE_KILLS=20 kills a training twenty times instead of four.
+AECORE_KILLS=20 kills a training twenty times instead of twice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from aecore.runs.files import read_tensors
 from aecore.runs.library import create
 from aecore.runs.maps import stored
 
-KILLS = int(os.environ.get("AECORE_KILLS", 4))
+KILLS = int(os.environ.get("AECORE_KILLS", 2))
 DATA = DataSpec(name="digits", size=8, limit=200)
 SHORT = Plan(epochs=2, batch=20, held_out=20)
 ENDLESS = Plan(epochs=10_000, batch=20, held_out=20)
