@@ -579,7 +579,7 @@ def test_a_judge_learns_by_cross_entropy_and_a_third_of_the_squared_error():
         (entropy + 0.3 * away).backward()
         optimiser.step()
         schedule.step()
-    for name, value in judge.state_dict().items():
+    for name, value in judge.named_parameters():
         if name not in ("trunk.0.bias", "trunk.3.bias"):  # these have no effect before a normalisation over the batch
             torch.testing.assert_close(found.state_dict()[name], value, rtol=1e-3, atol=1e-4, msg=name)
     assert not found.training and not any(p.requires_grad for p in found.parameters())
