@@ -6,118 +6,19 @@ measured when the test was written.
 
 from __future__ import annotations
 
-import math
 from functools import cache
 
 import numpy as np
 import pytest
 import torch
 
-import aecore
-from aecore import Batch, Model, Run
+from aecore import Model, Run
 from aecore.data.sets.gaussians import STD, centres
 from aecore.measure.coverage import modes
-from aecore.models.inference import slope_penalty
 from aecore.runs.sweeps import SWEEPS
-from tests import naive
 from tests.claims import DIGITS, classifier, error, gaussians, pixels, trained
 
 KEYS = ("ali", "hali", "alice")
-
-
-# --- oracles --------------------------------------------------------------------------------------------
-
-
-def test_true_draws_cover_every_mode_and_collapsed_ones_a_single_mode():
-    std, points = STD, centres()
-    true = points.repeat(400, 1) + std * torch.randn(10_000, 2)
-    found = modes(true, points, std)
-    assert found.covered == found.assigned == 25
-    assert found.near == pytest.approx(1 - math.exp(-4.5), abs=0.005)  # within 3 σ, in the plane
-    assert modes(points[:1].repeat(10_000, 1), points, std) == (1, 1.0, 1)
-    spread = modes(torch.rand(10_000, 2), points, std)  # anywhere in the plane: next to all modes, near none of them
-    assert spread.covered == 0 and spread.assigned == 25 and spread.near < 0.1
-    half = torch.cat([true[:5000], torch.full((5000, 2), 0.2)])  # midway between four centres
-    assert modes(half, points, std).near == pytest.approx(0.5, abs=0.02)
-
-
-def test_a_mode_counts_from_a_fifth_of_its_share():
-    points = torch.eye(4)
-    draws = torch.cat([points[:3].repeat_interleave(320, 0), points[3:].repeat(40, 1)])  # 1,000; a fair share is 250
-    assert modes(draws, points, 0.01).covered == 3
-    draws[:10] = points[3]
-    assert modes(draws, points, 0.01).covered == 4
-    with pytest.raises(ValueError, match="must be"):
-        modes(draws, points[:, :2], 0.01)
-
-
-def test_the_slope_is_that_of_each_logit_by_image_and_code():
-    critic = aecore.build("ali", (5,), code=3, width=16).critic.double()
-    x, z = torch.rand(4, 5).double().requires_grad_(), torch.randn(4, 3).double().requires_grad_()
-    found = slope_penalty(critic(x, z), (x, z))
-    pairs = [torch.cat([a, b]) for a, b in zip(x, z, strict=True)]
-    whole = [naive.slope(lambda pair: critic(pair[None, :5], pair[None, 5:]), pair) for pair in pairs]
-    assert found.tolist() == pytest.approx([0.5 * slope**2 for slope in whole], rel=1e-5)
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_encoder_and_decoder_want_what_the_critic_does_not(key):
-    """The generator's networks are pulled to where the critic errs: the signs, and that nothing is detached."""
-    model = aecore.build(key, (6,), width=16)
-    terms = model.terms(Batch(torch.rand(32, 6)), tuple(model.players()))
-    for network in model.players()["generator"].networks:
-        weight = next(network.parameters())
-        for_adv, for_critic = (
-            torch.autograd.grad(terms[name].mean(), weight, retain_graph=True)[0] for name in ("adv", "critic")
-        )
-        assert float((for_adv * for_critic).sum()) < 0
-        assert for_adv.abs().max() > 0
-
-
-def test_alices_cycle_is_the_distance_to_the_decoded_draw():
-    model = aecore.build("alice", (6,), code=2, width=16).eval()
-    x = torch.rand(64, 6)
-    model.encoder.head.weight.data[2:], model.encoder.head.bias.data[2:] = 0, -50  # σ = 0: the draw is the mean
-    found = model.terms(Batch(x), ("critic", "generator"))["cycle"]
-    assert torch.allclose(found, (x - model.decode(model.encode(x))).abs().sum(1), atol=1e-5)
-
-
-@pytest.mark.parametrize("key", KEYS)
-def test_codes_stay_numbers_however_wide_an_encoder_would_have_them(key):
-    """HALI ended on coloured digits after six steps: a variance of e¹⁶ below made one of e³⁰⁰ above."""
-    model = aecore.build(key, (6,), code=4, width=16)
-    with torch.no_grad():
-        last = [layer for layer in model.encoder.modules() if isinstance(layer, torch.nn.Linear)][-1]
-        last.bias[4:] = 400.0
-    terms = model.terms(Batch(torch.rand(8, 6)), ("critic", "generator"))
-    assert all(torch.isfinite(value).all() for value in terms.values())
-
-
-def test_halis_draws_go_down_both_levels():
-    model = aecore.build("hali", (6,), code=4, top=2, width=16).eval().requires_grad_(False)
-    z2 = torch.randn(5, 2, generator=torch.Generator().manual_seed(1))
-    z1 = model.prior.sample(5, z2, 0.0, torch.Generator().manual_seed(1))  # no noise: the mean at z₂ = 0
-    assert torch.allclose(z1, model.prior.given(torch.zeros(5, 2)).mu)
-    drawn = model.sample(5, 1.0, torch.Generator().manual_seed(1))
-    generator = torch.Generator().manual_seed(1)
-    level = model.prior.given(torch.empty(5, 2).normal_(generator=generator))
-    below = level.mu + level.std * torch.empty(5, 4).normal_(generator=generator)
-    assert torch.allclose(drawn, model.decode(below))
-
-
-def test_without_a_label_every_class_is_told_in_equal_parts():
-    model = aecore.build("ali", (6,), code=2, width=16, classes=4).eval().requires_grad_(False)
-    z = torch.randn(8, 2)
-    assert torch.equal(model.decode(z), model.decode(z, torch.full((8, 4), 0.25)))
-    assert torch.equal(model.decode(z, torch.arange(8) % 4), model.decode(z, torch.eye(4).repeat(2, 1)))
-    assert not torch.equal(model.decode(z, torch.zeros(8).long()), model.decode(z, torch.ones(8).long()))
-    draws = model.sample(8, 0.0)  # the prior's mean under each class in turn
-    assert torch.allclose(draws[:4], draws[4:]) and not torch.allclose(draws[0], draws[1])
-    x = torch.rand(8, 6)
-    assert not torch.equal(model.encode(x), model.encode(x, torch.zeros(8).long()))
-
-
-# --- claims ---------------------------------------------------------------------------------------------
 
 
 @cache

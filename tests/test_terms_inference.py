@@ -11,6 +11,8 @@ from torch import nn
 
 import aecore
 from aecore import Batch
+from aecore.data.sets.gaussians import STD, centres
+from aecore.measure.coverage import modes
 from aecore.models.inference import ALI, Conditional, Encoder, append_condition, slope_penalty
 from tests import naive
 from tests.games import agree, log_d, log_not_d, same_table, squared_slope, table
@@ -339,3 +341,29 @@ def test_halis_critic_sees_both_levels_and_its_images_only_the_lower():
     assert not model.has_standard_prior and "posterior" not in model.abilities
     assert ALI.abilities - model.abilities == {"posterior"}
     assert math.isclose(model.prior.size, 4) and model.prior.top.size == 2
+
+
+# --- coverage of modes ----------------------------------------------------------------------------------------------
+
+
+def test_true_draws_cover_every_mode_and_collapsed_ones_a_single_mode():
+    std, points = STD, centres()
+    true = points.repeat(400, 1) + std * torch.randn(10_000, 2)
+    found = modes(true, points, std)
+    assert found.covered == found.assigned == 25
+    assert found.near == pytest.approx(1 - math.exp(-4.5), abs=0.005)  # within 3 σ, in the plane
+    assert modes(points[:1].repeat(10_000, 1), points, std) == (1, 1.0, 1)
+    spread = modes(torch.rand(10_000, 2), points, std)  # anywhere in the plane: next to all modes, near none of them
+    assert spread.covered == 0 and spread.assigned == 25 and spread.near < 0.1
+    half = torch.cat([true[:5000], torch.full((5000, 2), 0.2)])  # midway between four centres
+    assert modes(half, points, std).near == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_mode_counts_from_a_fifth_of_its_share():
+    points = torch.eye(4)
+    draws = torch.cat([points[:3].repeat_interleave(320, 0), points[3:].repeat(40, 1)])  # 1,000; a fair share is 250
+    assert modes(draws, points, 0.01).covered == 3
+    draws[:10] = points[3]
+    assert modes(draws, points, 0.01).covered == 4
+    with pytest.raises(ValueError, match="must be"):
+        modes(draws, points[:, :2], 0.01)
