@@ -278,7 +278,7 @@ def test_perfect_edits_score_perfectly_and_deaf_ones_as_not_editing(data):
     best = measured.evaluate(Perfect(data), data, marks, 60)
     assert best.recon == 0 and best.error.max() == 0 and best.laid.max() < 1e-9
     assert best.seen.mean() > 0.99 and best.right.mean() > 0.95 and best.stays.min() > 0.98
-    assert best.frechet < best.chance
+    assert best.frechet == pytest.approx(best.chance, rel=1e-3)  # faultless edits are as far away as true ones
     deaf = measured.evaluate(Perfect(data, deaf=True), data, marks, 200)
     np.testing.assert_allclose(deaf.error, deaf.standing, rtol=1e-5)
     np.testing.assert_array_equal(deaf.seen, deaf.unedited)

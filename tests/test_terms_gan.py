@@ -52,6 +52,7 @@ def test_the_slope_at_data_is_the_critics():
     assert torch.equal(logits, critic(x)) and features.shape == (3, 8)
     expected = [naive.slope(lambda point: critic(point[None])[0], point) ** 2 for point in x]
     assert slope.tolist() == pytest.approx(expected, rel=1e-4)
+    assert slope.requires_grad
     (second,) = torch.autograd.grad(slope.sum(), critic.head.weight)
     assert second.abs().max() > 0
     with torch.no_grad():  # as held-out terms are taken

@@ -31,10 +31,10 @@ class Edits(NamedTuple):
     laid on the image, x + (decoded edit − reconstruction).  standing: that of the unedited image.
     recon: squared error per pixel of reconstructions.
     before, after: (N,) R² of the judge's readings of the nuisance, of the images and of the edits.
-    frechet: Fréchet distance, in the judge's features, between the edits of one half of the examples and the true edits
-    of the other half.  chance: that between the true edits of both halves, which faultless edits reach.  sample_size:
-    how many edits there are on each side of both distances. The distance of two samples is larger the smaller they are,
-    so only distances of equally large ones can be compared.
+    frechet: Fréchet distance, in the judge's features, between one half of the edits, chosen at random, and the true
+    edits of the other half.  chance: that between the true edits of both halves, which faultless edits would have.
+    sample_size: how many edits there are on each side of both distances. Smaller samples have larger distances, so only
+    distances of equally large ones can be compared.
     """
 
     names: tuple[str, ...]
@@ -134,12 +134,11 @@ def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
     before = r2(true_nuisance, untouched.nuisance.numpy())
     after = np.mean([r2(true_nuisance, values) for values in nuisance], 0)
     distance = chance = float("nan")
-    half = len(ids) // 2  # of the examples, so that no face is on both sides of a distance
-    if true_features and half:
-        fake_half, true_half = (np.concatenate([part[:half] for part in parts]) for parts in (features, true_features))
-        other_half = np.concatenate([part[half : 2 * half] for part in true_features])
-        distance, chance = frechet(fake_half, other_half), frechet(true_half, other_half)
+    half = len(ids) * len(data.attributes) // 2
+    if true_features and half > 1:
+        fake, true = np.concatenate(features), np.concatenate(true_features)
+        some, others = np.random.default_rng(0).permutation(len(true))[: 2 * half].reshape(2, half)
+        distance, chance = frechet(fake[some], true[others]), frechet(true[some], true[others])
     recon = float((x_hat - x).square().mean())
     shares = (seen, unedited, stays, right)
-    sample_size = half * len(data.attributes)
-    return Edits(data.attributes, *shares, error, laid, standing, recon, before, after, distance, chance, sample_size)
+    return Edits(data.attributes, *shares, error, laid, standing, recon, before, after, distance, chance, half)
