@@ -165,6 +165,7 @@ def test_a_gmm_gan_is_fitted_by_the_training_loop():
 def test_shares_of_components_are_those_of_bayes():
     model, x = small("gmm_gan", components=3), batch().x
     fill(model.prior)
+    model.prior.factors.mul_(10)  # so wide that every component has a share in each code
     h = model.encode(x).detach().double()
     for row, found in zip(h, model.responsibilities(x), strict=True):
         each = []
@@ -172,6 +173,7 @@ def test_shares_of_components_are_those_of_bayes():
             normal = torch.distributions.MultivariateNormal(mean.double(), (L @ L.T).double())
             each.append(float(pi) * math.exp(float(normal.log_prob(row))))
         assert found.tolist() == pytest.approx([value / sum(each) for value in each], rel=1e-3)
+        assert found.min() > 1e-3
     assert model.assign(x).tolist() == model.responsibilities(x).argmax(1).tolist()
 
 
@@ -214,6 +216,8 @@ def test_temperature_scales_the_spread_within_a_component():
         mixture.sample(50, like, temperature, torch.Generator().manual_seed(1)) for temperature in (1.0, 0.5, 0.0)
     )
     torch.testing.assert_close(cold - means, 0.5 * (warm - means), atol=1e-5, rtol=0)
+    assert all(any(torch.equal(row, mean) for mean in mixture.means) for row in means)
+    assert (cold - means).abs().mean() > 0.1
 
 
 def test_a_mixture_is_found_again_from_its_draws():
