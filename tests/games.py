@@ -8,8 +8,14 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import aecore
+from aecore import Data, DataSpec, Plan, Training
+from aecore.data.base import TensorSplit
+from aecore.data.sets.gaussians import centres
+from aecore.measure.coverage import Modes, modes
 from aecore.models.base import Model
 
+NINE_STD = 0.02  # of nine Gaussians: as in the set of 25, a twentieth of the distance between two neighbouring centres
 Weights = Mapping[str, float]
 Expected = Mapping[str, tuple[Sequence[nn.Module], Weights]]
 """Player → its networks, and the weights of the terms in its loss."""
@@ -104,3 +110,27 @@ def stopped(term: Tensor, network: nn.Module) -> bool:
         return True
     gradients = torch.autograd.grad(term.sum(), list(network.parameters()), retain_graph=True, allow_unused=True)
     return all(g is None or not g.any() for g in gradients)
+
+
+def nine_gaussians(n: int = 4000) -> Data:
+    """A grid of 3 × 3 Gaussians in the plane: the set of 25 at a size that a claim can be trained on in seconds."""
+    generator = torch.Generator().manual_seed(5)
+    which = torch.randint(9, (2 * n,), generator=generator)
+    points = centres(3)[which] + NINE_STD * torch.randn(2 * n, 2, generator=generator)
+    train, test = (TensorSplit(points[part], which[part].numpy()) for part in (slice(n), slice(n, None)))
+    return Data(DataSpec(name="gaussians"), "nine Gaussians", (2,), train, test, "made")
+
+
+def modes_of_nine(draws: Tensor) -> Modes:
+    """The strict count: a mode is covered by a fifth of its share of the draws, within three standard deviations."""
+    return modes(draws, centres(3), NINE_STD)
+
+
+def modes_found(key: str, plan: Plan, **params: float) -> Modes:
+    """Of 10,000 draws of a generator that was trained on nine Gaussians."""
+    data = nine_gaussians()
+    model = aecore.build(key, data.shape, plan.seed, code=2, **params)
+    for _ in Training(model, data, plan, "cpu"):
+        pass
+    model.eval().requires_grad_(False)
+    return modes_of_nine(model.sample(10_000, generator=torch.Generator().manual_seed(0)))

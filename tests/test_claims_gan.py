@@ -1,7 +1,7 @@
-"""What the chapter claims of GANs and of the Wasserstein critic (Eq. 19, 20), measured on small data with fixed seeds.
+"""What the chapter claims of GANs and of the Wasserstein critic (Eq. 20), measured on small data with fixed seeds.
 
 Margins are those that a broken model fails and a right one passes with room to spare; the figures in the comments were
-measured when the test was written.
+measured when the test was written. Every term by itself: tests/test_terms_gan.py.
 """
 
 from __future__ import annotations
@@ -11,39 +11,38 @@ import pytest
 import torch
 from torch import Tensor
 
-import aecore
 from aecore import Data, DataSpec, Plan, Training
 from aecore.data.sets.gaussians import STD, centres
 from aecore.measure.coverage import modes
 from aecore.measure.transport import wasserstein
 from aecore.models.gan import WGAN
-from tests.claims import gaussians
+from tests.claims import gaussians, trained
 from tests.conftest import Table
+from tests.games import modes_found
+
+pytestmark = pytest.mark.claim
 
 
-def drawn(key: str, seed: int, **params) -> Tensor:
-    """2,500 draws of a generator that was trained on 25 Gaussians."""
-    data = gaussians()
-    plan = Plan(epochs=120, batch=128, lr=5e-3, seed=seed, precision="fp32", held_out=1)
-    model = aecore.build(key, data.shape, seed, code=2, width=128, **params)
-    for _ in Training(model, data, plan, "cpu"):
-        pass
-    return model.eval().requires_grad_(False).sample(2500, generator=torch.Generator().manual_seed(0))
+def test_a_wgan_covers_most_of_nine_gaussians():
+    """Three seeds: 8, 8 and 8 of 9, with 0.52, 0.42 and 0.64 of the draws near one. Uniform noise: 0, and 0.10.
 
-
-def test_a_wgan_covers_most_of_25_gaussians():
-    """Of uniform draws 0.09 are near a centre, and no mode is covered."""
-    uniform = modes(torch.rand(2500, 2), centres(), STD)
-    assert uniform.covered <= 1 and uniform.near < 0.12
-    for seed in (0, 1):
-        found = modes(drawn("wgan", seed, lam=0.01, critic_steps=2), centres(), STD)
-        assert found.covered >= 13 and found.near > 0.25  # 19 and 17; 0.43 and 0.48
+    On the 25 Gaussians five longer trainings cover 18 to 21 (docs/study.md).
+    """
+    plan = Plan(epochs=80, batch=128, lr=5e-3, seed=0, precision="fp32", held_out=1)
+    found = modes_found("wgan", plan, width=64, lam=0.01, critic_steps=2)
+    assert found.covered >= 6 and found.near > 0.3
 
 
 def test_a_gan_covers_some_of_25_gaussians():
-    """How many depends on the seed: 8 to 19 were seen."""
-    found = modes(drawn("gan", 0, gamma=3e-4), centres(), STD)
-    assert found.covered >= 5 and found.near > 0.15  # 11, 0.21
+    """How many depends on the seed. Five seeds: 10, 17, 17, 7 and 15, with 0.15 to 0.31 of the draws near one.
+
+    Uniform noise covers none, and 0.07 of it are near one.
+    """
+    model = trained("gan", gaussians(), epochs=120, batch=128, lr=5e-3, code=2, width=128, gamma=3e-4)
+    found = modes(model.sample(2500, generator=torch.Generator().manual_seed(0)), centres(), STD)
+    assert found.covered >= 5 and found.near > 0.12
+    uniform = modes(torch.rand(2500, 2), centres(), STD)
+    assert uniform.covered <= 1 and uniform.near < 0.1
 
 
 class Still(WGAN):

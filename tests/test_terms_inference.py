@@ -187,6 +187,7 @@ def test_the_slope_is_that_of_each_logit_by_image_and_code():
     pairs = [torch.cat([a, b]) for a, b in zip(x, z, strict=True)]
     whole = [naive.slope(lambda pair: critic(pair[None, :5], pair[None, 5:]), pair) for pair in pairs]
     assert found.tolist() == pytest.approx([0.5 * slope**2 for slope in whole], rel=1e-5)
+    assert found.requires_grad
     (second,) = torch.autograd.grad(found.sum(), critic.head[0].weight)
     assert second.abs().max() > 0
     assert not slope_penalty(critic(x, z), (x, z), learning=False).requires_grad
