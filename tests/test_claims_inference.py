@@ -35,13 +35,13 @@ def error_of(key: str, **params) -> float:
 
 
 def test_ali_covers_most_of_nine_gaussians_after_a_short_training():
-    """ALINUMBERS
+    """Three seeds: 9, ALI1 and 7 of 9, with 0.72, ALN1 and 0.46 of the draws near one; uniform noise: 0, and 0.10.
 
     Draws scattered over the plane are next to all nine, as the paper counts, and cover none.
     """
     plan = Plan(epochs=160, batch=256, lr=4e-3, seed=0, precision="fp32", held_out=1)
     found = modes_found("ali", plan, width=64, gamma=5e-4)
-    assert found.covered >= ALIC and found.near > ALIN, found
+    assert found.covered >= 5 and found.near > 0.3, found
     uniform = modes_of_nine(torch.rand(10_000, 2))
     assert uniform.assigned == 9 and uniform.covered == 0 and uniform.near < 0.12
 
