@@ -73,6 +73,7 @@ def bare(model: Model, data: Data, precision: Precision) -> Stepper:
     module: Any = model  # the type of `to` in torch knows no memory_format
     model = module.to(device, memory_format=layout).train()
     data = data.to(device)
+    model.on_step_start(PROGRESS)
     players, schedule = model.players(PROGRESS), model.update_schedule(PROGRESS)
     optimisers = {}
     for name, player in players.items():

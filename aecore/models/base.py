@@ -131,7 +131,7 @@ class Model(nn.Module):
         """The players at this moment of training, from 0 (start) to 1 (end), by name.
 
         Weights may change with progress, as in a warm-up. So may the players themselves, as in a training by stages:
-        "first layer", then "whole".
+        "first layer", then "whole". Asking does not change the model.
         """
         raise NotImplementedError
 
@@ -142,6 +142,12 @@ class Model(nn.Module):
         (("critic",),) * 5 + (("generator",),).
         """
         return (tuple(self.players(progress)),)
+
+    def on_step_start(self, progress: float) -> None:
+        """Called at the start of each step of the training, to set what fades or grows with its progress.
+
+        progress: from 0 (start) to 1 (end).
+        """
 
     def after_step(self, player: str) -> None:
         """Called after each step of a player, to bring its weights back into their bounds (WGAN's clipping)."""

@@ -182,6 +182,7 @@ class Training:
     def _round(self, players: Mapping[str, Player]) -> None:
         """One step: each turn draws a minibatch, on which its players move simultaneously, each by its own loss."""
         devices.seed(self.device, fold_in(self.plan.seed, 1, self.step))
+        self.model.on_step_start(self.progress)
         factor = rate_factor(self.progress)
         for turn in self.model.update_schedule(self.progress):
             batch = self._draw()
