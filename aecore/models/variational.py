@@ -249,8 +249,8 @@ class FactorVAE(Variational):
 
 RECON = Term(
     "nats",
-    "−log p(x|z), the distortion: how unlikely the input is under its decoded distribution; with Bernoulli pixels it is "
-    "the cross-entropy, and of grey images no likelihood",
+    "−log p(x|z), the distortion: how unlikely the input is under its decoded distribution; with Bernoulli pixels the "
+    "cross-entropy, which is no likelihood of grey images",
 )
 KL = Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)")
 PARAMS = {
