@@ -27,9 +27,9 @@ SWEEP = "importance"  # networks trained with several numbers of samples
 IWAE = "iwae"  # what the link to the Train page opens
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
 TOTAL = 2000  # samples of the image, on which each bound rests: four groups of 500, 2,000 of one
-MANY = 30  # images whose mean bound is shown, each with at most as many samples
-FEW_KS = tuple(k for k in KS if k <= MANY)
-FEW_TOTAL = 100  # samples of each of these images
+MANY = 30  # images whose mean bound is shown
+FEW_TOTAL = 100  # samples of each of them
+FEW_KS = tuple(k for k in KS if 2 * k <= FEW_TOTAL)
 SHOWN = 24  # samples
 ELBO = plots.term_colour("elbo")
 
@@ -179,7 +179,7 @@ def show_numbers(view: View, bounds: Curve) -> None:
     chance = f", ± {view.samples.error:.2f} by chance" if k > 1 else ", by chance of one"
     key_figures(
         [
-            ("these samples", nats(view.samples.bound), f"log of the mean weight of these {k}{chance}", ELBO),
+            ("these samples", nats(view.samples.bound), f"log of these {k} weights’ mean{chance}", ELBO),
             (
                 "effective samples",
                 f"{view.samples.effective:.1f}",
@@ -187,7 +187,7 @@ def show_numbers(view: View, bounds: Curve) -> None:
                 "",
             ),
             ("ELBO of this image", nats(bounds.mean[0]), f"k = 1: {spread(bounds, 0)}", ""),
-            (f"k = {KS[-1]}", nats(bounds.mean[-1]), f"the nearest to log p(x) here: {spread(bounds, -1)}", ""),
+            (f"k = {KS[-1]}", nats(bounds.mean[-1]), f"nearest to log p(x): {spread(bounds, -1)}", ""),
         ]
     )
 

@@ -30,7 +30,7 @@ NAMES = {"bernoulli": "Bernoulli", "continuous_bernoulli": "continuous Bernoulli
 SHOWN = 12  # images and samples in a row
 MEASURED = 500  # held-out images over which the terms are measured
 CODED, EXACT = "vae-16", "pixelcnn-digits"  # the trained examples whose likelihoods are compared
-COMPARED = 40  # held-out images for this comparison
+COMPARED = 30  # held-out images for this comparison
 
 
 class State:
