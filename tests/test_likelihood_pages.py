@@ -108,7 +108,7 @@ def test_trained_examples_with_bernoulli_pixels_have_no_bound_of_grey_images():
             assert run.info.metrics["elbo, thresholded"] < run.info.metrics["log p(x), thresholded, K=64"]
             sum_of_terms = run.info.metrics["test/recon"] + run.info.metrics.get("test/kl", np.nan)
             if run.info.params.get("warmup") == 0 and np.isfinite(sum_of_terms) and run.info.model != "iwae":
-                assert run.info.metrics["cross-entropy + kl"] == pytest.approx(sum_of_terms, rel=0.02)
+                assert run.info.metrics["cross-entropy + kl"] == pytest.approx(sum_of_terms, rel=0.05)
 
 
 def test_texts_call_the_terms_by_their_meaning():

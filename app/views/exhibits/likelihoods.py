@@ -273,7 +273,7 @@ def show_beside() -> None:
     )
     with st.container(horizontal=True):
         pages.link("importance", label="Weights of the VAE’s samples", query=to_page(run=CODED))
-        pages.link("pixelcnn", label="The PixelCNN", query=to_page(run=EXACT))
+        pages.link("run", label="The PixelCNN", query=to_page(run=EXACT))
 
 
 def with_error(values: np.ndarray) -> str:
