@@ -45,7 +45,10 @@ def report(model: Model, entry: Entry, data: Data, limit: int = 2000, batch: int
     "test/<term>", "test/loss": means of the objective's terms.  "bits per dimension": of an exact −log p.
     "mse" (per value), "psnr" (dB), "ssim": of reconstructions of undamaged inputs.  "denoised mse": of reconstructions
     of damaged inputs.  "pca mse": of PCA with as many components.
-    "elbo", "log p(x), K=64" (nats, the latter over "log p(x) examples").  "active units" of "code units", "code kl".
+    "elbo", "log p(x), K=64" (nats, the latter over "log p(x) examples"): of the values as they are, where p(x|z) is a
+    density of them. For Bernoulli pixels the same of binarised values, as "elbo, thresholded" and "elbo, drawn" (see
+    `likelihood.BINARISED`; one of them where the data are black and white), and "cross-entropy + kl" of grey values.
+    "active units" of "code units", "code kl".
     For a model that attributes condition also those of `attribute_edits.evaluate`, if there is a judge of the data.
     "total correlation, at least" and "at most" (nats, of "total correlation examples") for a model with such a term:
     see `aggregate_posterior.total_correlation`.
@@ -100,12 +103,23 @@ def _code(model: Model, data: Data, count: int) -> dict[str, float]:
 
 
 def _likelihood(model: Model, data: Data, ids: np.ndarray) -> dict[str, float]:
-    bounds = [likelihood.bound(model, x)["elbo"] for x in inference.inputs(data.test, ids, data.shape)]
-    subset = ids[: int(np.clip(LL_VALUES // (LL_SAMPLES * int(np.prod(data.shape))), 16, 200))]
-    x = data.test.batch(torch.from_numpy(subset)).x
-    estimate = likelihood.log_likelihood(model, x, LL_SAMPLES).mean()
-    return {
-        "elbo": float(np.concatenate(bounds).mean()),
-        f"log p(x), K={LL_SAMPLES}": float(estimate),
-        "log p(x) examples": len(subset),
-    }
+    x = torch.cat(list(inference.inputs(data.test, ids, data.shape)))
+    several = int(np.clip(LL_VALUES // (LL_SAMPLES * int(np.prod(data.shape))), 16, 200))
+
+    def bounds(x: torch.Tensor, suffix: str = "") -> dict[str, float]:
+        return {
+            f"elbo{suffix}": float(likelihood.bound(model, x)["elbo"].mean()),
+            f"log p(x){suffix}, K={LL_SAMPLES}": float(
+                likelihood.log_likelihood(model, x[:several], LL_SAMPLES).mean()
+            ),
+        }
+
+    if not likelihood.has_bernoulli_pixels(model):
+        metrics = bounds(x)
+    elif likelihood.is_cross_entropy(model, x):
+        metrics = {"cross-entropy + kl": -float(likelihood.bound(model, x)["elbo"].mean())}
+        for how in likelihood.BINARISED:
+            metrics |= bounds(likelihood.binarised(x, how), f", {how}")
+    else:
+        metrics = bounds(x, ", thresholded")
+    return metrics | {"log p(x) examples": len(x[:several])}

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..data.base import Batch, Split
 from ..nn import networks
-from ..nn.distributions import Bernoulli, Gaussian, Normal, StandardNormal, likelihood
+from ..nn.distributions import LIKELIHOODS, Likelihood, Normal, StandardNormal, likelihood
 from ..nn.divergences import kl_standard, log_aggregate, mmd2
 from ..nn.networks import Shape
 from .base import GaussianCode, Player, Terms
@@ -25,7 +25,8 @@ class Variational(GaussianCode):
 
     recon = (1/L) Σ_l −log p(x|z_l),  kl = KL(q(z|x) ‖ N(0, I)),  z_l = μ + σ ⊙ ξ_l  (Eq. 9, 14, 15).
 
-    likelihood: p(x|z), "bernoulli", or "gaussian" with weight c, i.e. variance 1/2c (Eq. 15).
+    likelihood: p(x|z): "bernoulli", of which recon is the cross-entropy and for grey images no likelihood;
+    "continuous_bernoulli", a density of grey values; or "gaussian" with weight c, i.e. variance 1/2c (Eq. 15).
     samples: L.  warmup: share of the training in which the weights of all but `recon` rise from 0.
     keywords: those of `Mirrored`.
     """
@@ -55,10 +56,13 @@ class Variational(GaussianCode):
         weights = {"recon": 1.0, **{name: warm * weight for name, weight in self.weights().items()}}
         return {"autoencoder": Player((self.encoder, self.decoder), weights)}
 
-    def p_x(self, z: Float[Tensor, "*draws B D"]) -> Bernoulli | Gaussian:
+    def p_x(self, z: Float[Tensor, "*draws B D"]) -> Likelihood:
         """p(x|z) for z (…, B, D): logits (…, B, *shape)."""
         logits = self.decoder(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
         return likelihood(self.likelihood, logits, self.c)
+
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B *shape"]:
+        return likelihood(self.likelihood, self.decoder(z), self.c).mean
 
     def bound(self, x: Float[Tensor, "B *shape"]) -> tuple[Terms, Normal, Float[Tensor, "L B D"]]:
         """The terms of −L, q(z|x) and its samples z (L, B, D), from which subclasses compute further terms."""
@@ -258,11 +262,21 @@ class FactorVAE(Variational):
         return {**terms, "tc": logits[: len(z)], "critic": critic.mean()}
 
 
-RECON = Term("nats", "−log p(x|z): how unlikely the input is under its decoded distribution (the distortion)")
+RECON = Term(
+    "nats",
+    "−log p(x|z), the distortion: how unlikely the input is under its decoded distribution; with Bernoulli pixels the "
+    "cross-entropy, which is no likelihood of grey images",
+)
 KL = Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)")
 PARAMS = {
     "code": CODE,
-    "likelihood": Param("bernoulli", choices=("bernoulli", "gaussian"), symbol="p(x|z)", help="distribution of pixels"),
+    "likelihood": Param(
+        "bernoulli",
+        choices=LIKELIHOODS,
+        symbol="p(x|z)",
+        help="distribution of pixels: Bernoulli for black and white (a cross-entropy on grey images), continuous "
+        "Bernoulli or Gaussian for grey values",
+    ),
     "c": Param(10.0, 0.1, 1000.0, 0.1, "log", "c", "weight of the squared error: a Gaussian decoder of variance 1/2c"),
     "samples": Param(1, 1, 64, 1, "log", "L", "samples of z per image and step"),
     "warmup": Param(0.0, 0.0, 1.0, 0.05, help="share of the training in which the KL's weight rises from 0"),

@@ -215,12 +215,15 @@ def show_rate(view: View) -> None:
         rate_figure(view.values, recon, kl, view.at), "beta.rate", "Rate against distortion, a point for each β"
     )
     seeds = int(kl[2].min())
-    st.caption(f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out.")
+    st.caption(
+        f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out. −log p(x|z) "
+        "of Bernoulli pixels is the cross-entropy; of grey images it is no likelihood, and the sum bounds none."
+    )
 
 
 def rate_figure(values: Sequence[float], recon: Sequence[np.ndarray], kl: Sequence[np.ndarray], at: int) -> go.Figure:
     """Distortion against rate.  recon, kl: means and deviations at each β.  at: the index of the one that is marked."""
-    figure = empty_figure(380, "rate: KL, nats", "distortion: −log p(x|z), nats")
+    figure = empty_figure(380, "rate: KL, nats", "distortion: cross-entropy, nats")
     figure.add_scatter(
         x=kl[0],
         y=recon[0],
