@@ -53,7 +53,9 @@ class ConvTranspose2d(nn.ConvTranspose2d):
 
     FEW = 4  # output channels
 
-    def forward(self, input: Float[Tensor, "B I H W"], output_size: list[int] | None = None) -> Float[Tensor, "B O h w"]:
+    def forward(
+        self, input: Float[Tensor, "B I H W"], output_size: list[int] | None = None
+    ) -> Float[Tensor, "B O h w"]:
         if self.bias is None or not self.training or input.device.type != "cpu" or output_size is not None:
             return super().forward(input, output_size)
         if self.out_channels <= self.FEW and self.groups == 1:
