@@ -3,14 +3,33 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 
-.PHONY: run test lint bench study pretrained screenshots clean
+# The lane of `make test`, and how all lanes are spread over processes: a file at a time, long ones first.
+FAST   := not slow and not claim
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: run test test-all test-rest durations mutants lint bench study pretrained screenshots clean
 
 run: $(VENV)/.app
 	@$(BIN)/python -m app
 
 test: $(VENV)/.dev
 	@./tests/browser-setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(PYTEST) -m "$(FAST)"
+
+test-all: $(VENV)/.dev
+	@./tests/browser-setup
+	$(PYTEST)
+
+test-rest: $(VENV)/.dev
+	@./tests/browser-setup
+	$(PYTEST) -m "not ($(FAST))"
+
+durations: $(VENV)/.dev
+	@./tests/browser-setup
+	$(PYTEST) --record-durations
+
+mutants: $(VENV)/.dev
+	$(BIN)/python -m tests.mutants
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -5,54 +5,105 @@ from __future__ import annotations
 import tests.typecheck  # noqa: F401  # before the core is imported
 
 # isort: split
+import json
+import os
+import shutil
+import tempfile
+from collections import defaultdict
 from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from _pytest.mark.expression import Expression
 from playwright.sync_api import expect
 from torch import Tensor
 
 from aecore.data.base import Batch, Data, DataSpec, Images, Split
 from aecore.jobs.supervisor import Supervisor
-from tests.chromium import PATIENCE, app, chromium
+from tests.chromium import CHROMIUM, PATIENCE, app, chromium
 
 torch.set_num_threads(1)
 expect.set_options(timeout=PATIENCE)
 
 
-SLOWEST = (
-    "journey_tasks",
-    "before",
-    "claims_autoregressive",
-    "exhibits_closer",
-    "claims_clustering",
-    "pretrained",
-    "claims_adversarial",
-    "journey",
-    "claims_variational",
-    "drawing",
-    "claims_inference",
-    "claims_gan",
-    "claims_hybrid",
-    "claims_perceptual",
-    "attributes_page",
-    "claims_wasserstein",
-    "browser_components",
-    "faces",
-    "jobs",
-    "claims_plain",
-    "stability",
-)
+DURATIONS = Path(__file__).parent / "durations.json"  # seconds of each test that takes half a second or more
+NOTABLE, USUAL = 0.5, 0.05  # seconds: which durations are recorded, and what is assumed of other tests
+
+# No test sees this computer's data, caches or settings, nor do the processes that tests start.
+OWN = tempfile.mkdtemp(prefix="tests-")
+FOLDERS = {
+    name: f"{OWN}/{name.lower()}"
+    for name in (
+        "HOME",
+        "XDG_CACHE_HOME",
+        "XDG_CONFIG_HOME",
+        "XDG_DATA_HOME",
+        "TORCH_HOME",
+        "AECORE_CACHE",
+        "AECORE_DATA",
+        "AECORE_RUNS",
+    )
+}
+os.environ |= FOLDERS | {"AECORE_ISOLATED": "1"}
+for folder in FOLDERS.values():
+    os.makedirs(folder)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--record-durations", action="store_true", help=f"write {DURATIONS.name} anew from these tests")
+
+
+def pytest_unconfigure() -> None:
+    shutil.rmtree(OWN, ignore_errors=True)
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """The slowest files first, those with a browser beside those that train, so that workers end together."""
-    place = {f"test_{name}": k for k, name in enumerate(SLOWEST)}
-    items.sort(key=lambda item: place.get(item.path.stem, len(place)))
+    """Mark what needs a browser, and put files first that took long, so that all workers end at about the same time."""
+    seconds = json.loads(DURATIONS.read_text()) if DURATIONS.exists() else {}
+    of_file: dict[Path, float] = defaultdict(float)
+    for item in items:
+        if "browser" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.browser)
+        if CHROMIUM is None and item.get_closest_marker("browser"):
+            item.add_marker(pytest.mark.skip(reason="no chromium found: install Debian's chromium to run this"))
+        if item.get_closest_marker("cuda") and not torch.cuda.is_available():
+            item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+    chosen = [item for item in items if selected(item)]
+    for item in chosen:
+        of_file[item.path] += seconds.get(item.nodeid, USUAL)
+    items.sort(key=lambda item: -of_file[item.path])
+
+
+def selected(item: pytest.Item) -> bool:
+    """Whether the lane that was asked for by -m includes this test."""
+    expression = item.config.getoption("-m")
+    names = {marker.name for marker in item.iter_markers()}
+    return not expression or Expression.compile(expression).evaluate(lambda name, **_: name in names)
+
+
+class Recorder:
+    """Adds up the time that set-up, call and tear-down of each test take."""
+
+    def __init__(self):
+        self.seconds: dict[str, float] = defaultdict(float)
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.seconds[report.nodeid] += report.duration
+
+    def pytest_sessionfinish(self) -> None:
+        found = {name: round(spent, 1) for name, spent in sorted(self.seconds.items()) if spent >= NOTABLE}
+        DURATIONS.write_text(json.dumps(found, indent=0, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--record-durations") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(Recorder())
 
 
 @pytest.fixture(autouse=True)

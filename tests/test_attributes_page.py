@@ -15,12 +15,12 @@ from aecore.data.sets import faces
 from aecore.explore import single_edit
 from aecore.measure import attribute_classifier, attribute_edits
 from aecore.runs.library import find
-from tests.chromium import CHROMIUM, pixels, settled
+from tests.chromium import pixels, settled
 from tests.test_exhibits import opened
 from tests.test_exhibits_closer import canvases, drag, numbers, seen
 
 pytestmark = pytest.mark.timeout(300)
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+browser_only = pytest.mark.browser
 ALI, PURE, CVAE, PLAIN = "attribute-ali-faces", "ali-attributes-faces", "cvae-faces", "vae-faces"
 
 

@@ -25,7 +25,7 @@ from aecore import CATALOG
 from app.browser.pack import DTYPES, LARGEST_SIDE, Memo, atlas, digest, fit_atlas, pack, unpack
 from app.browser.pad import rasterise
 from app.figures import plots
-from tests.chromium import CHROMIUM, free_port, pixels
+from tests.chromium import free_port, pixels
 
 ROOT = Path(__file__).parent.parent
 
@@ -264,7 +264,7 @@ def test_an_echo_is_not_an_order_and_news_is(monkeypatch):
 
 # ---- in the browser ----------------------------------------------------------------------------------------
 
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+browser_only = pytest.mark.browser
 
 APP = """
 import sys

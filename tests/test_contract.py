@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 import re
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -24,9 +25,15 @@ MOMENTS = (0.0, 0.1, 0.3, 0.5, 0.9, 1.0)  # of a training: every stage is met
 CATALOG = aecore.CATALOG
 KEYS = list(CATALOG)
 KINDS = [(key, kind) for key in CATALOG for kind in CATALOG[key].kinds]
+FIRST = [(key, CATALOG[key].kinds[0]) for key in CATALOG]
 IMAGES = [key for key in CATALOG if "image" in CATALOG[key].kinds]
 
 pytestmark = pytest.mark.usefixtures("no_downloads")
+
+
+def some_slow(cases: Sequence, fast: Callable[..., bool]) -> list:
+    """The cases as parameters of a test; all but the fast ones are marked slow."""
+    return [case if fast(case) else pytest.param(*case, marks=pytest.mark.slow) for case in cases]
 
 
 def small(key: str, shape=(1, 8, 8), seed: int = 0, **params):
@@ -131,7 +138,7 @@ def test_what_an_entry_says_of_its_parameters_is_so(key):
 # --- building and training ------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("key", "kind"), KINDS)
+@pytest.mark.parametrize(("key", "kind"), some_slow(KINDS, FIRST.__contains__))
 def test_builds_at_defaults_and_trains_two_steps(key, kind):
     data = conftest.MADE[kind]()
     model = aecore.build(key, data.shape)
@@ -141,14 +148,17 @@ def test_builds_at_defaults_and_trains_two_steps(key, kind):
     assert all((p != q).any() for p, q in zip(before, model.parameters(), strict=True) if p.numel() > 1)
 
 
-@pytest.mark.parametrize("shape", [(3, 8, 8), (1, 17, 17), (3, 32, 32)])
-@pytest.mark.parametrize("key", IMAGES)
+SHAPES = [(key, shape) for key in IMAGES for shape in ((3, 8, 8), (1, 17, 17), (3, 32, 32))]
+
+
+@pytest.mark.parametrize(("key", "shape"), some_slow(SHAPES, lambda case: case[1] == (3, 8, 8)))
 def test_trains_on_images_of_any_size(key, shape):
     data = conftest.images(shape, n=4)
     model = small(key, shape)
     assert finite(rows(model, data, batch=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("net", ["dense", "conv"])
 @pytest.mark.parametrize("key", [key for key in IMAGES if "net" in CATALOG[key].params])
 def test_trains_on_large_colour_images(key, net):
@@ -156,12 +166,14 @@ def test_trains_on_large_colour_images(key, net):
     assert finite(rows(small(key, data.shape, net=net), data, batch=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", ["pixelcnn", "pixelrnn"])
 def test_those_without_a_net_train_on_large_colour_images(key):
     data = conftest.images((3, 128, 128), n=2)
     assert finite(rows(small(key, data.shape, width=8), data, batch=2))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", KEYS)
 def test_trains_in_bf16(key):
     data = conftest.MADE[CATALOG[key].kinds[0]]()
@@ -176,7 +188,12 @@ ENDS = [
 ]
 
 
-@pytest.mark.parametrize(("key", "name", "value"), ENDS)
+def highest(case: tuple[str, str, object]) -> bool:
+    """Whether this is the last value of the entry's last parameter: the one configuration for the fast lane."""
+    return case == [end for end in ENDS if end[0] == case[0]][-1]
+
+
+@pytest.mark.parametrize(("key", "name", "value"), some_slow(ENDS, highest))
 def test_both_ends_of_each_range_run(key, name, value):
     data = conftest.MADE[CATALOG[key].kinds[0]]()
     if name == "attributes":
@@ -427,7 +444,10 @@ def perfected(model) -> None:
         model.prior.given.net = model.encoder
 
 
-@pytest.mark.parametrize("key", [key for key in KEYS if "adv" in CATALOG[key].terms])  # whose critic is to be fooled
+FOOLED = [(key,) for key in KEYS if "adv" in CATALOG[key].terms]  # whose critic is to be fooled
+
+
+@pytest.mark.parametrize(("key",), some_slow(FOOLED, lambda case: case[0] in ("gan", "aae")))
 def test_a_critic_is_at_chance_on_equal_distributions_and_only_there(key):
     said = []
     for equal in (True, False):
@@ -472,6 +492,7 @@ def test_unobserved_ratings_receive_no_gradient():
     assert torch.equal(model.terms(foreign, ("autoencoder",))["recon"], recon)
 
 
+@pytest.mark.slow
 def test_autorec_completes_ratings_better_than_the_items_means():
     generator = torch.Generator().manual_seed(0)
     taste, film = torch.randn(600, 2, generator=generator), torch.randn(40, 2, generator=generator)

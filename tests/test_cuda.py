@@ -20,9 +20,8 @@ from tests.test_claims_autoregressive import MANY, condition, small
 from tests.test_contract import KINDS, finite, first_batch
 from tests.test_contract import small as smallest
 
-CUDA = torch.cuda.is_available()
 pytestmark = [
-    pytest.mark.skipif(not CUDA, reason="no CUDA device here"),
+    pytest.mark.cuda,
     pytest.mark.usefixtures("no_downloads"),
 ]
 

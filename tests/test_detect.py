@@ -13,10 +13,10 @@ from aecore.data.base import DataSpec
 from aecore.data.sets.beats import KINDS, draw
 from aecore.jobs.analyses import Analyses
 from aecore.tasks import detect
-from tests.chromium import CHROMIUM, settled
+from tests.chromium import settled
 from tests.test_exhibits import opened
 
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+browser_only = pytest.mark.browser
 
 
 def csv(rows, header="a,b,c") -> bytes:

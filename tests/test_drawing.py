@@ -20,13 +20,13 @@ from aecore.models.autoregressive import ORDERS
 from aecore.paths import root
 from aecore.runs.library import create, find
 from aecore.runs.session import Session
-from tests.chromium import CHROMIUM, pixels, settled
+from tests.chromium import pixels, settled
 from tests.test_claims_autoregressive import MANY, coins, small
 from tests.test_exhibits import opened
 from tests.test_exhibits_closer import canvases, drag, numbers, seen
 
 pytestmark = pytest.mark.timeout(300)
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+browser_only = pytest.mark.browser
 
 
 def masked(channels: int, layers: int, width: int = 4) -> torch.nn.Sequential:

@@ -14,10 +14,10 @@ from aecore.runs.library import find
 from app import link
 from app.pages import PAGES
 from app.state import Point
-from tests.chromium import CHROMIUM, ROOT, pixels, settled
+from tests.chromium import ROOT, pixels, settled
 from tests.pages import app_at
 
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+browser_only = pytest.mark.browser
 
 
 def opened(view: str, /, **link: str | list[str]) -> AppTest:

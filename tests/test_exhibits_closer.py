@@ -18,11 +18,11 @@ from aecore.runs.library import create
 from aecore.runs.session import Session
 from app.cached import moments
 from app.panels import train_sweep
-from tests.chromium import CHROMIUM, PATIENCE, pixels, settled
+from tests.chromium import PATIENCE, pixels, settled
 from tests.test_exhibits import opened
 
 pytestmark = pytest.mark.timeout(300)
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+browser_only = pytest.mark.browser
 
 
 def at_page(tab, address: str, page: str) -> None:

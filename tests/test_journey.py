@@ -16,9 +16,9 @@ from playwright.sync_api import expect
 from aecore import DataSpec, Plan, Run
 from aecore.jobs.queue import digest
 from aecore.runs.library import create, pretrained
-from tests.chromium import CHROMIUM, PATIENCE, app, pixels, settled
+from tests.chromium import PATIENCE, app, pixels, settled
 
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+browser_only = pytest.mark.browser
 pytestmark = [browser_only, pytest.mark.timeout(300)]
 
 

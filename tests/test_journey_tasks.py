@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import TimeoutError, expect
 
-from tests.chromium import CHROMIUM, PATIENCE, app, settled
+from tests.chromium import PATIENCE, app, settled
 
-browser_only = pytest.mark.skipif(CHROMIUM is None, reason="no chromium found: install Debian's chromium to run this")
+browser_only = pytest.mark.browser
 pytestmark = [browser_only, pytest.mark.timeout(300)]
 
 
