@@ -321,22 +321,22 @@ class Training:
 def kind_of(training: Training) -> dict[str, Any]:
     """What the speed of a training depends on, except the computer: as plain values, to know it again.
 
-    Of the model's numbers only whole ones count, and whether others are zero: they turn parts of a loss off.
+    Of the numbers that the model's parts hold only whole ones count, and whether others are zero, which turns parts of
+    a loss off.
     """
     model = training.model
     settings = {
-        name: value if isinstance(value, int | str) else value != 0
-        for name, value in vars(model).items()
+        (path, name): value if isinstance(value, int | str) else value != 0
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
         if isinstance(value, int | float | str) and not name.startswith("_") and name != "training"
     }
     tensors = [(name, tuple(p.shape), p.requires_grad) for name, p in model.named_parameters()]
-    networks = hashlib.sha256(f"{model!r} {tensors}".encode()).hexdigest()[:32]
-    shape = list(training.data.shape)
+    terms = {name: sorted(player.weights) for name, player in model.players(0.0).items()}
     return {
         "model": type(model).__name__,
-        "settings": settings,
-        "networks": networks,
-        "shape": shape,
+        "networks": hashlib.sha256(f"{model!r} {tensors} {settings} {terms}".encode()).hexdigest()[:32],
+        "shape": list(training.data.shape),
         "batch": training.batch,
     }
 
