@@ -377,11 +377,13 @@ def export(
 
 
 @app.command()
-def bench() -> None:
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
+) -> None:
     """Measure the speed of training on this computer."""
     from .bench import ours as benchmark
 
-    benchmark.main()
+    benchmark.main(as_json)
 
 
 # --- what the commands share --------------------------------------------------------------------------------
