@@ -24,13 +24,14 @@ pytestmark = pytest.mark.claim
 
 
 def test_the_share_of_active_units_falls_as_the_l1_penalty_grows():
-    """A unit is active for an image where its activation is above 0: 0.62, 0.25 and 0.11 of 128 units.
+    """A unit is active for an image where its activation is above 0: 0.42, 0.17 and 0.08 of 128 units (other seeds:
+    0.46, 0.17 and 0.08; 0.41, 0.16 and 0.08).
 
     Of those above 1 % of the largest activation, the shares fall alike: no unit hides just above 0.
     """
     x, shares, strong = pixels(DIGITS, "test"), [], []
     for lam in (0.01, 0.1, 0.3):
-        model = trained("sparse_l1", epochs=5, width=128, lam=lam)
+        model = trained("sparse_l1", epochs=7, width=256, lam=lam)
         a = model.encode(x)
         shares.append(float((a > 0).float().mean()))
         strong.append(float((a > 0.01 * a.max()).float().mean()))

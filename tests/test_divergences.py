@@ -102,15 +102,15 @@ def test_ring_mixture_integrates_to_one(size, kind):
 def test_ring_mixtures_density_is_that_of_its_draws(size, kind):
     """E log p under its own draws is the entropy of the naive mixture of its own parts."""
     ring = kind(size)
-    z = ring.sample(5000, torch.zeros(1))
+    z = ring.sample(1000, torch.zeros(1))
     parts = torch.distributions.Independent(
         torch.distributions.Normal(ring.means(z), ring.stds(z).expand(ring.components, size)), 1
     )
     which = torch.distributions.Categorical(torch.ones(ring.components))
     reference = torch.distributions.MixtureSameFamily(which, parts)
     assert torch.allclose(ring.log_prob(z), reference.log_prob(z), atol=1e-3)
-    chance = mmd2_quantile(lambda n: reference.sample((n,)), 500, 0.95)
-    assert float(mmd2(z[:500], reference.sample((500,)))) < 3 * chance
+    chance = mmd2_quantile(lambda n: reference.sample((n,)), 200, 0.95)
+    assert float(mmd2(z[:200], reference.sample((200,)))) < 3 * chance
 
 
 @pytest.mark.parametrize("kernel", ["inverse multiquadratic", "gaussian"])
