@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import permutations, product
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -340,3 +341,13 @@ def strided_backwards(h: Tensor, weight: Tensor, bias: Tensor, size: tuple[int, 
         painted = torch.einsum("nc,coab->noab", h[:, :, i, j], weight)
         canvas[:, :, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += painted
     return canvas[:, :, 1 : 1 + size[0], 1 : 1 + size[1]] + bias[:, None, None]
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------
+
+
+def few(values, fast) -> list:
+    """Values for `pytest.mark.parametrize`: all in the long lane, those in `fast` in the lane of `make test`, too."""
+    unknown = set(fast) - set(values)
+    assert not unknown, f"there is no {unknown}"
+    return [value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values]
