@@ -141,7 +141,7 @@ def test_draws_from_a_mixture_of_a_raes_codes_are_nearer_to_digits_than_from_the
 
 def test_either_penalty_makes_the_decoder_smoother():
     """‖∂x̂/∂z‖²_F of held-out digits: 6.8 without, 2.7 with a penalty on the gradient, 3.3 with one on the weights
-    SMOOTHOTHER.
+    (other seeds: 6.4, 2.4 and 2.8; 6.7, 2.5 and 3.5).
     """
     norms = []
     for smooth, lam in (("gradient", 0.0), ("gradient", 0.3), ("weights", 0.03)):
