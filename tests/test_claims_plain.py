@@ -25,7 +25,8 @@ SMALL = DataSpec(name="digits", limit=4000, size=8)
 
 @pytest.mark.parametrize(("k", "epochs"), [(1, 40), (2, 40), (5, 40), (8, 40), (12, 60), (16, 40)])
 def test_a_linear_autoencoder_is_pca(k, epochs):
-    """LINEARNUMBERS
+    """Errors are within 0.1 % of PCA's. Angles, three seeds: 0.2, 0.3 and 0.3 for 8; 0.4, 1.0 and 1.5 for 12; 0.3 each
+    for 16; and after 15 epochs at most 0.3 for 1 and 0.6 for 5.
 
     12: its eigenvalue is only 3 % above the 13th's, and takes longer to tell apart.
     """
@@ -35,15 +36,20 @@ def test_a_linear_autoencoder_is_pca(k, epochs):
     assert naive.largest_angle(model.decoder[0].weight, directions) < 5
 
 
-@pytest.mark.parametrize(("net", "spec", "epochs"), [("dense", DIGITS, 12), ("conv", SMALL, 20)])
-def test_a_deep_autoencoder_beats_pca_at_the_same_code_size(net, spec, epochs):
-    """DEEPNUMBERS"""
-    model = trained("deep", spec, epochs=epochs, code=8, net=net, width=256 if net == "dense" else 512)
-    assert error(model, pixels(spec, "test")) < 0.9 * pca_error(8, spec)
+@pytest.mark.parametrize(
+    ("net", "settings"),
+    [("dense", {"epochs": 12}), ("conv", {"epochs": 10, "batch": 64, "lr": 3e-3})],
+)
+def test_a_deep_autoencoder_beats_pca_at_the_same_code_size(net, settings):
+    """Its error over PCA's: 0.74 (other seeds: 0.76; 0.73) dense, and 0.68 (0.67; 0.69) with convolutions."""
+    model = trained("deep", code=8, net=net, width=256, **settings)
+    assert error(model, pixels(DIGITS, "test")) < 0.9 * pca_error(8)
 
 
 def test_a_big_network_memorises_a_few_images_in_one_number():
-    """32 digits. MEMNUMBERS"""
+    """32 digits. Their error is 0.22 of their spread, and that of others 1.32 of theirs (other seeds: 0.23 and 1.38;
+    0.27 and 1.37).
+    """
     digits = load(DIGITS)
     few = Data(DIGITS, "32 digits", digits.shape, Images(digits.train.pixels[:32]), digits.test, "a few of them")
     model = trained("deep", few, epochs=700, lr=3e-3, code=1, width=256, distance="bernoulli")
@@ -105,7 +111,8 @@ def by_stages(flavour: str, epochs: int, seed: int = 0) -> list[tuple[dict, dict
 def test_each_stage_of_a_stacked_autoencoder_lowers_its_own_loss_and_fine_tuning_the_whole_ones(flavour):
     """The errors at the ends of the three stages and of the fine-tuning, over those where they began:
 
-    STACKNUMBERS
+    denoising 0.11, 0.10, 0.12 and 0.61 (other seeds: 0.10, 0.10, 0.16 and 0.57; 0.11, 0.10, 0.14 and 0.60),
+    convolutional 0.14, 0.12, 0.05 and 0.62 (0.21, 0.12, 0.04 and 0.58; 0.16, 0.12, 0.05 and 0.62).
     """
     found = by_stages(flavour, epochs=8)
     assert [next(iter(before)) for before, _ in found] == ["stage", "stage", "stage", "recon"]

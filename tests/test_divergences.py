@@ -102,15 +102,15 @@ def test_ring_mixture_integrates_to_one(size, kind):
 def test_ring_mixtures_density_is_that_of_its_draws(size, kind):
     """E log p under its own draws is the entropy of the naive mixture of its own parts."""
     ring = kind(size)
-    z = ring.sample(5000, torch.zeros(1))
+    z = ring.sample(1000, torch.zeros(1))
     parts = torch.distributions.Independent(
         torch.distributions.Normal(ring.means(z), ring.stds(z).expand(ring.components, size)), 1
     )
     which = torch.distributions.Categorical(torch.ones(ring.components))
     reference = torch.distributions.MixtureSameFamily(which, parts)
     assert torch.allclose(ring.log_prob(z), reference.log_prob(z), atol=1e-3)
-    chance = mmd2_quantile(lambda n: reference.sample((n,)), 500, 0.95)
-    assert float(mmd2(z[:500], reference.sample((500,)))) < 3 * chance
+    chance = mmd2_quantile(lambda n: reference.sample((n,)), 200, 0.95)
+    assert float(mmd2(z[:200], reference.sample((200,)))) < 3 * chance
 
 
 @pytest.mark.parametrize("kernel", ["inverse multiquadratic", "gaussian"])
@@ -175,9 +175,10 @@ def test_mmd_takes_the_scales_it_is_given_and_never_compares_a_point_with_itself
     a, b = torch.randn(6, 3).double(), torch.randn(4, 3).double() + 1
     for scales in ((0.3,), (0.7, 4.0)):
         assert float(mmd2(a, b, scales)) == pytest.approx(naive.mmd2(a, b, scales), rel=1e-9)
-    alone = float(mmd2(a, b[:1], (0.3,)))
-    aa = naive.mmd2(a, a, (0.3,))  # 2 (mean over pairs − mean over all)
-    assert math.isfinite(alone) and aa < 0
+    for few in ((a, b[:1]), (a[:1], b)):
+        with pytest.raises(ValueError, match="at least 2 points in each sample"):
+            mmd2(*few)
+    assert float(mmd2(a[:2], b[:2], (0.3,))) == pytest.approx(naive.mmd2(a[:2], b[:2], (0.3,)), rel=1e-9)
     far = torch.full((3, 2), 1e6).double()
     assert float(mmd2(far, far + 1e-3 * torch.rand(3, 2).double(), (1.0,))) == pytest.approx(0, abs=1e-3)
     assert (squared_distances(far.float(), far.float()) >= 0).all()

@@ -352,6 +352,8 @@ def table(name: str, train: Tensor, test: Tensor) -> Data:
 @pytest.mark.parametrize("exact", [True, False])
 def test_principal_components_are_those_of_the_training_examples_and_tested_on_others(exact, monkeypatch):
     """Eigenvectors of the covariance, from numpy's other solver; both ways to find them agree."""
+    monkeypatch.setattr(pca, "_fits", {})  # nothing is remembered from another test
+    monkeypatch.setattr(pca, "_errors", {})
     monkeypatch.setattr(pca, "EXACT", 2000 if exact else 1)
     train, test = skewed(seed=0), skewed(20, seed=1) * 1.5 - 1
     data = table("digits", train, test)
@@ -376,6 +378,8 @@ def test_principal_components_are_those_of_the_training_examples_and_tested_on_o
 
 
 def test_the_fit_is_to_the_first_training_examples_and_kept_for_these_alone(monkeypatch):
+    monkeypatch.setattr(pca, "_fits", {})  # nothing is remembered from another test
+    monkeypatch.setattr(pca, "_errors", {})
     monkeypatch.setattr(pca, "FIT_VALUES", 60)  # ten examples of six numbers
     train, test = skewed(seed=2), skewed(20, seed=1)
     data = table("digits", train, test)

@@ -16,9 +16,18 @@ from aecore.data import load
 from tests.study import signs
 
 STEPS = 30
+SLOW = {"pixelcnn", "pixelrnn", "pixelcnn_decoder", "ali", "hali", "alice", "wgan", "factor_vae"}
+"""Those whose thirty steps take a second or more."""
 
 
-@pytest.mark.parametrize("key", [key for key, entry in CATALOG.items() if "image" in entry.kinds])
+@pytest.mark.parametrize(
+    "key",
+    [
+        pytest.param(key, marks=pytest.mark.slow) if key in SLOW else key
+        for key, entry in CATALOG.items()
+        if "image" in entry.kinds
+    ],
+)
 def test_thirty_steps_on_the_defaults(key):
     entry, data = CATALOG[key], load(DataSpec(name="digits", size=16, limit=1000))
     model = seeded_build(entry, data.shape, entry.check({}), 0)

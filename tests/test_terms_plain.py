@@ -459,7 +459,9 @@ def test_a_convolutional_trunk_is_strided_convolutions_normalised_for_each_examp
         else:
             norms[k].weight.data.uniform_(0.5, 1.5), norms[k].bias.data.normal_()
             h = grouped(h, norms[k]).clamp_min(0)
-    assert torch.allclose(net(x), h.flatten(1), atol=1e-4) and size == h[0].numel()
+    for in_mode in (net.train(), net.eval()):
+        assert torch.allclose(in_mode(x), h.flatten(1), atol=1e-4)
+    assert size == h[0].numel()
 
 
 def test_a_convolutional_decoder_is_the_encoder_backwards_to_the_exact_size():
@@ -475,7 +477,8 @@ def test_a_convolutional_decoder_is_the_encoder_backwards_to_the_exact_size():
         if k < len(norms):
             norms[k].weight.data.uniform_(0.5, 1.5), norms[k].bias.data.normal_()
             h = grouped(h, norms[k]).clamp_min(0)
-    assert torch.allclose(decoder(z), h, atol=1e-4)
+    for in_mode in (decoder.train(), decoder.eval()):
+        assert torch.allclose(in_mode(z), h, atol=1e-4)
 
 
 @pytest.mark.parametrize("make", [networks.trunk, networks.critic_trunk])

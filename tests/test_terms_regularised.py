@@ -93,7 +93,7 @@ def test_the_kl_penalty_is_of_the_mean_activation_of_each_unit_over_the_batch():
     a = model.encode(x)
     assert torch.allclose(a, torch.sigmoid(model.encoder[0](x)))
     term = model.terms(Batch(x), ("autoencoder",))["sparsity"]
-    assert term.shape == () and float(term) == pytest.approx(naive.kl_bernoulli_sum(0.2, a.detach()), rel=1e-4)
+    assert term.shape == () and float(term.detach()) == pytest.approx(naive.kl_bernoulli_sum(0.2, a.detach()), rel=1e-4)
     one_by_one = [float(model.terms(Batch(x[k : k + 1]), ("autoencoder",))["sparsity"]) for k in range(9)]
     assert float(term) < 0.95 * sum(one_by_one) / 9  # of the mean, not the mean of each
 
