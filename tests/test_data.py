@@ -27,6 +27,8 @@ from aecore.data.files import download, idx, memmap, transforms
 from aecore.data.sets import digits, digits8, pack_digits, sprites
 from aecore.data.sets import torchvision_sets as sets
 from aecore.data.sets.heart import LOWER, UPPER
+from app import library
+from tests.pages import app_at
 
 SYSTEM = dict(places.SYSTEM_PLACES)
 
@@ -475,6 +477,18 @@ def test_a_damaged_copy_is_passed_over_with_a_warning(tmp_path, monkeypatch, lax
     D._load.cache_clear()
     data = D.load("mnist")
     assert data.damaged == "" and "AECORE_DATA" in data.source and len(caplog.messages) == 1
+
+
+def test_the_page_that_trains_shows_the_warning_of_a_damaged_copy(tmp_path, monkeypatch, lax):
+    monkeypatch.setenv("AECORE_DATA", str(tmp_path / "root"))
+    for root in ("root", "cache/data"):
+        write_idx(tmp_path / root / "MNIST" / "raw")
+    damage(tmp_path / "root" / "MNIST" / "raw", "cut")
+    library.sets.clear()
+    at = app_at("train", {"model": "deep", "data": "mnist"}).run()
+    assert not at.exception and len(at.warning) == 1
+    assert "MNIST was read from the app's cache instead" in at.warning[0].value.replace("\\", "")
+    library.sets.clear()
 
 
 def test_every_damaged_copy_is_named_where_no_other_is_left(tmp_path, monkeypatch, lax):

@@ -84,6 +84,8 @@ def test_a_table_is_placed_on_a_plane_with_and_without_classes(heaps, tmp_path, 
     names = [row["name"] for row in named["rows"]]
     assert names == ["autoencoder", *reduce.METHODS.values()] and named["sizes"] == []
     assert named["classes"] == ["x", "y", "z"] and all(row["k_nn"] > 0.9 for row in named["rows"][1:])
+    if not left_out:
+        return  # without classes nothing is new for the slow methods
     unnamed = tmp_path / "unnamed.csv"
     unnamed.write_text("\n".join(line.rpartition(",")[0] for line in Path(heaps).read_text("utf-8").splitlines()))
     plain = tasks.compute("reduce", {**said, "path": str(unnamed)})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from itertools import product
 from types import SimpleNamespace
@@ -14,8 +15,9 @@ from scipy.sparse import csr_matrix
 from torch import Tensor
 
 import aecore
-from aecore import Batch
+from aecore import Batch, FieldError
 from aecore.data import DataSpec, ratings
+from aecore.data.base import Data, TensorSplit
 from aecore.data.sets import rating_sets, world
 from aecore.models import recommender
 from aecore.tasks import recommend
@@ -318,6 +320,52 @@ def test_mult_vae_encodes_whole_normalised_likes_and_decodes_shares():
         logits = mlp(model.decoder, posterior.mu[u].tolist())
         shares = [math.exp(v) / sum(math.exp(w) for w in logits) for v in logits]
         assert model.decode(posterior.mu[u : u + 1])[0].tolist() == pytest.approx(shares, rel=1e-4)
+
+
+# --- what they refuse, and their defaults ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("key", ["u_autorec", "i_autorec", "cfn", "cdae", "multi_vae"])
+def test_defaults_of_the_models_are_those_of_the_catalog(key):
+    entry = aecore.CATALOG[key]
+    defaults = {name: p.default for name, p in inspect.signature(entry.build).parameters.items() if name != "shape"}
+    assert defaults == {name: param.default for name, param in entry.params.items()}
+
+
+def films(n: int = 4, rows: str | None = "users", attributes: tuple[str, ...] = ()) -> Data:
+    """Data with n examples to train on."""
+    split = TensorSplit(torch.zeros(n, ITEMS))
+    return Data(DataSpec(name="ratings"), "Films", (ITEMS,), split, split, "", rows=rows, attributes=attributes)
+
+
+@pytest.mark.parametrize(("key", "right", "wrong"), [("u_autorec", "users", "items"), ("i_autorec", "items", "users")])
+def test_users_and_items_are_not_confused(key, right, wrong):
+    model = aecore.build(key, (ITEMS,), code=2)
+    for rows in (right, None):
+        model.check(films(rows=rows))
+    with pytest.raises(FieldError, match=f"reads {right}, but the rows of Films are {wrong}"):
+        model.check(films(rows=wrong))
+
+
+def test_numbers_of_users_and_of_attributes_must_fit_the_data():
+    own, none = cdae(users=4), cdae(users=0)
+    for n, rows, fits in ((4, "users", True), (5, "users", False), (5, "items", True)):
+        data = films(n, rows)
+        none.check(data)
+        if fits:
+            own.check(data)
+        else:
+            with pytest.raises(FieldError, match="Films has 5 users to train on"):
+                own.check(data)
+    reads, blind = (aecore.build("cfn", (ITEMS,), code=2, side=side) for side in (2, 0))
+    for names, fits in ((("a", "b"), True), ((), True), (("a", "b", "c"), False)):
+        data = films(attributes=names)
+        blind.check(data)
+        if fits:
+            reads.check(data)
+        else:
+            with pytest.raises(FieldError, match="Films has 3 attributes"):
+                reads.check(data)
 
 
 # --- splits ---------------------------------------------------------------------------------------------------------
