@@ -42,9 +42,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 BATCH = 128
 PROGRESS = 0.9  # of a training by stages: in the last one
-SECONDS = 0.3  # about how long one block of steps takes
+SECONDS = 0.15  # about how long one block of steps takes
 ROUNDS = 3, 7  # pairs of blocks in a race, at least and at most
-RACE_SECONDS = 3.0  # about how long a race takes, if the fewest rounds allow it
+RACE_SECONDS = 1.5  # about how long a race takes, if the fewest rounds allow it
 ROW = 6  # steps between two rows, somewhat fewer than usual; blocks are multiples, so that they end with a row
 
 Stepper = Callable[[int], None]
