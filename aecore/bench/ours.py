@@ -44,7 +44,10 @@ def drawn(side: int, n: int = 1024) -> float:
 
 
 def train_on(started: Any) -> None:
-    """A training that does not end, as the worker runs it beside the pages.  started: an event, set after its first row."""
+    """A training that does not end, as the worker runs it beside the pages.
+
+    started: an event, which is set after the first row.
+    """
     torch.set_num_threads(1)
     model = seeded_build(entry("vae"), (1, 28, 28), {}, 0)
     for _ in Training(model, datasets.load(DataSpec(name="digits")), Plan(epochs=10_000), "cpu"):
