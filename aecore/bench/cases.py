@@ -142,7 +142,11 @@ def race(a: Stepper, b: Stepper, block: int = 60) -> tuple[float, float, float]:
     least, most = ROUNDS
     start = time.perf_counter()
     while len(pairs) < least or (len(pairs) < most and time.perf_counter() - start < RACE_SECONDS):
-        pairs.append((clock(a), clock(b)) if len(pairs) % 2 else (clock(b), clock(a))[::-1])
+        if len(pairs) % 2:
+            of_a, of_b = clock(a), clock(b)
+        else:
+            of_b, of_a = clock(b), clock(a)
+        pairs.append((of_a, of_b))
     return (
         1 / statistics.median(first for first, _ in pairs),
         1 / statistics.median(second for _, second in pairs),
