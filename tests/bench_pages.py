@@ -19,7 +19,7 @@ from aecore.bench.cases import busy
 from aecore.runs.library import create
 from tests.chromium import CHROMIUM, ROOT, chromium, free_port
 
-TRIES = 5
+TRIES = 3
 PAGES = {
     "reconstruct": "img",
     "traverse": ".scrub figure canvas",

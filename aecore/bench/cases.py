@@ -42,9 +42,9 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 BATCH = 128
 PROGRESS = 0.9  # of a training by stages: in the last one
-SECONDS = 0.3  # about how long one block of steps takes
+SECONDS = 0.15  # about how long one block of steps takes
 ROUNDS = 3, 7  # pairs of blocks in a race, at least and at most
-RACE_SECONDS = 3.0  # about how long a race takes, if the fewest rounds allow it
+RACE_SECONDS = 1.5  # about how long a race takes, if the fewest rounds allow it
 ROW = 6  # steps between two rows, somewhat fewer than usual; blocks are multiples, so that they end with a row
 
 Stepper = Callable[[int], None]
@@ -143,7 +143,11 @@ def race(a: Stepper, b: Stepper, block: int = 60) -> tuple[float, float, float]:
     least, most = ROUNDS
     start = time.perf_counter()
     while len(pairs) < least or (len(pairs) < most and time.perf_counter() - start < RACE_SECONDS):
-        pairs.append((clock(a), clock(b)) if len(pairs) % 2 else (clock(b), clock(a))[::-1])
+        if len(pairs) % 2:
+            of_a, of_b = clock(a), clock(b)
+        else:
+            of_b, of_a = clock(b), clock(a)
+        pairs.append((of_a, of_b))
     return (
         1 / statistics.median(first for first, _ in pairs),
         1 / statistics.median(second for _, second in pairs),

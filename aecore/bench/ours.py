@@ -43,12 +43,15 @@ def drawn(side: int, n: int = 1024) -> float:
     return n / (time.perf_counter() - start)
 
 
-def train_on() -> None:
-    """A training that does not end, as the worker runs it beside the pages."""
+def train_on(started: Any) -> None:
+    """A training that does not end, as the worker runs it beside the pages.
+
+    started: an event, which is set after the first row.
+    """
     torch.set_num_threads(1)
     model = seeded_build(entry("vae"), (1, 28, 28), {}, 0)
     for _ in Training(model, datasets.load(DataSpec(name="digits")), Plan(epochs=10_000), "cpu"):
-        pass
+        started.set()
 
 
 def pixel_by_pixel() -> dict[str, float]:
@@ -71,9 +74,11 @@ def pixel_by_pixel() -> dict[str, float]:
         plain = 28 * 28 * statistics.median(seconds(lambda: model.outputs(x)) for _ in range(5))
         ratios.append(plain / seconds(lambda: model.sample(16)))
         seconds_of_64.append(seconds(lambda: model.sample(64)))
-    training = multiprocessing.get_context("spawn").Process(target=train_on, daemon=True)
+    context = multiprocessing.get_context("spawn")
+    started = context.Event()
+    training = context.Process(target=train_on, args=(started,), daemon=True)
     training.start()
-    time.sleep(15)  # it imports, and loads its data
+    started.wait(120)
     beside = [seconds(lambda: model.sample(64)) for _ in range(5)]
     alive = training.is_alive()
     training.terminate()

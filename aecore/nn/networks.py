@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable
+from typing import Any
 
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -58,26 +59,18 @@ class ConvTranspose2d(nn.ConvTranspose2d):
     ) -> Float[Tensor, "B O h w"]:
         if self.bias is None or not self.training or input.device.type != "cpu" or output_size is not None:
             return super().forward(input, output_size)
+        margins: Any = self.padding  # a word only in nn.Conv2d
         if self.out_channels <= self.FEW and self.groups == 1:
             patches = input.permute(0, 2, 3, 1).flatten(1, 2) @ self.weight.flatten(1)  # (B, H W, out · k · k)
-            size = [
+            sides = input.shape[2:], self.stride, margins, self.dilation, self.kernel_size, self.output_padding
+            size = tuple(
                 (side - 1) * step - 2 * margin + spread * (kernel - 1) + more + 1
-                for side, step, margin, spread, kernel, more in zip(
-                    input.shape[2:],
-                    self.stride,
-                    self.padding,
-                    self.dilation,
-                    self.kernel_size,
-                    self.output_padding,
-                    strict=True,
-                )
-            ]
-            result = F.fold(
-                patches.transpose(1, 2).float(), size, self.kernel_size, self.dilation, self.padding, self.stride
+                for side, step, margin, spread, kernel, more in zip(*sides, strict=True)
             )
+            result = F.fold(patches.mT.float(), size, self.kernel_size, self.dilation, margins, self.stride)
         else:
             result = F.conv_transpose2d(
-                input, self.weight, None, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+                input, self.weight, None, self.stride, margins, self.output_padding, self.groups, self.dilation
             )
         return result.add_(self.bias.to(result.dtype).view(-1, 1, 1))
 
