@@ -406,6 +406,7 @@ def judge_with(data: Data) -> Judge:
     judge = Judge(data.shape, len(data.attributes), 2)
     with torch.no_grad():
         judge.attributes.weight.mul_(5)  # so that edits change what it reads
+        judge.nuisance.weight.mul_(20)
     return judge.eval().requires_grad_(False)
 
 
@@ -673,6 +674,7 @@ def test_edits_switch_one_attribute_at_a_time():
     assert rows.shape == (3, 5, 3)
     assert rows[1].tolist() == [[1, value, 1] for value in (-0.5, 0, 0.5, 1, 1.5)]
     assert edits.differing(data, a, np.array([1, 1, 0.4])) == ["mark 1", "mark 2"]
+    assert edits.differing(data, a, np.array([0.8, 0.2, 1.5])) == []
     assert edits.switch(data, a, [("mark 1", True), ("absent", True), ("mark 0", False)]).tolist() == [0, 1, 1]
 
 

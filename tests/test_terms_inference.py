@@ -356,6 +356,7 @@ def test_true_draws_cover_every_mode_and_collapsed_ones_a_single_mode():
     assert modes(points[:1].repeat(10_000, 1), points, std) == (1, 1.0, 1)
     spread = modes(torch.rand(10_000, 2), points, std)  # anywhere in the plane: next to all modes, near none of them
     assert spread.covered == 0 and spread.assigned == 25 and spread.near < 0.1
+    assert modes(points + 5 * std, points, std) == (0, 0.0, 25)  # next to all, near none
     half = torch.cat([true[:5000], torch.full((5000, 2), 0.2)])  # midway between four centres
     assert modes(half, points, std).near == pytest.approx(0.5, abs=0.02)
 
