@@ -99,9 +99,9 @@ def test_the_exact_log_likelihood_beats_the_bound_of_a_vae_on_the_same_binarised
 
 
 def test_the_true_label_makes_an_image_likelier_than_a_wrong_one_or_none():
-    """Measured with seeds 0 to 2: true label −39.3, −38.8 and −38.8; a wrong one −44.0, −44.1 and −43.8; over all labels
-    −40.6, −40.1 and −40.0; a model that was never told a label −41.0, −41.3 and −40.5. The likeliest label is the true
-    one for 0.63, 0.66 and 0.63 of the digits.
+    """Measured with seeds 0 to 2: true label −39.3, −38.8 and −38.8; a wrong one −44.0, −44.1 and −43.8; over all
+    labels −40.6, −40.1 and −40.0; a model that was never told a label −41.0, −41.3 and −40.5. The likeliest label is
+    the true one for 0.63, 0.66 and 0.63 of the digits.
     """
     x, y = (part[:300] for part in held_out())
     model = fitted("pixelcnn", 3, width=16, layers=4, classes=10)
