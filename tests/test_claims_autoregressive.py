@@ -7,6 +7,7 @@ measured when the test was written.
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import cache
 
 import pytest
@@ -19,6 +20,7 @@ from aecore.data.base import Images
 from aecore.explore import autoregressive
 from aecore.measure.likelihood import bound
 from aecore.measure.sharpness import gradient_energy
+from aecore.runs.library import find
 from tests.claims import DIGITS, trained
 from tests.test_terms_autoregressive import MANY
 
@@ -37,8 +39,9 @@ def flags(n: int, seed: int) -> Images:
 def test_coloured_values_are_foreseen_from_pixels_and_channels_before(values):
     """In shares of log 256, equal chances: each value by itself has 0.77, its colour known it has 0.51.
 
-    Measured after 4 epochs: logistics 0.64, 256 levels 0.57. In the first pixel green follows from red alone, blue from
-    nothing: 0.73 against 1.11 and 0.73 against 0.85.
+    Measured after 4 epochs with seeds 0 to 2: logistics 0.64, 0.64 and 0.62, 256 levels 0.57, 0.56 and 0.55. In the
+    first pixel green follows from red alone, blue from nothing: green costs 0.66, 0.76 and 0.82 of what blue does by
+    logistics, and 0.86, 0.92 and 0.84 of it by 256 levels.
     """
     data = Data(DataSpec(name="digits"), "flags", (3, 6, 6), flags(1000, 0), flags(200, 1), "made")
     x = data.test.batch(torch.arange(200)).x
@@ -70,17 +73,36 @@ def fitted(key: str, epochs: int, **params) -> Model:
     return trained(key, binary_digits(), epochs=epochs, batch=64, **params)
 
 
-@pytest.mark.parametrize("key", ["pixelcnn", "pixelrnn"])
-def test_the_exact_log_likelihood_beats_the_bound_of_a_vae_that_was_trained_as_long(key):
-    # Ten seconds each, on one thread. Seeds 0 and 1: VAE −41.3, −41.5; PixelCNN −39.4, −39.5; PixelRNN −38.5, −39.1.
-    # It is the bound that is beaten: the VAE's log-likelihood, estimated with 100 draws, is −38.2 by then.
-    x, _ = held_out()
-    vae = fitted("vae", 80, code=16, width=256)
-    model = fitted(key, 5, width=16, layers={"pixelcnn": 4, "pixelrnn": 2}[key])
-    assert float(model.log_prob(x).mean()) > float(bound(vae, x)["elbo"].mean()) + 0.8
+@cache
+def example(run: str) -> Model:
+    """A trained example of the project, of digits of 28 × 28 pixels."""
+    return find(run).model().eval().requires_grad_(False)
+
+
+@cache
+def digits(n: int = 100) -> tuple[Tensor, Tensor]:
+    """Held-out digits as the examples know them, grey, and their labels."""
+    x, y, *_ = load(DataSpec(name="digits")).test.batch(torch.arange(n))
+    return x, y
+
+
+def test_the_exact_log_likelihood_beats_the_bound_of_a_vae_on_the_same_binarised_digits():
+    """Pixels drawn by their grey values. Measured: VAE −96.1; PixelCNN −80.4; PixelRNN −81.6 or more, since
+    log p(x) ≥ log p(x|y) − log 10. All three are trained examples: of the VAE, on grey MNIST, and of the others, on
+    MNIST drawn anew at each step.
+    """
+    grey, y = digits()
+    x = torch.bernoulli(grey, generator=torch.Generator().manual_seed(0))
+    vae = float(bound(example("vae-16"), x, 20)["elbo"].mean())
+    assert float(example("pixelcnn-digits").log_prob(x).mean()) > vae + 8
+    assert float(example("pixelrnn-classes").log_prob(x, y).mean()) - math.log(10) > vae + 8
 
 
 def test_the_true_label_makes_an_image_likelier_than_a_wrong_one_or_none():
+    """Measured with seeds 0 to 2: true label −39.3, −38.8 and −38.8; a wrong one −44.0, −44.1 and −43.8; over all
+    labels −40.6, −40.1 and −40.0; a model that was never told a label −41.0, −41.3 and −40.5. The likeliest label is
+    the true one for 0.63, 0.66 and 0.63 of the digits.
+    """
     x, y = (part[:300] for part in held_out())
     model = fitted("pixelcnn", 3, width=16, layers=4, classes=10)
 
@@ -91,27 +113,28 @@ def test_the_true_label_makes_an_image_likelier_than_a_wrong_one_or_none():
     each = by_label(x)
     true = each.gather(0, y[None]).mean()
     wrong = (each.sum() - each.gather(0, y[None]).sum()) / (9 * len(x))
-    assert float(true) > float(wrong) + 3  # seeds 0, 1: −39.3 and −44.0, −38.8 and −44.1
-    assert float(true) > float(model.log_prob(x).mean()) + 0.5  # −40.6, −40.1
-    alone = fitted("pixelcnn", 3, width=16, layers=4)  # trained as long, and never told a label
-    assert float(true) > float(alone.log_prob(x).mean()) + 0.8  # −41.0, −41.3
-    assert float((each.argmax(0) == y).float().mean()) > 0.45  # 0.63, 0.66: it tells digits apart
+    assert float(true) > float(wrong) + 3
+    assert float(true) > float(model.log_prob(x).mean()) + 0.5
+    alone = fitted("pixelcnn", 3, width=16, layers=4)  # trained as long
+    assert float(true) > float(alone.log_prob(x).mean()) + 0.8
+    assert float((each.argmax(0) == y).float().mean()) > 0.45
     drawn = model.sample(300, generator=torch.Generator().manual_seed(0))
     assert float((by_label(drawn).argmax(0) == torch.arange(300) % 10).float().mean()) > 0.45
 
 
 def test_one_code_gives_many_sharp_similar_images():
-    # Seed 0: 19 pixels differ between two draws of one code, and 41 between two codes.
-    # Energies: digits 0.108, draws 0.108, plain autoencoder 0.041, VAE 0.029.
-    x = held_out()[0][:300]
-    model = fitted("pixelcnn_decoder", 4, code=8, width=256, maps=16, layers=4)
-    h, generator = model.encode(x), torch.Generator().manual_seed(0)
+    """Measured on the trained examples: 30 pixels differ between two draws of one code, and 123 between two codes.
+    Gradient energies: black and white digits 0.065, draws 0.066 and 0.065; grey digits 0.036, the plain autoencoder's
+    0.026, the VAE's 0.023.
+    """
+    grey = digits()[0][:60]
+    x, model = (grey > 0.5).float(), example("pixelcnn-decoder-16")
+    h, generator = model.encode(grey), torch.Generator().manual_seed(0)
     one, two = (model.variations(h, generator=generator) for _ in range(2))
     pixels_apart = lambda a, b: float((a - b).abs().flatten(1).sum(1).mean())  # noqa: E731
-    assert 5 < pixels_apart(one, two) < 0.65 * pixels_apart(one, two.roll(1, 0))
-    assert pixels_apart(one, x) < 0.65 * pixels_apart(one, x.roll(1, 0))
-    energy = gradient_energy(x)
+    assert 5 < pixels_apart(one, two) < 0.4 * pixels_apart(one, two.roll(1, 0))
+    assert pixels_apart(one, x) < 0.4 * pixels_apart(one, x.roll(1, 0))
     for drawn in (one, model.decode(h)):
-        assert gradient_energy(drawn) == pytest.approx(energy, rel=0.2)
-    for blurred in (fitted("deep", 10, code=8, width=256, distance="bernoulli"), fitted("vae", 10, code=8, width=256)):
-        assert gradient_energy(blurred.decode(blurred.encode(x))) < 0.6 * energy
+        assert gradient_energy(drawn) == pytest.approx(gradient_energy(x), rel=0.1)
+    for blurred in (example("deep-16"), example("vae-16")):  # of codes as large, each beside the data that it knows
+        assert gradient_energy(blurred.decode(blurred.encode(grey))) < 0.85 * gradient_energy(grey)

@@ -310,6 +310,7 @@ def test_what_cannot_be_drawn_is_said_in_words():
     )
 
 
+@pytest.mark.slow
 def test_more_of_an_image_leaves_less_to_draw():
     run = find("pixelcnn-classes")
     model, data = run.model(), run.data()
@@ -340,6 +341,7 @@ def test_the_page_opens_and_counts_the_nats_of_what_is_drawn():
     opened("pixelcnn", run="pixelrnn-classes", pixelcnn__n="4", pixelcnn__class="3")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("content", [b"nothing", None])
 def test_an_upload_is_completed_or_refused_in_a_sentence(content):
     out = io.BytesIO()
@@ -351,6 +353,7 @@ def test_an_upload_is_completed_or_refused_in_a_sentence(content):
     assert ("drawn anew" in numbers(at)) == (content is None)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("data", "params"),
     [
@@ -377,12 +380,14 @@ def test_the_page_shows_every_law_order_and_number_of_channels(data, params):
         assert not at.exception and "another label" in " ".join(caption.value for caption in at.caption)
 
 
+@pytest.mark.slow
 def test_the_map_of_a_model_that_draws_pixel_by_pixel_begins_small():
     at = opened("map", run="pixelcnn-decoder-16")
     assert at.segmented_control(key="map.n").value == 250
     assert opened("map", run="vae-2d").segmented_control(key="map.n").value > 1000
 
 
+@pytest.mark.slow
 @browser_only
 def test_play_pause_scrub_click_and_complete(address, tab):
     tab.goto(f"{address}/pixelcnn?run=pixelcnn-classes")

@@ -401,7 +401,8 @@ def test_the_decoders_loss_is_that_of_black_and_white_given_the_code_of_grey(bin
     assert player.networks == (model.encoder, model.sketch, model.network, model.head)
     assert dict(player.weights) == {"nll": 1}
     parameters = [p for net in player.networks for p in net.parameters()]
-    assert all(g.abs().max() > 0 for g in torch.autograd.grad(found.sum(), parameters))  # the code is trained, too
+    slopes = torch.autograd.grad(found.sum(), parameters, allow_unused=True)
+    assert all(slope is not None and slope.abs().max() > 0 for slope in slopes)  # the code is trained, too
 
 
 def test_labels_are_one_hot_and_come_in_turn_where_none_are_given():
@@ -480,6 +481,8 @@ def test_the_temperature_is_a_power_of_the_chances(values, temperature):
 def test_evenly_spaced_noise_draws_every_level_as_often_as_its_chance_says(values, temperature):
     law_of, n = VALUES[values](1), 1000
     params, x = told(law_of, 3, spread=1.0)
+    if values == "logistics":
+        params[:, 10:] -= 3.5  # as narrow as a few levels, so that half a level matters
     noise = (torch.arange(n).double() + 0.5) / n
     for law in law_of.law(params, x, 0).split(1):
         out = torch.empty(n).double()
