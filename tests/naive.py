@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from itertools import permutations, product
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -300,3 +301,53 @@ def gmvae_bound(model, x: Tensor, draws: int = 2) -> Tensor:
     log_q = log_normal(again, qz.mu, qz.logvar) + log_normal(w, qw.mu, qw.logvar) + log_r
     log_p = log_x + log_z_wc + log_normal(w, torch.zeros(()), torch.zeros(())) - math.log(mu.shape[1])
     return log_q - log_p
+
+
+# --- plain -------------------------------------------------------------------------------------------------------
+
+
+def distances(name: str, x: Tensor, x_hat: Tensor) -> list[float]:
+    """Δ(x, x̂) of each example, value by value: "squared", or "bernoulli" for the cross-entropy in nats."""
+    totals = []
+    for image, answer in zip(x.detach().flatten(1).tolist(), x_hat.detach().flatten(1).tolist(), strict=True):
+        pairs = list(zip(image, answer, strict=True))
+        if name == "squared":
+            totals.append(sum((v - p) ** 2 for v, p in pairs))
+        else:
+            totals.append(-sum(v * math.log(p) + (1 - v) * math.log(1 - p) for v, p in pairs))
+    return totals
+
+
+def strided(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Every second 4 × 4 window of x (B, C, H, W) with a border of one zero, times weight (O, C, 4, 4)."""
+    n, _, height, width = x.shape
+    padded = torch.zeros(n, x.shape[1], height + 2, width + 2)
+    padded[:, :, 1:-1, 1:-1] = x
+    rows = []
+    for i in range(0, height - 1, 2):
+        row = []
+        for j in range(0, width - 1, 2):
+            window = padded[:, :, i : i + 4, j : j + 4]
+            row.append((window[:, None] * weight).sum((2, 3, 4)) + bias)
+        rows.append(torch.stack(row, -1))
+    return torch.stack(rows, -2)
+
+
+def strided_backwards(h: Tensor, weight: Tensor, bias: Tensor, size: tuple[int, int]) -> Tensor:
+    """h (B, C, H, W) painted onto an image of this size: each value paints 4 × 4 pixels of weight (C, O, 4, 4)."""
+    n, _, height, width = h.shape
+    canvas = torch.zeros(n, weight.shape[1], size[0] + 4, size[1] + 4)
+    for i, j in product(range(height), range(width)):
+        painted = torch.einsum("nc,coab->noab", h[:, :, i, j], weight)
+        canvas[:, :, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += painted
+    return canvas[:, :, 1 : 1 + size[0], 1 : 1 + size[1]] + bias[:, None, None]
+
+
+# --- pages ----------------------------------------------------------------------------------------------------------
+
+
+def few(values, fast) -> list:
+    """Values for `pytest.mark.parametrize`: all in the long lane, those in `fast` in the lane of `make test`, too."""
+    unknown = set(fast) - set(values)
+    assert not unknown, f"there is no {unknown}"
+    return [value if value in fast else pytest.param(value, marks=pytest.mark.slow) for value in values]

@@ -339,6 +339,21 @@ SIZES, DEPTHS = (8, 16, 28, 40, 56), (2, 4, 6, 9, 12)
 COSTS = {f"{size} × {size}, 6 layers": (size, 6) for size in SIZES} | {f"28 × 28, {n} layers": (28, n) for n in DEPTHS}
 
 
+def frechet_note(found: dict[str, Any]) -> str:
+    """What the Fréchet distances of an ablation compare."""
+    chance = f"{found['Fréchet distance by chance']:.1f}"
+    size = found.get("edits in each set of a Fréchet distance")
+    if size is None:  # lines of docs/study.jsonl from before both distances were of samples of one size
+        return (
+            "The Fréchet distances in the table are between all 4,500 edits and their true edits; two halves of the "
+            f"true edits, 2,250 each, have one of {chance}, but smaller samples have larger distances."
+        )
+    return (
+        f"The Fréchet distances in the table are between one half of the edits and the true edits of the other half, "
+        f"{size:,.0f} each; the true edits of both halves have one of {chance}."
+    )
+
+
 def cost(unit: Unit) -> dict[str, Any]:
     """Drawing pixel by pixel, 16 images at a time, by an untrained PixelCNN: activations kept, and plain passes."""
     size, layers = COSTS[unit.model]
@@ -696,8 +711,7 @@ def page() -> str:
             "additions; 300 held-out faces, each attribute switched alone. For comparison, not editing at all has an "
             f"error of {some['error of not editing']:.4f} and shows {some['edits seen without editing']:.4f} of the "
             "edits. The attribute classifier predicts the other properties of unedited faces with R² "
-            f"{some['rest of the face before, R²']:.2f}, and two halves of the true edits have a Fréchet distance of "
-            f"{some['Fréchet distance by chance']:.1f}.",
+            f"{some['rest of the face before, R²']:.2f}. {frechet_note(some)}",
             "",
             *table(["left out", "seeds", *names], rows),
             "",

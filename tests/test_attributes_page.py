@@ -20,7 +20,6 @@ from tests.test_exhibits import opened
 from tests.test_exhibits_closer import canvases, drag, numbers, seen
 
 pytestmark = pytest.mark.timeout(300)
-browser_only = pytest.mark.browser
 ALI, PURE, CVAE, PLAIN = "attribute-ali-faces", "ali-attributes-faces", "cvae-faces", "vae-faces"
 
 
@@ -45,12 +44,14 @@ def found() -> attribute_edits.Edits:
     return attribute_edits.evaluate(run.model(), run.data(), attribute_classifier.judge_of(run.data()))
 
 
+@pytest.mark.slow
 def test_the_published_model_edits_as_its_card_says(found):
     card = find(ALI).info.metrics
     for name, value in found.numbers().items():
         assert value == pytest.approx(card[name], rel=0.03, abs=0.003), name
 
 
+@pytest.mark.slow
 def test_an_edit_changes_its_attribute_and_leaves_the_others(found):
     by_name = dict(zip(found.names, found.seen, strict=True))
     assert found.seen.mean() >= 0.97 and min(by_name.values()) >= 0.9, by_name
@@ -99,6 +100,7 @@ def test_an_edit_is_laid_on_the_image_and_the_truth_is_drawn():
 # --- the page -----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_page_opens_with_each_kind_of_model():
     for identity in (ALI, PURE, CVAE, PLAIN):
         at = opened("attributes", run=identity, edits="+Eyeglasses,-Smiling")
@@ -132,7 +134,12 @@ def test_switching_takes_along_what_cannot_stay_and_undo_brings_it_back():
     ("name", "content", "said"),
     [
         ("face.png", lambda: picture(face(3)), ""),
-        ("noise.png", lambda: picture(np.random.default_rng(0).random((32, 32, 3))), "does not look like the faces"),
+        pytest.param(
+            "noise.png",
+            lambda: picture(np.random.default_rng(0).random((32, 32, 3))),
+            "does not look like the faces",
+            marks=pytest.mark.slow,
+        ),
         ("words.png", lambda: b"no picture at all", "is not a picture"),
     ],
 )
@@ -157,7 +164,8 @@ def test_only_models_of_attributes_are_offered():
 # --- under the hand -----------------------------------------------------------------------------------------------
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_switch_changes_the_picture_a_drag_its_strength_and_undo_takes_it_back(address, tab):
     tab.goto(f"{address}/attributes?run={ALI}")
     tab.get_by_text("Why", exact=True).last.wait_for()
@@ -187,7 +195,8 @@ def test_a_switch_changes_the_picture_a_drag_its_strength_and_undo_takes_it_back
     assert "edits" not in tab.url
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_drawing_is_uploaded_and_edited(address, tab):
     tab.goto(f"{address}/attributes?run={ALI}&attributes.from=upload")
     upload = {"name": "drawing.png", "mimeType": "image/png", "buffer": picture(face(8))}

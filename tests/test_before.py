@@ -46,6 +46,7 @@ from aecore.runs.library import find
 from aecore.runs.session import Session
 from aecore.training.loop import evaluate
 from app.browser.pack import unpack
+from tests.naive import few
 from tests.pages import app_at
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -208,7 +209,7 @@ def test_the_weight_files_are_those_that_were_published():
     assert {name: now.get(name) for name in PRETRAINED_BEFORE["files"]} == PRETRAINED_BEFORE["files"]
 
 
-@pytest.mark.parametrize("name", PRETRAINED_BEFORE.get("models", {}))
+@pytest.mark.parametrize("name", few(list(PRETRAINED_BEFORE.get("models", {})), ("vae-2d", "wgan-32", "dcec-10")))
 def test_a_pretrained_model_says_what_it_said(name):
     run, step = run_named(name)
     before = PRETRAINED_BEFORE["models"][name]
@@ -289,13 +290,13 @@ def compare_runs(now: dict[str, Any], before: dict[str, Any], exact: bool) -> No
     assert weights_now == weights_before or not exact, "the trained weights differ in their last bits"
 
 
-@pytest.mark.parametrize("name", RUNS_BEFORE.get("runs", {}))
+@pytest.mark.parametrize("name", few(list(RUNS_BEFORE.get("runs", {})), ("before-vae", "before-aae")))
 def test_a_run_that_was_paused_opens(home, name):
     before = RUNS_BEFORE["runs"][name]["paused"]
     compare_runs(state_of(find(name)), before, exact=RUNS_BEFORE["machine"] == machine())
 
 
-@pytest.mark.parametrize("name", RUNS_BEFORE.get("runs", {}))
+@pytest.mark.parametrize("name", few(list(RUNS_BEFORE.get("runs", {})), ("before-vae", "before-aae")))
 def test_a_run_that_was_paused_is_trained_on_as_if_it_had_never_stopped(home, name):
     """Weights, rows, figures and codes at the end are those of a training that was not interrupted."""
     run = find(name)
@@ -485,6 +486,7 @@ def holds(now: dict[str, Any], before: dict[str, Any]) -> bool:
     return True
 
 
+@pytest.mark.slow
 @LINKS
 def test_a_link_opens_what_it_opened(page_of, before):
     """Widgets have the values that the link gives them, components its state, and the link keeps what it said."""
@@ -506,6 +508,7 @@ def test_a_link_opens_what_it_opened(page_of, before):
         assert now["link"].get(name) == value, f"the link has lost {name}"
 
 
+@pytest.mark.slow
 @LINKS
 def test_a_link_shows_the_pictures_that_it_showed(page_of, before):
     """Every picture, every array of a figure, and all that a component is handed to draw is there, to the bit."""

@@ -264,7 +264,6 @@ def test_an_echo_is_not_an_order_and_news_is(monkeypatch):
 
 # ---- in the browser ----------------------------------------------------------------------------------------
 
-browser_only = pytest.mark.browser
 
 APP = """
 import sys
@@ -399,7 +398,8 @@ def spot(k):
     return np.linspace(-2, 2, 20)[k % 20], np.linspace(-1.4, 1.4, 15)[k // 20]
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_hovered_point_shows_its_own_image_by_identity_also_after_hiding_a_class(address, page):
     open_page(page, address, "map")
     truth, again = page.get_by_role("img", name="True image"), page.get_by_role("img", name="Reconstruction")
@@ -423,7 +423,8 @@ def test_a_hovered_point_shows_its_own_image_by_identity_also_after_hiding_a_cla
     image_at(158)
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_the_decoded_picture_follows_the_pointer_from_low_to_high_y(address, page):
     open_page(page, address, "map")
     decoded = page.get_by_role("img", name="Picture decoded")
@@ -432,7 +433,8 @@ def test_the_decoded_picture_follows_the_pointer_from_low_to_high_y(address, pag
         assert pixels_of(decoded).argmax() == tile, (x, y)
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_keys_move_the_cursor_and_a_reported_view_keeps_it(address, page):
     open_page(page, address, "map", "&hide=1")
     page.get_by_text(re.compile(r"'hidden': \[2\]")).wait_for()
@@ -450,7 +452,8 @@ def test_keys_move_the_cursor_and_a_reported_view_keeps_it(address, page):
     page.get_by_text(re.compile(r"'zoom': None")).wait_for(timeout=10_000)
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_the_lasso_reports_the_ids_inside_it(address, page):
     open_page(page, address, "map")
     page.keyboard.down("Shift")
@@ -465,7 +468,8 @@ def test_the_lasso_reports_the_ids_inside_it(address, page):
     page.get_by_text(re.compile(re.escape(f"'selected': {wanted}"))).wait_for(timeout=10_000)
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_drag_moves_the_picture_before_release_and_python_hears_after_it(address, page):
     open_page(page, address, "scrub")
     picture = page.locator(".scrub figure canvas")
@@ -498,7 +502,8 @@ def greys_of(page) -> list[int]:
     return [int(pixels_of(canvas)[0, 0]) for canvas in page.locator(".planes figure canvas").all()]
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_one_pointer_drives_all_decoders_in_a_frame(address, page):
     open_page(page, address, "planes")
     assert greys_of(page) == [
@@ -532,7 +537,8 @@ def test_one_pointer_drives_all_decoders_in_a_frame(address, page):
     assert captions[0].startswith(("z1 = 0.9", "z1 = 1.0")) and captions[2].startswith("z1 = 2.9")  # each its own
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_the_track_steps_through_a_training_and_keys_move_the_pointer(address, page):
     open_page(page, address, "planes", "&corner=1")
     assert greys_of(page) == [4, 94, 154, 214]
@@ -552,7 +558,8 @@ def test_the_track_steps_through_a_training_and_keys_move_the_pointer(address, p
     assert greys_of(page) == [8, 98, 158, 213]
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_swarm_moves_under_its_track(address, page):
     def where(k: int) -> int:  # in which fifth of the picture the dot is
         red = pixels_of(page.locator(".swarm canvas").nth(k))
@@ -571,7 +578,8 @@ def test_a_swarm_moves_under_its_track(address, page):
     assert where(0) == 4 and where(1) == 0
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_the_scrubber_answers_keys_and_keeps_the_focus_when_a_new_sheet_arrives(address, page):
     open_page(page, address, "scrub")
     track = page.get_by_role("slider", name="z1")
@@ -587,7 +595,8 @@ def test_the_scrubber_answers_keys_and_keeps_the_focus_when_a_new_sheet_arrives(
     page.get_by_text("moves 3 z [-2.0, 0.0, 0.0]").wait_for(timeout=60_000)
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.parametrize("name", ["map", "scrub", "planes", "swarm", "rest"])
 def test_nothing_is_wider_than_a_phone(address, page, name):
     page.set_viewport_size({"width": 360, "height": 780})
@@ -603,7 +612,8 @@ def test_nothing_is_wider_than_a_phone(address, page, name):
         assert wide <= room
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_identity_is_kept_the_pad_draws_and_the_film_follows(address, page):
     open_page(page, address, "rest")
     page.get_by_text(re.compile("who [0-9a-f]{32}")).wait_for(timeout=10_000)

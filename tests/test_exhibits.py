@@ -17,8 +17,6 @@ from app.state import Point
 from tests.chromium import ROOT, pixels, settled
 from tests.pages import app_at
 
-browser_only = pytest.mark.browser
-
 
 def opened(view: str, /, **link: str | list[str]) -> AppTest:
     at = app_at(view, {name.replace("__", "."): value for name, value in link.items()}).run()
@@ -75,7 +73,8 @@ def test_vae_against_wae_can_be_chosen_by_link_and_refuses_nothing():
     assert len(at.dataframe[0].value) == 4
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_one_pointer_moves_all_pictures_of_vae_and_wae_and_the_link_keeps_its_place(address, tab):
     tab.goto(f"{address}/wasserstein")
@@ -125,7 +124,8 @@ def test_importance_weights_shows_a_bound_that_grows():
     assert "no likelihood" in at.info[0].value
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 @pytest.mark.timeout(300)
 def test_more_samples_change_the_pictures_and_the_bound(address, tab):
     tab.goto(f"{address}/importance?run=iwae-16")

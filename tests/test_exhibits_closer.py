@@ -19,10 +19,10 @@ from aecore.runs.session import Session
 from app.cached import moments
 from app.panels import train_sweep
 from tests.chromium import PATIENCE, pixels, settled
+from tests.naive import few
 from tests.test_exhibits import opened
 
 pytestmark = pytest.mark.timeout(300)
-browser_only = pytest.mark.browser
 
 
 def at_page(tab, address: str, page: str) -> None:
@@ -95,6 +95,7 @@ def test_a_deep_net_needs_less_than_pca_at_every_narrow_code():
     assert float(unseen) > 10 * float(seen)  # 32 images in one number
 
 
+@pytest.mark.slow
 def test_a_stronger_penalty_leaves_fewer_units_off_their_rest():
     rest = []
     for value in ("0.0", "0.5"):
@@ -105,7 +106,7 @@ def test_a_stronger_penalty_leaves_fewer_units_off_their_rest():
     assert list(table.index) == ["none", "sparse, L1", "sparse, KL", "denoising", "contractive"]
 
 
-@pytest.mark.parametrize("noise", ["gaussian", "erasures"])
+@pytest.mark.parametrize("noise", ["erasures", pytest.param("gaussian", marks=pytest.mark.slow)])
 def test_what_was_trained_on_damage_restores_more_of_it(noise):
     at = opened("denoising", denoising__noise=noise)
     shown = numbers(at)
@@ -122,6 +123,7 @@ def test_the_bound_is_the_sum_of_its_terms():
     assert len(re.findall(r">(−?[0-9.]+) nats<", numbers(at))) >= 4
 
 
+@pytest.mark.slow
 def test_the_rate_falls_and_the_distortion_rises_with_beta():
     for identity in ("beta-sprites", "beta-digits"):
         sweep = sweeps.sweep(identity)
@@ -151,6 +153,7 @@ def test_features_compare_sharper_than_pixels():
     assert by_pixels < images and max(energies[2:5]) > by_pixels
 
 
+@pytest.mark.slow
 def test_adversarial_and_layers_open_with_their_models():
     at = opened("adversarial")
     assert len(re.findall("of codes and prior", numbers(at))) == 4
@@ -162,7 +165,8 @@ def test_adversarial_and_layers_open_with_their_models():
 # --- under the hand ---------------------------------------------------------------------------------------------
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_bottleneck_a_drag_along_the_line_paints_other_images_in_all_three(address, tab):
     at_page(tab, address, "bottleneck")
     pictures, places = canvases(tab, ".planes.flat figure canvas", 3), tab.locator(".planes.flat .field")
@@ -173,7 +177,8 @@ def test_bottleneck_a_drag_along_the_line_paints_other_images_in_all_three(addre
     tab.wait_for_url("**bottleneck.at=0.9**")
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_regularizers_a_push_moves_pictures_and_codes(address, tab):
     at_page(tab, address, "regularizers")
     field, pictures = tab.locator(".planes .field").first, canvases(tab, ".planes figure canvas", 6)
@@ -186,7 +191,8 @@ def test_regularizers_a_push_moves_pictures_and_codes(address, tab):
     assert len(moved) == 10 and all(a < b for a, b in zip(moved[:5], moved[5:], strict=True))
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_denoising_more_noise_changes_pictures_and_decibels(address, tab):
     at_page(tab, address, "denoising")
     words = tab.get_by_text(re.compile(r"plain network, [0-9.]+ dB"))
@@ -201,7 +207,8 @@ def test_denoising_more_noise_changes_pictures_and_decibels(address, tab):
     assert max(differ[:12]) == 0 and min(differ[12:24]) > 1  # the originals stay, the damaged do not
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_inside_a_vae_draws_move_and_algorithm_1_runs(address, tab):
     at_page(tab, address, "inside")
     plane = tab.locator(".planes").first
@@ -227,7 +234,8 @@ def test_inside_a_vae_draws_move_and_algorithm_1_runs(address, tab):
     )
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_beta_a_drag_over_the_track_changes_strips_and_numbers(address, tab):
     at_page(tab, address, "beta")
     ground, label = tab.locator(".planes .field canvas").first, tab.locator(".planes .label")
@@ -240,7 +248,8 @@ def test_beta_a_drag_over_the_track_changes_strips_and_numbers(address, tab):
     tab.wait_for_url("**beta.at=**")
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_transport_other_clouds_cost_otherwise_and_the_critic_climbs(address, tab):
     at_page(tab, address, "transport")
     main = tab.locator("[data-testid=stMain]")
@@ -261,7 +270,8 @@ def test_transport_other_clouds_cost_otherwise_and_the_critic_climbs(address, ta
     )
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_features_another_block_shows_other_maps(address, tab):
     at_page(tab, address, "features")
     maps = tab.locator("canvas").last
@@ -275,7 +285,8 @@ def test_features_another_block_shows_other_maps(address, tab):
     assert after.shape != before.shape or np.abs(after.astype(int) - before.astype(int)).mean() > 1
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_adversarial_one_pointer_for_four_priors_and_modes_by_moment(address, tab):
     at_page(tab, address, "adversarial")
     pictures = canvases(tab, ".planes figure canvas", 4)
@@ -293,7 +304,8 @@ def test_adversarial_one_pointer_for_four_priors_and_modes_by_moment(address, ta
     tab.wait_for_url("**adversarial.moment=0**")
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_layers_an_earlier_moment_restores_less(address, tab):
     at_page(tab, address, "layers")
     said = tab.get_by_text(re.compile("learnt here"))
@@ -305,7 +317,8 @@ def test_layers_an_earlier_moment_restores_less(address, tab):
     assert sum(np.abs(a - b).mean() > 1 for a, b in zip(before, after, strict=True)) > 12
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_side_by_side_one_pointer_moves_four_decoders_over_the_plane_of_three_images(address, tab):
     at_page(tab, address, "compare")
     pictures = canvases(tab, ".planes figure canvas", 4)
@@ -316,7 +329,7 @@ def test_side_by_side_one_pointer_moves_four_decoders_over_the_plane_of_three_im
     tab.wait_for_url("**compare.at=0.8**")
 
 
-@pytest.mark.parametrize("way", ["three images", "two units", "one unit"])
+@pytest.mark.parametrize("way", few(["three images", "two units", "one unit"], ["three images"]))
 def test_side_by_side_spans_a_place_in_each_way(way):
     at = opened("compare", compare__way=way, compare__runs=["vae-16", "vae-2d"], compare__b="9")
     assert len(at.latex) == 1 and not at.info
@@ -325,7 +338,7 @@ def test_side_by_side_spans_a_place_in_each_way(way):
         assert "the same code" in at.info[0].value
 
 
-@pytest.mark.parametrize("code", [2, 3])
+@pytest.mark.parametrize("code", few([2, 3], [2]))
 def test_a_training_can_be_scrubbed_on_its_own_page(tmp_path, code):
     spec = DataSpec(name="digits", size=8, limit=300)
     run = create("vae", spec, {"code": code, "width": 16}, Plan(epochs=2, batch=50), path=root() / "scrub")
@@ -383,7 +396,8 @@ def test_a_link_to_a_comparison_that_is_gone_shows_the_trained_examples():
     assert train_sweep.group_of("nothing") == ""
 
 
-@browser_only
+@pytest.mark.slow
+@pytest.mark.browser
 def test_a_comparison_trains_from_the_page_and_fills_it(address, tab):
     at_page(tab, address, "wasserstein")
     boxes = tab.get_by_text("Train this comparison yourself")

@@ -42,7 +42,11 @@ def run(tmp_path_factory) -> aecore.Run:
 
 @pytest.mark.parametrize(
     ("key", "params"),
-    [("vae", {"code": 3, "width": 16}), ("deep", {"code": 4, "width": 64, "net": "conv"}), ("linear", {"code": 2})],
+    [
+        ("vae", {"code": 3, "width": 16}),
+        pytest.param("deep", {"code": 4, "width": 64, "net": "conv"}, marks=pytest.mark.slow),
+        pytest.param("linear", {"code": 2}, marks=pytest.mark.slow),
+    ],
 )
 def test_onnx_gives_torchs_numbers_for_any_batch(key, params, tmp_path):
     run = create(key, DataSpec(name="digits8"), params, path=tmp_path / "run")
@@ -120,7 +124,7 @@ def test_event_files_hold_the_rows(run, tmp_path):
     assert len(events.Images("preview")) == len(run.steps("preview"))
 
 
-@pytest.mark.parametrize("key", ["vae", "denoising"])
+@pytest.mark.parametrize("key", ["vae", pytest.param("denoising", marks=pytest.mark.slow)])
 def test_the_snippet_runs_and_trains_the_same_model(key, run, tmp_path, monkeypatch, capsys):
     if key != "vae":
         run = trained(tmp_path / "run", key, code=4, width=16, noise="erasures")

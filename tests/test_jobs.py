@@ -1,6 +1,6 @@
 """The queue, with real worker processes on tiny data.
 
-AECORE_KILLS=20 kills a training twenty times instead of four.
+AECORE_KILLS=20 kills a training twenty times instead of twice.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from aecore.runs.files import read_tensors
 from aecore.runs.library import create
 from aecore.runs.maps import stored
 
-KILLS = int(os.environ.get("AECORE_KILLS", 4))
+KILLS = int(os.environ.get("AECORE_KILLS", 2))
 DATA = DataSpec(name="digits", size=8, limit=200)
 SHORT = Plan(epochs=2, batch=20, held_out=20)
 ENDLESS = Plan(epochs=10_000, batch=20, held_out=20)
@@ -284,6 +284,7 @@ def test_a_map_is_computed_by_the_analyst_and_kept(supervisor):
 # --- timing ---------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_configuration_is_timed_by_a_worker_that_is_replaced_when_killed_and_leaves_no_zombie(tmp_path, monkeypatch):
     monkeypatch.setattr(speed, "IDLE_SECONDS", 1.0)
     workers = []
@@ -310,6 +311,7 @@ def test_a_configuration_is_timed_by_a_worker_that_is_replaced_when_killed_and_l
 # --- crashes --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_killed_again_and_again_it_ends_with_the_weights_of_an_uninterrupted_run(tmp_path):
     plan = Plan(epochs=12 * (KILLS + 1), batch=20, held_out=20)
     dice = random.Random(1)
@@ -349,6 +351,7 @@ while True:
 """
 
 
+@pytest.mark.slow
 def test_an_app_that_dies_takes_its_worker_along_and_another_goes_on(tmp_path):
     here = Path(__file__).resolve().parent.parent
     app = subprocess.Popen([sys.executable, "-c", APP, str(tmp_path)], env={**os.environ, "PYTHONPATH": str(here)})

@@ -15,11 +15,10 @@ from playwright.sync_api import expect
 
 from aecore import DataSpec, Plan, Run
 from aecore.jobs.queue import digest
-from aecore.runs.library import create, pretrained
+from aecore.runs.library import create, find, pretrained
 from tests.chromium import PATIENCE, app, pixels, settled
 
-browser_only = pytest.mark.browser
-pytestmark = [browser_only, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +54,26 @@ def drag(tab, track, start: float, end: float) -> list[np.ndarray]:
     return [before, pixels(picture)]
 
 
+def test_a_model_is_picked_its_picture_seen_and_a_unit_moved(tab, address):
+    """The short journey of `make test`; those below are longer."""
+    tab.goto(f"{address}/traverse?run=vae-2d")
+    settled(tab)
+    title = find("deep-16").info.title
+    box = tab.get_by_role("combobox", name="Autoencoder", exact=True)
+    box.click()
+    box.fill(title)
+    tab.get_by_role("option", name=title, exact=True).click()
+    tab.wait_for_url("**run=deep-16**")
+    settled(tab)
+    track = tab.get_by_role("slider", name=re.compile("^z")).first
+    before, during = drag(tab, track, 0.5, 0.9)
+    assert before[..., :3].any() and (before != during).any(), "the picture follows the hand before it lets go"
+    tab.mouse.up()
+    tab.wait_for_url(re.compile(r"z=\d+%3A|z=\d+:"))
+    settled(tab)
+
+
+@pytest.mark.slow
 def test_train_watch_stop_resume_explore_and_share(tab, browser, address, runs):
     tab.goto(f"{address}/train")
     settled(tab)
@@ -137,6 +156,7 @@ def pictures() -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.slow
 def test_own_pictures_in_a_zip_are_taken_trained_on_and_explored(tab, address, runs):
     before = {path.parent for path in runs.glob("*/run.json")}
     tab.goto(f"{address}/train?model=vae&data=images&data.size=16&code=2&width=64&train.epochs=3&train.batch=8&v=1")
@@ -159,6 +179,7 @@ def test_own_pictures_in_a_zip_are_taken_trained_on_and_explored(tab, address, r
     assert run.info.id in tab.url, "another run of the same name is not taken for this one"
 
 
+@pytest.mark.slow
 def test_the_gallery_shows_a_live_picture_and_every_trained_example(tab, address):
     tab.goto(address)
     decoded = tab.get_by_role("img", name="Picture decoded")
@@ -182,6 +203,7 @@ def test_the_gallery_shows_a_live_picture_and_every_trained_example(tab, address
         tab.get_by_role("heading", name=run.info.title, exact=False).first.wait_for()
 
 
+@pytest.mark.slow
 def test_a_paused_run_of_somebody_else_can_be_watched_only(tab, address, runs):
     run = create(
         "deep",
@@ -202,6 +224,7 @@ def test_a_paused_run_of_somebody_else_can_be_watched_only(tab, address, runs):
     tab.get_by_text("There is no such run here").wait_for()
 
 
+@pytest.mark.slow
 def test_every_file_of_a_run_can_be_downloaded(tab, address):
     tab.goto(f"{address}/run?run=vae-2d")
     settled(tab)

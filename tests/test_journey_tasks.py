@@ -10,18 +10,9 @@ import numpy as np
 import pytest
 from playwright.sync_api import TimeoutError, expect
 
-from tests.chromium import PATIENCE, app, settled
+from tests.chromium import PATIENCE, settled
 
-browser_only = pytest.mark.browser
-pytestmark = [browser_only, pytest.mark.timeout(300)]
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("tasks") / "runs"
-    folder.mkdir()
-    with app(folder) as found:
-        yield found
+pytestmark = [pytest.mark.slow, pytest.mark.browser, pytest.mark.timeout(300)]
 
 
 def opened(tab, address: str, link: str) -> None:

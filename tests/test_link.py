@@ -15,6 +15,7 @@ from aecore import CATALOG
 from aecore.errors import FieldError
 from app import link, streamlit_internals
 from app.state import Choice, Flag, Level, Line, Many, MapState, Number, Numbered, Point, Step, Word
+from app.text import escape_html, escape_markdown
 from app.widgets import params as controls
 from tests.chromium import ROOT
 
@@ -230,6 +231,213 @@ def test_what_a_link_loses_on_the_way_is_put_back():
         del at.query_params[name]
     at.run()
     assert (query_of(at, "x.letter"), query_of(at, "x.image")) == (["c"], ["5"])
+
+
+# --- edges of the kinds -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("value", "allowed", "refused"), [
+    (Number("n", 2, 9), {"2": 2, "9": 9, "3.0": 3}, ("1", "10", "1.99", "9.01")),
+    (Number("n", -1.5, 2.5), {"-1.5": -1.5, "2.5": 2.5}, ("-1.51", "2.51")),
+    (Number("n", 3), {"3": 3, "123456789": 123456789}, ("2",)),
+    (Flag("f"), {"true": True, "FALSE": False}, ("1", "0", "on", "")),
+    (Flag("f").under("k"), {"1": True, "0": False, "True": True}, ("2", "on")),
+    (Step("s"), {"0": 0, "99999": 99999}, ("100000", "-1", "1e3", "")),
+    (Level("l"), {"-0.25": -0.25, "1e3": 1000.0}, ("nan", "inf", "-inf", "")),
+    (Choice("c", ("a", "b"), label=str.upper), {"A": "a", "B": "b"}, ("a", "C", "")),
+    (Choice("c", ("a", "b"), label=str.upper).under("k"), {"a": "a"}, ("A",)),
+])  # fmt: skip
+def test_ends_of_a_range_are_allowed_and_what_lies_behind_them_is_not(value, allowed, refused):
+    for text, expected in allowed.items():
+        found = value.read(text)
+        assert found == expected and type(found) is type(expected), text
+    for text in refused:
+        try:
+            found = value.read(text)
+        except ValueError:
+            continue
+        raise AssertionError(f"{text!r} was read as {found!r}")
+
+
+def test_what_is_allowed_is_said():
+    for value, text, said in (
+        (Number("n", 2, 9), "1", "n: '1' is not allowed; give a number from 2 to 9"),
+        (Number("n", 0.5), "0", "n: '0' is not allowed; give a number from 0.5"),
+        (Flag("f"), "on", "f: 'on' is not allowed; give true or false"),
+        (Many("m", ("a", "b")), "c", "m: there is no 'c'; there are a, b"),
+        (Step("s"), "x", "s: 'x' is not allowed; give the number of a step"),
+    ):
+        try:
+            value.read(text)
+        except FieldError as error:
+            assert str(error) == said
+        else:
+            raise AssertionError(f"{text} was read")
+
+
+def test_where_nothing_is_said_a_kind_begins_at_its_default():
+    found = [
+        Choice("c", "ab", "b").initial(), Choice("c", "ab", "z").initial(), Choice("c", "ab").initial(),
+        Many("m", ("a", "b", "c"), ("c", "a", "z")).initial(), Many("m", ("a",)).initial(),
+        Number("n", 2, 9).initial(), Number("n", 2, 9, 5).initial(), Number("n", 2, 9, 12).initial(),
+        Number("n", 2, default=12).initial(), Flag("f").initial(), Flag("f", True).initial(), Line("l").initial(),
+        Word("w").initial(), Step("s").initial(), Level("l").initial(), Point("p").initial(),
+        dict(Numbered("n").initial()), dict(MapState("m").initial()),
+    ]  # fmt: skip
+    assert found == [
+        "b", "a", "a", ["a", "c"], [], 2, 5, 9, 12, False, True, "", "", None, None, None, {}, {},
+    ]  # fmt: skip
+
+
+def test_numbers_keep_ten_digits_flags_are_small_and_words_are_as_they_are():
+    texts = {0.1 + 0.2: "0.3", 1 / 3: "0.3333333333", 1e-5: "1e-05", 7: "7", True: "true", False: "false", "A b": "A b"}
+    for value, text in texts.items():
+        assert link.format_value(value) == text
+    assert Level("l").write(1 / 3) == "0.333333" and Level("l").write(None) == ""
+    assert Point("p").write({"at": (1 / 3, 0.6666), "step": 12}) == "0.333,0.667,12" and Point("p").write(None) == ""
+    assert MapState("m").write({"zoom": [1.23456, -0.5, 2.0], "mosaic": True}) == "z1.235,-0.5,2_m"
+
+
+def test_options_come_in_their_own_order_whatever_the_link_says():
+    assert Many("m", (3, 1, 2), label="z{}".format).read("z2\nz3") == [3, 2]
+
+
+def test_a_view_that_starts_at_its_place_is_not_said(monkeypatch):
+    query, _ = session(monkeypatch)
+    for value, start, other in (
+        (Step("v", start=4), 4, 5),
+        (Level("v", start=200.0), 200.0001, 200.001),
+        (Level("v", start=0.0), 5e-7, 5e-6),
+        (Point("v", start=2), {"at": [0.5, 0.5], "step": 2}, {"at": [0.5, 0.5], "step": 0}),
+        (Numbered("v", size=3), {}, {0: 1.0}),
+        (Word("v"), "", "x"),
+    ):
+        value.put(other)
+        assert query.get("v") == value.write(other)
+        value.put(start)
+        assert "v" not in query
+
+
+def test_numbered_things_are_counted_from_one_up_to_their_number():
+    few = Numbered("z", size=3)
+    assert few.read("3:1_4:1_1:-0.5") == {2: 1.0, 0: -0.5}
+    assert few.write({2: 1.0, 0: -0.5, 1: 0.333333333}) == "1:-0.5_2:0.333333_3:1"
+    assert len(Numbered("z", size=9999).read("_".join(f"{k}:1" for k in range(1, 4000)))) < 1500  # of a text so long
+
+
+def test_a_map_takes_classes_and_places_within_reason():
+    read = MapState("m").read
+    assert read("h3,1,3,9999,10000,-1") == {"hidden": [1, 3, 9999]}
+    assert read("c999999999,1_z1,2,1e9") == {"cursor": [999999999.0, 1.0]}
+    assert read("c1,2,3_z1,2") == {} and read("m_t") == {"mosaic": True, "thumbnails": True}
+    assert read("_" * 1999 + "t") == {"thumbnails": True} and read("_" * 2000 + "t") == {}
+
+
+# --- links as a whole -------------------------------------------------------------------------------------------------
+
+
+class Query(dict):
+    """What `st.query_params` is, as far as a link is written as a whole."""
+
+    writes = 0
+
+    def to_dict(self) -> dict[str, str]:
+        return dict(self)
+
+    def from_dict(self, other: Mapping[str, str]) -> None:
+        self.clear()
+        self.update(other)
+        self.writes += 1
+
+
+def test_a_link_says_just_what_it_is_told_and_keeps_its_version(monkeypatch):
+    query = Query({"a": "1", "v": "0"})
+    monkeypatch.setattr(link.st, "query_params", query)
+    link.write_only({"b": "2"})
+    assert query == {"v": "0", "b": "2"} and query.writes == 1
+    link.write_only({"b": "2"})
+    assert query.writes == 1  # nothing is written where it says so already
+    query.clear()
+    link.write_only({})
+    assert query == {"v": link.VERSION} and link.VERSION == "1"
+
+
+def test_a_link_to_a_page_is_signed():
+    assert link.to_page({"a": "1", "v": "0"}, run="x") == {"a": "1", "run": "x", "v": "1"}
+    assert link.to_page() == {"v": "1"}
+
+
+@pytest.mark.parametrize(
+    ("said", "after", "told"),
+    [({}, {}, 0), ({"a": "b"}, {"a": "b", "v": "1"}, 0), ({"v": "1"}, {"v": "1"}, 0), ({"v": "0"}, {"v": "0"}, 1)],
+)
+def test_a_run_of_the_script_signs_the_link_and_tells_of_another_version(monkeypatch, said, after, told):
+    query, _ = session(monkeypatch)
+    query.update(said)
+    sentences: list[str] = []
+    monkeypatch.setattr(link.st, "info", sentences.append)
+    link.finish()
+    assert query == after and len(sentences) == told
+
+
+def test_a_run_is_forgotten_only_where_it_was_the_last_one(monkeypatch):
+    _, state = session(monkeypatch)
+    state["run"] = "a"
+    link.forget_run("b")
+    assert state == {"run": "a"}
+    link.forget_run("a")
+    assert state == {}
+
+
+def test_a_setting_keeps_what_was_chosen_when_its_default_changes(monkeypatch):
+    query, state = session(monkeypatch)
+    first = Choice("n", (1, 2, 3), 2).under("k")
+    assert first.now() == 2
+    assert first.given(default=3).now() == 2 and state["chosen"] == {"k": 2}
+    query["n"] = "3"
+    assert first.now() == 3 == first.given(default=1).now()
+    query["n"] = "9"
+    assert first.now() == 2 and len(link.problems()) == 1
+    assert link.problems()[0].startswith("n: there is no '9'")
+    link.choose([(first, 1)])
+    assert (query, link.problems(), first.now()) == ({"n": "1"}, [], 1)
+
+
+def test_a_value_from_elsewhere_gets_a_new_widget(monkeypatch):
+    _, state = session(monkeypatch)
+    setting = Choice("n", (1, 2, 3)).under("k")
+    value, binding = setting.bound()
+    assert (value, binding["key"]) == (1, "k.0")
+    state["k.0"] = 2  # the visitor chooses
+    binding["on_change"]()
+    assert setting.bound()[0] == 2 and setting.bound()[1]["key"] == "k.0"
+    setting.put(3)  # a preset does
+    assert setting.bound()[0] == 3 and setting.bound()[1]["key"] == "k.1"
+
+
+def test_the_same_nonsense_is_told_once(monkeypatch):
+    session(monkeypatch)
+    toasts: list[str] = []
+    monkeypatch.setattr(link.st, "toast", lambda sentence, **_: toasts.append(sentence))
+    number = Number("x.n", 0, 9)
+    assert [number.read_or_tell(text) for text in ("10", "10", "*", "", "5")] == [0, 0, 0, 0, 5]
+    assert toasts == [
+        escape_markdown(f"x.n: {text} The link’s value is left aside; 0 is taken.")
+        for text in ("'10' is not allowed; give a number from 0 to 9.", "'*' is not allowed.")
+    ]
+
+
+# --- escaping ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("letter", list(r"\`*_{}[]()<>#+-.!|~$:^"))
+def test_each_letter_that_markdown_reads_is_escaped(letter):
+    assert escape_markdown(f"a{letter}b") == f"a\\{letter}b"
+
+
+def test_other_letters_stay_and_html_is_escaped_within_attributes_too():
+    assert escape_markdown("Ab 9,;ß'\"/") == "Ab 9,;ß'\"/"
+    assert escape_html("<a b=\"c\" d='e'>&") == "&lt;a b=&quot;c&quot; d=&#x27;e&#x27;&gt;&amp;"
 
 
 # --- settings -------------------------------------------------------------------------------------------------------

@@ -352,6 +352,7 @@ def test_divergence_names_the_term_and_keeps_the_checkpointed_weights(how, term)
     assert all(torch.equal(kept[name], p) and p.isfinite().all() for name, p in fresh.model.named_parameters())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("key", "params"), [("vae", {"code": 8, "width": 128}), ("deep", {"net": "conv", "width": 64})]
 )

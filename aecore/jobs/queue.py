@@ -37,15 +37,16 @@ def digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()[:16] if token else ""
 
 
-def fair_order(waiting: Iterable[Run], everyone: Iterable[Run]) -> list[Run]:
+def fair_order(waiting: Iterable[Run], everyone: Iterable[Run], given: Mapping[str, float] | None = None) -> list[Run]:
     """Waiting runs in a fair order. Owners take turns, first the one who was served longest ago.
 
     The runs of one owner keep their `order`.  everyone: all runs; their `taken` tells when each owner was served.
+    given: when a run of an owner was given to a worker, which the run itself records a moment later.
     """
     runs_of: dict[str, list[Run]] = {}
     for run in sorted(waiting, key=lambda run: run.info.order):
         runs_of.setdefault(run.info.owner, []).append(run)
-    served = dict.fromkeys(runs_of, 0.0)
+    served = {owner: (given or {}).get(owner, 0.0) for owner in runs_of}
     for run in everyone:
         if run.info.owner in served:
             served[run.info.owner] = max(served[run.info.owner], run.info.taken or 0.0)
@@ -67,6 +68,7 @@ class Queue:
     changed: set whenever a run may have begun to wait; a supervisor waits for it.
     taken: returns the folder names of the runs that workers have at the moment.
     unable: folder names of the runs whose worker died, and whose folder could not record that.
+    given: when a supervisor gave a run of an owner to a worker, by owner; in seconds since 1970.
     """
 
     def __init__(self, folder: str | Path | None = None):
@@ -74,6 +76,7 @@ class Queue:
         self.changed = threading.Event()
         self.taken: Callable[[], set[str]] = set
         self.unable: set[str] = set()
+        self.given: dict[str, float] = {}
         self._own = Library(self.folder)
         self._bin = Library(self.folder / ".bin")
         self._examples = Library(paths.PRETRAINED, seconds=5.0)
@@ -102,7 +105,7 @@ class Queue:
         everyone = self._own.runs()
         excluded = self.taken() | self.unable
         queued = [run for run in everyone if run.info.status == "queued" and run.path.name not in excluded]
-        return fair_order(queued, everyone)
+        return fair_order(queued, everyone, self.given)
 
     def position(self, id: str) -> int | None:
         """The position among the waiting runs, 1 for the next; None for a run that does not wait."""
@@ -115,8 +118,11 @@ class Queue:
         return left if left >= 0 else None
 
     def may_change(self, run: Run, who: str) -> bool:
-        """Whether this visitor may pause, stop, resume, move or delete a run."""
-        return not run.pretrained and run.info.owner == who
+        """Whether this visitor may pause, stop, resume, move or delete a run: its owner may; nobody without a token.
+
+        A run without an owner was begun outside of the app, for instance in a terminal.
+        """
+        return bool(who) and run.info.owner == who and not run.pretrained
 
     def deleted(self, who: str) -> list[Run]:
         """The runs that this visitor has deleted, newest first."""

@@ -132,6 +132,7 @@ class Supervisor:
         for worker in self._workers:
             if worker and worker.idle and (waiting := self.queue.waiting()):
                 self.queue.forget()
+                self.queue.given[waiting[0].info.owner] = time.time()
                 worker.give(self._training(waiting[0]))
         self._tick_analyses()
 
@@ -184,6 +185,7 @@ class Supervisor:
         deadline = time.monotonic() + self._patience
         for worker in workers:
             worker.end(max(0.1, deadline - time.monotonic()))
+        self.queue.forget()
         for run in self.queue.listing():
             if run.info.status == "running":
                 run.cut_off()

@@ -122,7 +122,7 @@ def analyse(file: Path) -> None:
             maps.compute(Run.open(request["run"]), request["method"], request["n"], request["split"], progress)
         update(state="done", ended=time.time(), progress=1.0)
     except (DataError, FieldError, RunError, Diverged, MemoryError) as error:
-        update(state=f"failed: {error or 'the memory is full'}", ended=time.time())
+        update(state=f"failed: {str(error) or 'the memory is full'}", ended=time.time())
     except Exception as error:  # a defect of ours: the page names it, the log has it in full, the next one is done
         traceback.print_exc()
         update(state=f"failed: {type(error).__name__}: {error}", ended=time.time())

@@ -156,7 +156,10 @@ class InfoVAE(Variational):
     Source: Zhao et al. (2017), the InfoVAE objective with MMD, arXiv:1706.02262.
     Departures: the kernel is `mmd2`'s inverse multiquadratic sum over seven scales, not one Gaussian, so that the same
     λ has a larger effect; from about λ = 100 on, codes match the prior at the price of the information in them.
+    A single example has no `mmd`.
     """
+
+    smallest_batch = 2
 
     def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **family: Any):
         super().__init__(shape, **family)
@@ -167,6 +170,8 @@ class InfoVAE(Variational):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         terms, _, z = self.bound(batch.x)
+        if len(batch.x) < self.smallest_batch:
+            return terms
         return {**terms, "mmd": mmd2(z[0], self.prior.sample(len(batch.x), z))}
 
 
@@ -177,6 +182,12 @@ class BetaTCVAE(Variational):
     dw_kl = Σ_j log q(z_j) / p(z_j),  z ~ q(z|x),  q(z) = (1/N) Σ_n q(z|x_n).
     If all weights are 1, the loss is that of the VAE.
 
+    mi, tc and dw_kl are estimates from one minibatch of B examples, and depend on B. On average log q(z) comes out too
+    small, since among B − 1 other examples there are rarely some with a code near z. Hence mi is too large and tc as a
+    rule too small, often below 0, and the more so the smaller B is; the sum of all three does not depend on B. Training
+    and held-out figures have the B of the training. `aggregate_posterior.total_correlation` gives bounds that do not
+    depend on B. A single example has none of the three terms.
+
     alpha, beta, gamma: α, β, γ.  family: the parameters of `Variational`.
 
     Source: Chen et al. (2018), Eq. 2 and 4, arXiv:1802.04942.
@@ -184,6 +195,8 @@ class BetaTCVAE(Variational):
     examples.
     """
 
+    smallest_batch = 2
+    batchwise = True
     examples: Int[Tensor, ""]
 
     def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **family: Any):
@@ -199,6 +212,8 @@ class BetaTCVAE(Variational):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         terms, qz_x, z = self.bound(batch.x)
+        if len(batch.x) < self.smallest_batch:
+            return {"recon": terms["recon"]}
         log_qz, log_qz_j = log_aggregate(qz_x, z[0], self.examples)
         mi, dw_kl = qz_x.log_prob(z[0]) - log_qz, log_qz_j - self.prior.log_prob(z[0])
         return {"recon": terms["recon"], "mi": mi, "tc": log_qz - log_qz_j, "dw_kl": dw_kl}
@@ -356,8 +371,16 @@ ENTRIES = (
         r" + \gamma\, \term{dw_kl}{\textstyle\sum_j D_{KL}\!\left(q(z_j)\,\Vert\,p(z_j)\right)}",
         terms={
             "recon": RECON,
-            "mi": Term("nats", "mutual information: how well the code identifies its image"),
-            "tc": Term("nats", "total correlation: how much the latent dimensions depend on each other"),
+            "mi": Term(
+                "nats",
+                "mutual information of image and code, estimated from one minibatch: too large, the more so the "
+                "smaller the minibatch is",
+            ),
+            "tc": Term(
+                "nats",
+                "total correlation, how much the latent dimensions depend on each other, estimated from one "
+                "minibatch: as a rule too small, often negative, the more so the smaller the minibatch is",
+            ),
             "dw_kl": Term("nats", "how far each latent dimension on its own is from the prior"),
         },
         source="Chen et al. (2018), arXiv:1802.04942",
@@ -369,7 +392,7 @@ ENTRIES = (
             **PARAMS,
         },
         departures="in the estimate of q(z) the other examples of a minibatch share the weight of those that are not "
-        "in it",
+        "in it; it depends on the size of the minibatch, which is the training's for held-out examples, too",
     ),
     Entry(
         key="factor_vae",

@@ -43,6 +43,12 @@ FIGURES = {
     ),
     "test/nll": ("−log p(x)", "{:.1f} nats", "of a held-out image, exactly; lower is better"),
     "bits per dimension": ("bits per value", "{:.3f}", "−log₂ p(x) by the number of values; lower is better"),
+    "total correlation, at most": (
+        "total correlation",
+        "≤ {:.2f} nats",
+        "how much the latent dimensions depend on each other, at most; from the posteriors of up to 10,000 held-out "
+        "images, and of no minibatch",
+    ),
     "code kl": ("KL of the code", "{:.1f} nats", "how much a code says about its image"),
 }
 """The held-out figures that are shown, the most telling first: name, format, and what it means."""
