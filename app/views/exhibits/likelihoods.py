@@ -27,7 +27,7 @@ from app.state import Number
 
 SWEEP = "likelihoods"
 NAMES = {"bernoulli": "Bernoulli", "continuous_bernoulli": "continuous Bernoulli", "gaussian": "Gaussian"}
-SHOWN = 12  # images and samples in a row
+SHOWN = 9  # images and samples in a row
 MEASURED = 500  # held-out images over which the terms are measured
 CODED, EXACT = "vae-16", "pixelcnn-digits"  # the trained examples whose likelihoods are compared
 COMPARED = 30  # held-out images for this comparison
