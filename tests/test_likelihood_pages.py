@@ -76,7 +76,7 @@ def test_pixel_likelihoods_says_what_each_number_is():
     assert f"C(λ) = {found.normaliser:.3f}" in shown and f"the area {found.area:.3f}" in shown
     table, exact = (frame.value for frame in at.dataframe)
     assert table["it is"].tolist() == ["a cross-entropy", "−log of a density", "−log of a density"]
-    assert table["ELBO of grey values"][0] == "none" and float(table["ELBO split at ½"][0]) < 0
+    assert table["ELBO of grey values"][0] == "none" and table["ELBO split at ½"].tolist()[1:] == ["", ""]
     bernoulli, continuous, gaussian = nats(shown)
     assert "bounds nothing" in shown and continuous > gaussian > 0 < bernoulli
     elbo, estimate, truth = (exact.iloc[0, column] for column in (1, 2, 3))

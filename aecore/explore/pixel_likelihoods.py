@@ -81,8 +81,8 @@ def score(model: Model, x: Float[torch.Tensor, "n *shape"], samples: int = 4, se
     """The terms of the bound of examples x as they are, from `samples` draws of z for each."""
     terms = likelihood.bound(model, x, samples, seed)
     error = float(terms["elbo"].std(ddof=1) / math.sqrt(len(x)))
-    means = (float(terms[name].mean()) for name in ("recon", "kl", "elbo"))
-    return Score(likelihood.is_cross_entropy(model, x), *means, error)
+    recon, kl, elbo = (float(terms[name].mean()) for name in ("recon", "kl", "elbo"))
+    return Score(likelihood.is_cross_entropy(model, x), recon, kl, elbo, error)
 
 
 class Sampled(NamedTuple):

@@ -245,8 +245,8 @@ def trained_figure(curves: Mapping[str, Curve]) -> go.Figure:
     """Mean bounds against FEW_KS with ± 2 standard errors, a line for each network."""
     means = {name: curve.mean for name, curve in curves.items()}
     figure = model_lines(FEW_KS, means, ("samples k that judge", "nats"), hover="%{y:.2f}", marker_size=9)
-    for trace, curve in zip(figure.data, curves.values(), strict=True):
-        trace.error_y = error_bars(curve)
+    for name, curve in curves.items():
+        figure.update_traces({"error_y": error_bars(curve)}, selector={"name": name})
     return figure.update_xaxes(type="log", tickvals=KS)
 
 
