@@ -270,7 +270,8 @@ def evaluate(run: RunName, as_json: Annotated[bool, typer.Option("--json", help=
     from .measure import report
 
     opened = _open(run)
-    figures = report(opened.model(), opened.entry, datasets.load(opened.info.data))
+    data, batch = datasets.load(opened.info.data), opened.info.plan.batch
+    figures = report(opened.model(), opened.entry, data, batch=batch)
     if as_json:
         print(json.dumps(figures, indent=1))
     else:
@@ -376,11 +377,13 @@ def export(
 
 
 @app.command()
-def bench() -> None:
+def bench(
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON object instead of tables")] = False,
+) -> None:
     """Measure the speed of training on this computer."""
     from .bench import ours as benchmark
 
-    benchmark.main()
+    benchmark.main(as_json)
 
 
 # --- what the commands share --------------------------------------------------------------------------------

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
+import json
 import os
 import platform
+import statistics
 import threading
-from collections.abc import Callable, Hashable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import AbstractContextManager, nullcontext, suppress
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
+from filelock import FileLock, Timeout
 from torch import Tensor
+
+Chosen = Literal["bf16", "fp32"]
+"""In what a training computes: bfloat16 where autocast allows it, or float32."""
+
+GAIN = 1.1  # bf16 must be so many times as fast as fp32 to be chosen
+PATIENCE = 30.0  # seconds to wait for another process that is timing
+KEPT = 1000  # choices in the file
 
 
 def best() -> torch.device:
@@ -22,12 +35,100 @@ def best() -> torch.device:
     return torch.device("cpu")
 
 
-def has_fast_bf16(device: torch.device) -> bool:
-    """Whether this device computes in bfloat16 itself and does not emulate it."""
+def has_bf16(device: torch.device) -> bool:
+    """Whether this device may be faster in bfloat16, so that timing both is worth while."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
-    # Without AMX, bfloat16 on a CPU costs more in conversions than it saves.
-    return device.type == "cpu" and torch.cpu._is_amx_tile_supported()
+    here = torch.backends.mkldnn.is_available()
+    return device.type == "cpu" and here and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def first_rule(device: torch.device) -> Chosen:
+    """What precision="auto" meant before it was timed: bf16 on a CPU only with AMX, and on a GPU that computes in it.
+
+    Runs that were begun then go on by it.
+    """
+    fast = has_bf16(device) and (device.type == "cuda" or torch.cpu._is_amx_tile_supported())
+    return "bf16" if fast else "fp32"
+
+
+def fast_precision(
+    device: torch.device, what: Mapping[str, Any], measure: Callable[[], list[tuple[float, float]]], folder: Path
+) -> Chosen:
+    """What precision="auto" means for one kind of training here: bf16 where it is at least `GAIN` times as fast.
+
+    what: all that the speed depends on, except the computer; plain values.
+    measure: times it: pairs of seconds in fp32 and in bf16. The median of their ratios decides.
+    folder: keeps the choices, in precision.json. So nothing is timed twice, not even by two processes at once. Where it
+    cannot be written, or the timing needs too much memory, there is still a choice, which is then not kept.
+
+    The environment variable AECORE_PRECISION, "bf16" or "fp32", decides instead where it is set.
+    """
+    forced = os.environ.get("AECORE_PRECISION")
+    if forced == "bf16" or forced == "fp32":
+        return forced
+    if not has_bf16(device):
+        return "fp32"
+    kind = {"processor": processor(device), "torch": torch.__version__, "threads": torch.get_num_threads(), **what}
+    key = hashlib.sha256(json.dumps(kind, sort_keys=True).encode()).hexdigest()[:32]
+    file = folder / "precision.json"
+    lock = FileLock(folder / ".precision.lock", timeout=PATIENCE)
+    held = False
+    with suppress(OSError, Timeout):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock.acquire()
+        held = True
+    try:
+        known = _choices(file)
+        if key in known:
+            return known[key]["precision"]
+        try:
+            gain = statistics.median(full / half for full, half in measure())
+        except (MemoryError, RuntimeError):
+            return "fp32"
+        chosen: Chosen = "bf16" if gain >= GAIN else "fp32"
+        if held:
+            known[key] = {"precision": chosen, "gain": round(gain, 3), **kind}
+            newest = dict(list(known.items())[-KEPT:])
+            with suppress(OSError):
+                aside = file.with_name(f".{file.name}.{os.getpid()}.tmp")
+                aside.write_text(json.dumps(newest, indent=1), encoding="utf-8")
+                os.replace(aside, file)
+        return chosen
+    finally:
+        lock.release()
+
+
+def _choices(file: Path) -> dict[str, dict[str, Any]]:
+    """The choices that a file holds; those that are damaged are left out."""
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {
+        key: choice
+        for key, choice in found.items()
+        if isinstance(choice, dict) and choice.get("precision") in ("bf16", "fp32")
+    }
+
+
+def processor(device: torch.device) -> str:
+    """The model of the processor or GPU that computes, for telling one from another."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    with suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def wait(device: torch.device) -> None:
+    """Wait until this device has done all that it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def keep_memory() -> None:
@@ -55,11 +156,9 @@ def seed(device: torch.device, number: int) -> None:
         torch.mps.manual_seed(number)
 
 
-def autocast(device: torch.device, precision: str) -> AbstractContextManager:
-    """The context of a training step. precision: "auto" (bf16 where it is fast), "bf16" or "fp32"."""
-    if precision == "bf16" or (precision == "auto" and has_fast_bf16(device)):
-        return torch.autocast(device.type, dtype=torch.bfloat16)
-    return nullcontext()
+def autocast(device: torch.device, precision: Chosen) -> AbstractContextManager:
+    """The context of a training step in this precision."""
+    return torch.autocast(device.type, dtype=torch.bfloat16) if precision == "bf16" else nullcontext()
 
 
 def name(device: torch.device) -> str:

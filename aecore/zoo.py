@@ -148,11 +148,12 @@ def card(run: Run) -> str:
         *([f"- Published for a PixelCNN: {published}"] if pixels and published else []),
         f"- Trained in {duration} on {info.device} ({info.versions.get('threads')} thread, beside others); one seed",
         f"- Test figures: of {examples} held-out examples",
+        *([f"- Terms: means of estimates from minibatches of {info.plan.batch}"] if run.entry.build.batchwise else []),
         "",
         "| test figure | value |",
         "|---|---|",
     ]
-    figures = (f"| {name} | {value:.4g} |" for name, value in info.metrics.items())
+    figures = (f"| {name} | {value:{'.0f' if value.is_integer() else '.4g'}} |" for name, value in info.metrics.items())
     return "\n".join([*lines, *figures]) + "\n"
 
 

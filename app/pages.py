@@ -89,6 +89,13 @@ SECTIONS: dict[str, tuple[Page, ...]] = {
             "Several samples of a code, the likelier ones weighing more: IWAE",
         ),
         Page(
+            "likelihoods",
+            "Pixel likelihoods",
+            "contrast",
+            "exhibits.likelihoods",
+            "Bernoulli, continuous Bernoulli, Gaussian: what a decoder’s number of nats means",
+        ),
+        Page(
             "beta",
             "β-disentanglement",
             "dashboard_customize",

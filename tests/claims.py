@@ -54,9 +54,9 @@ def spread(x: Tensor) -> float:
     return float((x - x.mean(0)).square().flatten(1).sum(1).mean())
 
 
-def pca_error(k: int) -> float:
-    mean, directions, _ = naive.pca(pixels(DIGITS, "train").flatten(1), k)
-    centred = pixels(DIGITS, "test").flatten(1) - mean
+def pca_error(k: int, spec: DataSpec = DIGITS) -> float:
+    mean, directions, _ = naive.pca(pixels(spec, "train").flatten(1), k)
+    centred = pixels(spec, "test").flatten(1) - mean
     return float((centred - centred @ directions @ directions.T).square().sum(1).mean())
 
 

@@ -49,7 +49,7 @@ FOLDERS = {
         "AECORE_RUNS",
     )
 }
-os.environ |= FOLDERS
+os.environ |= FOLDERS | {"AECORE_ISOLATED": "1", "AECORE_PRECISION": "fp32"}
 for folder in FOLDERS.values():
     os.makedirs(folder)
 

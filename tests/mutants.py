@@ -18,7 +18,6 @@ Each run happens in a process of its own, forked from one that has loaded the li
 from __future__ import annotations
 
 import argparse
-import compileall
 import importlib
 import json
 import os
@@ -73,6 +72,15 @@ class Mutant:
     def __str__(self) -> str:
         line = (ROOT / self.file).read_text(encoding="utf-8").partition(self.text)[0].count("\n") + 1
         return f"{self.file}:{line}: {' '.join(self.text.split())} → {' '.join(self.replacement.split())}"
+
+    def apply(self, project: Path) -> None:
+        """Make the error in this copy of the project."""
+        path = project / self.file
+        date = path.stat().st_mtime
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(self.text, self.replacement), encoding="utf-8")
+        # A compiled module counts as up to date if its source has the same size and date.
+        os.utime(path, (date + 60, date + 60))
 
 
 def read(*files: Path) -> list[Mutant]:
@@ -138,20 +146,20 @@ def processor_time() -> float:
     return times.user + times.system + times.children_user + times.children_system
 
 
-def answer(copy: Path, tests: Sequence[str], changed: str) -> dict[str, Any]:
+def answer(copy: Path, output: Path, tests: Sequence[str], changed: str) -> dict[str, Any]:
     """Run these tests in this copy of the project, in this process, which must not have loaded the project."""
     import pytest
 
     os.chdir(copy)
     sys.path[:] = [str(copy), *(place for place in sys.path if place not in ("", str(ROOT)))]
     os.environ["PYTHONPATH"] = str(copy)  # of processes that tests start
-    sys.dont_write_bytecode = True
-    with open(copy / "output.txt", "w") as log, redirect_stdout(log), redirect_stderr(log):
+    sys.dont_write_bytecode = bool(changed)
+    with open(output, "w") as log, redirect_stdout(log), redirect_stderr(log):
         if changed:
             importlib.import_module("tests.typecheck")
             try:
                 if Path(changed).stem in ("__main__", "main"):  # importing these runs them
-                    py_compile.compile(changed, doraise=True, cfile=str(copy / "changed.pyc"))
+                    py_compile.compile(changed, doraise=True, cfile=str(output.with_suffix(".pyc")))
                 else:
                     importlib.import_module(changed.removesuffix(".py").removesuffix("/__init__").replace("/", "."))
             except Exception:
@@ -181,45 +189,38 @@ class Job:
     mutant: Mutant | None = None
 
 
-def run(jobs: Sequence[Job], workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
-    """The answers of all jobs, as they come. Each runs in a copy and a process of its own."""
-    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        master = Path(folder) / "master"
-        copy_of(ROOT, master)
-        # Compiled by content: an error of the same length made within a second would not be noticed by date.
-        for pyc in master.rglob("__pycache__"):
-            shutil.rmtree(pyc)
-        for name in ("aecore", "app", "tests"):
-            compileall.compile_dir(
-                master / name, quiet=2, invalidation_mode=py_compile.PycInvalidationMode.CHECKED_HASH
-            )
-        running: dict[int, tuple[Job, Path]] = {}
-        waiting = list(enumerate(jobs))
-        while waiting or running:
-            while waiting and len(running) < workers:
-                number, job = waiting.pop(0)
-                copy = Path(folder) / str(number)
+def run(jobs: Sequence[Job], master: Path, workers: int) -> Iterator[tuple[Job, dict[str, Any]]]:
+    """The answers of all jobs, as they come. Each runs in a process of its own.
+
+    master: an unchanged copy. Jobs without a mutant run there, and leave compiled modules for the others, each of
+    which runs in a copy of it.
+    """
+    running: dict[int, tuple[Job, Path, Path]] = {}
+    waiting = list(enumerate(jobs))
+    while waiting or running:
+        while waiting and len(running) < workers:
+            number, job = waiting.pop(0)
+            place = master.parent / f"job {number}"
+            place.mkdir()
+            copy = place / "copy" if job.mutant else master
+            if job.mutant:
                 copy_of(master, copy)
-                if job.mutant:
-                    path = copy / job.mutant.file
-                    text = path.read_text(encoding="utf-8")
-                    path.write_text(text.replace(job.mutant.text, job.mutant.replacement), encoding="utf-8")
-                pid = os.fork()
-                if not pid:
-                    try:
-                        found = answer(copy, job.tests, job.mutant.file if job.mutant else "")
-                        (copy / "answer.json").write_text(json.dumps(found))
-                    finally:
-                        os._exit(0)
-                running[pid] = job, copy
-            pid, _ = os.wait()
-            if pid in running:
-                job, copy = running.pop(pid)
-                file = copy / "answer.json"
-                found = json.loads(file.read_text()) if file.exists() else {"errors": ["it ended early"], "tests": {}}
-                found["output"] = (copy / "output.txt").read_text() if (copy / "output.txt").exists() else ""
-                shutil.rmtree(copy)
-                yield job, found
+                job.mutant.apply(copy)
+            pid = os.fork()
+            if not pid:
+                try:
+                    found = answer(copy, place / "output.txt", job.tests, job.mutant.file if job.mutant else "")
+                    (place / "answer.json").write_text(json.dumps(found))
+                finally:
+                    os._exit(0)
+            running[pid] = job, place, copy
+        pid, _ = os.wait()
+        if pid in running:
+            job, place, copy = running.pop(pid)
+            file = place / "answer.json"
+            found = json.loads(file.read_text()) if file.exists() else {"errors": ["it ended early"], "tests": {}}
+            shutil.rmtree(place)
+            yield job, found
 
 
 def of_test(found: dict[str, Any], test: str) -> list[dict[str, Any]]:
@@ -272,18 +273,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         importlib.import_module(name)
     tests = sorted({test for mutant in mutants for test in mutant.tests})
     files = sorted({test.partition("::")[0] for test in tests})
-    clean = [Job(tuple(test for test in tests if test.startswith(f"{file}::"))) for file in files]
     useless: dict[str, str] = {}
-    for job, found in run(clean, chosen.workers):
-        useless |= {test: why for test in job.tests if (why := why_not_clean(found, test))}
-    wrong += [f"{test}: {why}" for test, why in useless.items()]
     alive = 0
-    sound = [mutant for mutant in mutants if not useless.keys() & set(mutant.tests)]
-    for job, found in run([Job(mutant.tests, mutant) for mutant in sound], chosen.workers):
-        assert job.mutant
-        if why := why_alive(found, job.mutant):
-            alive += 1
-            print(f"ALIVE  {job.mutant}\n       {why}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        master = Path(folder) / "master"
+        copy_of(ROOT, master)
+        clean = [Job(tuple(test for test in tests if test.startswith(f"{file}::"))) for file in files]
+        for job, found in run(clean, master, chosen.workers):
+            useless |= {test: why for test in job.tests if (why := why_not_clean(found, test))}
+        sound = [mutant for mutant in mutants if not useless.keys() & set(mutant.tests)]
+        for job, found in run([Job(mutant.tests, mutant) for mutant in sound], master, chosen.workers):
+            assert job.mutant
+            if why := why_alive(found, job.mutant):
+                alive += 1
+                print(f"ALIVE  {job.mutant}\n       {why}", flush=True)
+    wrong += [f"{test}: {why}" for test, why in useless.items()]
     for sentence in wrong:
         print(f"WRONG  {sentence}")
     spent = time.perf_counter() - start

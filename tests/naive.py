@@ -303,6 +303,46 @@ def gmvae_bound(model, x: Tensor, draws: int = 2) -> Tensor:
     return log_q - log_p
 
 
+# --- plain -------------------------------------------------------------------------------------------------------
+
+
+def distances(name: str, x: Tensor, x_hat: Tensor) -> list[float]:
+    """Δ(x, x̂) of each example, value by value: "squared", or "bernoulli" for the cross-entropy in nats."""
+    totals = []
+    for image, answer in zip(x.detach().flatten(1).tolist(), x_hat.detach().flatten(1).tolist(), strict=True):
+        pairs = list(zip(image, answer, strict=True))
+        if name == "squared":
+            totals.append(sum((v - p) ** 2 for v, p in pairs))
+        else:
+            totals.append(-sum(v * math.log(p) + (1 - v) * math.log(1 - p) for v, p in pairs))
+    return totals
+
+
+def strided(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """Every second 4 × 4 window of x (B, C, H, W) with a border of one zero, times weight (O, C, 4, 4)."""
+    n, _, height, width = x.shape
+    padded = torch.zeros(n, x.shape[1], height + 2, width + 2)
+    padded[:, :, 1:-1, 1:-1] = x
+    rows = []
+    for i in range(0, height - 1, 2):
+        row = []
+        for j in range(0, width - 1, 2):
+            window = padded[:, :, i : i + 4, j : j + 4]
+            row.append((window[:, None] * weight).sum((2, 3, 4)) + bias)
+        rows.append(torch.stack(row, -1))
+    return torch.stack(rows, -2)
+
+
+def strided_backwards(h: Tensor, weight: Tensor, bias: Tensor, size: tuple[int, int]) -> Tensor:
+    """h (B, C, H, W) painted onto an image of this size: each value paints 4 × 4 pixels of weight (C, O, 4, 4)."""
+    n, _, height, width = h.shape
+    canvas = torch.zeros(n, weight.shape[1], size[0] + 4, size[1] + 4)
+    for i, j in product(range(height), range(width)):
+        painted = torch.einsum("nc,coab->noab", h[:, :, i, j], weight)
+        canvas[:, :, 2 * i : 2 * i + 4, 2 * j : 2 * j + 4] += painted
+    return canvas[:, :, 1 : 1 + size[0], 1 : 1 + size[1]] + bias[:, None, None]
+
+
 # --- pages ----------------------------------------------------------------------------------------------------------
 
 

@@ -10,37 +10,43 @@ import pytest
 import torch
 
 import aecore
-from aecore import Batch, Data, DataSpec, Plan, Training
+from aecore import Data, DataSpec, Plan, Training
 from aecore.data import load
 from aecore.data.base import Images
-from aecore.models.regularised import erasures
 from aecore.training.loop import evaluate
 from tests import naive
 from tests.claims import DIGITS, error, pca_error, pixels, spread, trained
 from tests.conftest import Table
 
+pytestmark = pytest.mark.claim
 
-@pytest.mark.parametrize(("k", "epochs"), [(1, 20), (2, 20), (5, 20), (8, 20), (12, 100), (16, 20)])
+SMALL = DataSpec(name="digits", limit=4000, size=8)
+
+
+@pytest.mark.parametrize(("k", "epochs"), [(1, 40), (2, 40), (5, 40), (8, 40), (12, 60), (16, 40)])
 def test_a_linear_autoencoder_is_pca(k, epochs):
-    """12: its eigenvalue is only 3 % above the 13th's, and takes longer to tell apart."""
+    """LINEARNUMBERS
+
+    12: its eigenvalue is only 3 % above the 13th's, and takes longer to tell apart.
+    """
     model = trained("linear", epochs=epochs, code=k)
     assert error(model, pixels(DIGITS, "test")) < 1.01 * pca_error(k)
     _, directions, _ = naive.pca(pixels(DIGITS, "train").flatten(1), k)
     assert naive.largest_angle(model.decoder[0].weight, directions) < 5
 
 
-@pytest.mark.parametrize(("net", "epochs"), [("dense", 15), ("conv", 20)])
-def test_a_deep_autoencoder_beats_pca_at_the_same_code_size(net, epochs):
-    model = trained("deep", epochs=epochs, code=8, net=net, width=256 if net == "dense" else 512)
-    assert error(model, pixels(DIGITS, "test")) < 0.9 * pca_error(8)
+@pytest.mark.parametrize(("net", "spec", "epochs"), [("dense", DIGITS, 12), ("conv", SMALL, 20)])
+def test_a_deep_autoencoder_beats_pca_at_the_same_code_size(net, spec, epochs):
+    """DEEPNUMBERS"""
+    model = trained("deep", spec, epochs=epochs, code=8, net=net, width=256 if net == "dense" else 512)
+    assert error(model, pixels(spec, "test")) < 0.9 * pca_error(8, spec)
 
 
-@pytest.mark.parametrize("seed", [0, 1])
-def test_a_big_network_memorises_a_few_images_in_one_number(seed):
-    """32 digits. Train and test error: 1.6 and 17.5, 2.3 and 15.6; answering the mean: 10.6 and 11.4."""
+def test_a_big_network_memorises_a_few_images_in_one_number():
+    """32 digits. MEMNUMBERS"""
     digits = load(DIGITS)
     few = Data(DIGITS, "32 digits", digits.shape, Images(digits.train.pixels[:32]), digits.test, "a few of them")
-    model = trained("deep", few, epochs=1000, lr=3e-3, seed=seed, code=1, distance="bernoulli")
+    model = trained("deep", few, epochs=700, lr=3e-3, code=1, width=256, distance="bernoulli")
     seen, unseen = few.train.batch(torch.arange(32)).x, pixels(DIGITS, "test")
     assert error(model, seen) < 0.35 * spread(seen)
     assert error(model, unseen) > 3 * error(model, seen)
@@ -48,14 +54,14 @@ def test_a_big_network_memorises_a_few_images_in_one_number(seed):
 
 
 def test_an_overcomplete_network_learns_the_identity_on_the_data_but_not_everywhere():
-    """128 units for 64 pixels, no regulariser; widths 16, 64, 256 leave 75 %, 19 % and 4 % of the digits' spread.
+    """128 units for 64 pixels, no regulariser; of the digits' spread widths 16, 64 and 256 leave 78, 24 and 4 %.
 
-    On noise the error is 17.8, 15.0 and 12.5: more than the 5.3 of answering grey. With a regulariser (not compared
-    here) it is 12.7 (denoising), 9.9 (L1, λ = 0.03) and 13.8 (contractive, λ = 1).
+    On noise the error is 15.8, 14.5 and 12.1: more than the 5.3 of answering grey. Other seeds: 97, 21 and 4 %, with
+    16.8, 15.8 and 11.9; 71, 19 and 4 %, with 17.3, 14.6 and 11.7. With a regulariser (not compared here, 15 epochs) it
+    is 12.7 (denoising), 9.9 (L1, λ = 0.03) and 13.8 (contractive, λ = 1).
     """
-    spec = DataSpec(name="digits", limit=4000, size=8)
-    x, noise = pixels(spec, "test"), torch.rand(1000, 1, 8, 8)
-    models = [trained("deep", spec, epochs=15, batch=64, code=128, width=width) for width in (16, 64, 256)]
+    x, noise = pixels(SMALL, "test"), torch.rand(1000, 1, 8, 8)
+    models = [trained("deep", SMALL, epochs=10, batch=64, code=128, width=width) for width in (16, 64, 256)]
     shares = [error(model, x) / spread(x) for model in models]
     assert shares[1] < 0.5 * shares[0] and shares[2] < 0.5 * shares[1] and shares[2] < 0.08
     assert error(models[-1], noise) > spread(noise) > 20 * error(models[-1], x)
@@ -81,7 +87,7 @@ def test_a_linear_network_learns_the_identity_where_the_data_fill_the_space(code
     assert after < 0.01 if identity else after >= 1.99
 
 
-def by_stages(flavour: str, seed: int, epochs: int) -> list[tuple[dict, dict]]:
+def by_stages(flavour: str, epochs: int, seed: int = 0) -> list[tuple[dict, dict]]:
     """Held-out terms of a stacked autoencoder just before and after each of its stages, trained on digits."""
     data = load(DIGITS)
     plan = aecore.entry("stacked").plan
@@ -97,33 +103,13 @@ def by_stages(flavour: str, seed: int, epochs: int) -> list[tuple[dict, dict]]:
 
 @pytest.mark.parametrize("flavour", ["denoising", "convolutional"])
 def test_each_stage_of_a_stacked_autoencoder_lowers_its_own_loss_and_fine_tuning_the_whole_ones(flavour):
-    """Stages end at 0.05 to 0.14 of where they began; fine-tuning brings the error to 0.45 to 0.62 of what it was."""
-    for seed in (0, 1):
-        found = by_stages(flavour, seed, epochs=12)
-        assert [next(iter(before)) for before, _ in found] == ["stage", "stage", "stage", "recon"]
-        for before, after in found[:-1]:
-            assert after["stage"] < 0.4 * before["stage"]
-        before, after = found[-1]
-        assert after["recon"] < 0.8 * before["recon"]
+    """The errors at the ends of the three stages and of the fine-tuning, over those where they began:
 
-
-def test_a_stage_of_a_stacked_autoencoder_gives_back_the_clean_layer_below():
-    x = torch.rand(6, 1, 8, 8)
-    model = aecore.build("stacked", (1, 8, 8), p=1.0, layers=3, width=16, code=3)
-    (A1, B1), (A2, B2), (A3, B3) = (model.layer(k) for k in (1, 2, 3))
-    h1 = A1(x).sigmoid()
-    h2 = A2(h1).sigmoid()
-    wanted = {"stage 1": x - B1(h1).sigmoid(), "stage 2": h1 - B2(h2).sigmoid(), "stage 3": h2 - B3(A3(h2)).sigmoid()}
-    for stage, difference in wanted.items():
-        found = model.terms(Batch(x), (stage,))["stage"]
-        assert torch.allclose(found, difference.square().flatten(1).sum(1), atol=1e-5)
-    assert torch.allclose(model.encode(x), A3(h2))
-    assert torch.allclose(model.decode(A3(h2)), B1(B2(B3(A3(h2)).sigmoid()).sigmoid()).sigmoid())
-    below = torch.autograd.grad(model.terms(Batch(x), ("stage 2",))["stage"].sum(), A1.parameters(), allow_unused=True)
-    assert all(gradient is None for gradient in below)  # the layers below are fixed
-    model.p = 0.5  # part of the layer below is erased, and must still be given back
-    torch.manual_seed(3)
-    found = model.terms(Batch(x), ("stage 2",))["stage"]
-    torch.manual_seed(3)
-    repaired = B2(A2(erasures(h1, 0.5)).sigmoid()).sigmoid()
-    assert torch.allclose(found, (h1 - repaired).square().flatten(1).sum(1), atol=1e-5)
+    STACKNUMBERS
+    """
+    found = by_stages(flavour, epochs=8)
+    assert [next(iter(before)) for before, _ in found] == ["stage", "stage", "stage", "recon"]
+    for before, after in found[:-1]:
+        assert after["stage"] < 0.4 * before["stage"]
+    before, after = found[-1]
+    assert after["recon"] < 0.8 * before["recon"]

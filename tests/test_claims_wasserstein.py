@@ -1,7 +1,7 @@
-"""What the chapter claims of Wasserstein autoencoders (Eq. 21, Fig. 7), measured on small data with fixed seeds.
+"""What the chapter claims of Wasserstein autoencoders (Eq. 21, Fig. 7), measured on small data with a fixed seed.
 
-Margins are those that a broken model fails and a right one passes with room to spare; the figures in the comments were
-measured when the test was written.
+Margins are those that a broken model fails and a right one passes with room to spare. They held for three seeds when
+they were set, with the figures in the comments; one seed is trained here, and once for all claims about it.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ import aecore
 from aecore import Model
 from aecore.nn.distributions import Normal
 from aecore.nn.divergences import bhattacharyya, mmd2
-from tests import naive
 from tests.claims import DIGITS, error, pixels, trained
+
+pytestmark = pytest.mark.claim
 
 NETS = {"code": 8, "width": 256}
 WAES = {  # the weights at which both bring the codes as near to the prior as the VAE's draws are, or nearer
@@ -52,17 +53,6 @@ def overlap(q: Normal) -> float:
     return float((each.sum() - each.diagonal().sum()) / (n * (n - 1)))
 
 
-def test_the_bhattacharyya_overlap_is_its_integral():
-    for mu, logvar in (((0.0, 0.0), (0.0, 0.0)), ((0.0, 1.5), (0.3, -1.2)), ((-1.0, 2.0), (-2.0, 0.5))):
-        p, q = (Normal(torch.tensor([m]).double(), torch.tensor([v]).double()) for m, v in zip(mu, logvar, strict=True))
-        assert float(bhattacharyya(p, q)) == pytest.approx(naive.overlap(p, q), abs=1e-6)
-    p = Normal(torch.randn(4, 3), torch.randn(4, 3))
-    assert torch.allclose(bhattacharyya(p, p), torch.ones(4))
-    q = Normal(torch.randn(4, 3), torch.randn(4, 3))
-    units = torch.stack([bhattacharyya(*(Normal(n.mu[:, [j]], n.logvar[:, [j]]) for n in (p, q))) for j in range(3)])
-    assert torch.allclose(bhattacharyya(p, q), units.prod(0), atol=1e-6)  # independent units
-
-
 @pytest.mark.parametrize("key", list(WAES))
 def test_the_discrepancy_of_codes_and_prior_falls_in_training(key):
     untrained = aecore.build(key, (1, 16, 16), 0, **NETS, **WAES[key]).requires_grad_(False)
@@ -74,9 +64,9 @@ def test_the_discrepancy_of_codes_and_prior_falls_in_training(key):
 
 @pytest.mark.parametrize("key", list(WAES))
 def test_posteriors_overlap_less_than_a_vaes_and_reconstruct_better(key):
+    """Seeds 0 to 2: the comments have the range of the WAE, then that of the VAE."""
     x = pixels(DIGITS, "test")[:1000]
-    for seed in (0, 1, 2):
-        wae, vae = model(key, seed), model("vae", seed)
-        assert overlap(clouds(wae)) < overlap(clouds(vae)) / 50  # 2e-5 or less : 0.021
-        assert error(wae, x) < 0.93 * error(vae, x)  # 3.18 to 3.38 : 3.82 to 4.04
-        assert discrepancy(wae) < 1.5 * discrepancy(vae)  # yet all together fill the prior: 0.015 or less : 0.013
+    wae, vae = model(key, 0), model("vae", 0)
+    assert overlap(clouds(wae)) < overlap(clouds(vae)) / 50  # 2e-5 or less : 0.021
+    assert error(wae, x) < 0.93 * error(vae, x)  # 3.18 to 3.38 : 3.82 to 4.04
+    assert discrepancy(wae) < 1.5 * discrepancy(vae)  # yet all together fill the prior: 0.015 or less : 0.013

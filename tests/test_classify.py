@@ -123,8 +123,12 @@ def test_the_first_step_goes_down_the_sum_of_both_losses():
 # --- the claim ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.claim
 def test_with_few_labels_a_fine_tuned_encoder_beats_labels_alone():
-    """Median over paired seeds and 5 or 10 labels of each class, of seeds that no choice was made by.
+    """With 5 labels of each class and two paired seeds, that no choice was made by.
+
+    Gains of accuracy, seeds 103, 104 and 105: 0.019, 0.025 and 0.010 with 5 labels; 0.000, 0.018 and −0.005 with 10,
+    with which the labels alone are nearly as good; the stored studies have all of these numbers.
 
     The claim needs an encoder that has learnt well. With images of 14×14 pixels, 64 units, 4 epochs and 2 labels of
     each class it did not hold: fine-tuned −0.012, joint training +0.008, medians of five seeds.
@@ -132,16 +136,14 @@ def test_with_few_labels_a_fine_tuned_encoder_beats_labels_alone():
     data = load(DataSpec(name="digits"))
     images = classify.examples_of(data)
     gains = []
-    for seed in (103, 104, 105):
-        for few in (5, 10):
-            ids = classify.labelled_ids(images.y, few, seed)
-            right = {}
-            for name in ("labels alone", "fine-tuned"):
-                made, _ = classify.train_network(name, data, images, ids, classify.Settings(labels_per_class=few), seed)
-                right[name] = float((made.predict(images.x_test) == images.y_test).mean())
-            gains.append(right["fine-tuned"] - right["labels alone"])
-    print(np.round(gains, 4))
-    assert np.median(gains) > 0.005
+    for seed in (103, 104):
+        ids = classify.labelled_ids(images.y, 5, seed)
+        right = {}
+        for name in ("labels alone", "fine-tuned"):
+            made, _ = classify.train_network(name, data, images, ids, classify.Settings(labels_per_class=5), seed)
+            right[name] = float((made.predict(images.x_test) == images.y_test).mean())
+        gains.append(right["fine-tuned"] - right["labels alone"])
+    assert min(gains) > 0.005
 
 
 def test_stored_studies_hold_the_claim_and_agree_with_themselves():

@@ -146,8 +146,8 @@ def test_export(trained, say):
 def test_bench(say, monkeypatch):
     from aecore.bench import ours
 
-    monkeypatch.setattr(ours, "main", lambda: print("fast"))
-    assert say("bench") == "fast\n"
+    monkeypatch.setattr(ours, "main", lambda as_json: print("JSON" if as_json else "tables"))
+    assert say("bench") == "tables\n" and say("bench", "--json") == "JSON\n"
 
 
 # --- interrupted ----------------------------------------------------------------------------------------------

@@ -140,6 +140,7 @@ def test_what_cannot_be_clustered_is_said_in_words():
     assert [cluster.letter(c) for c in (0, 25, 26, 53)] == ["A", "Z", "A2", "B3"]
 
 
+@pytest.mark.claim
 @pytest.mark.parametrize("key", ["centroid", "dcec"])
 def test_a_training_is_watched_from_its_start_and_weight_zero_leaves_the_clusters_out(key):
     data = load(TINY)
@@ -167,6 +168,7 @@ def doubt(key: str, h: np.ndarray, centres: np.ndarray) -> float:
     return float(1 - student_t(codes, middles).max(1).values.mean())
 
 
+@pytest.mark.slow
 def test_the_study_says_for_each_seed_how_good_the_clusters_are(monkeypatch):
     monkeypatch.setattr(cluster, "EXAMPLES", ("centroid-10", "taken-away"))
     said = []
@@ -218,6 +220,7 @@ def test_clusters_are_named_and_taken_home():
     assert not at.exception and "loops" in at.subheader[0].value
 
 
+@pytest.mark.slow
 def test_a_file_of_assignments_has_every_image(monkeypatch):
     made = {}
     monkeypatch.setattr(view, "download_button", lambda label, make, file, mime, key: made.update({key: make}))

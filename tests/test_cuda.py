@@ -8,18 +8,20 @@ import torch
 
 from aecore import CATALOG, DataSpec, Plan, Training
 from aecore import data as datasets
+from aecore import device as devices
 from aecore.explore import autoregressive, generate
 from aecore.inference import generator
 from aecore.measure import report
 from aecore.runs.library import create
 from aecore.runs.session import Session
-from aecore.training.loop import evaluate
+from aecore.training.loop import evaluate, time_both
 from tests import conftest
-from tests.test_claims_autoregressive import KEYS as PIXELS
-from tests.test_claims_autoregressive import MANY, condition, small
 from tests.test_contract import KINDS, finite, first_batch
 from tests.test_contract import small as smallest
+from tests.test_terms_autoregressive import KEYS as PIXELS
+from tests.test_terms_autoregressive import MANY, condition, small
 
+TIMED = devices.fast_precision  # also where all tests are told what to choose
 pytestmark = [
     pytest.mark.cuda,
     pytest.mark.usefixtures("no_downloads"),
@@ -132,3 +134,17 @@ def test_evaluation_leaves_the_random_state_there_as_it_was():
     torch.cuda.manual_seed(5)
     evaluate(model, data.test)
     assert torch.equal(torch.rand(3, device="cuda"), expected)
+
+
+def test_the_precision_is_timed_there(monkeypatch, tmp_path):
+    monkeypatch.setattr(devices, "fast_precision", TIMED)
+    monkeypatch.delenv("AECORE_PRECISION", raising=False)
+    monkeypatch.setenv("AECORE_CACHE", str(tmp_path))
+    data = conftest.images()
+    training = Training(smallest("vae", data.shape), data, Plan(batch=16), "cuda")
+    torch.cuda.manual_seed(5)
+    before = torch.cuda.get_rng_state()
+    pairs = time_both(training)
+    assert all(full > 0 and half > 0 for full, half in pairs)
+    assert torch.equal(torch.cuda.get_rng_state(), before)
+    assert training.precision in ("bf16", "fp32") and (tmp_path / "precision.json").exists()

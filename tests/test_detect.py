@@ -149,6 +149,7 @@ def test_rates_and_areas_are_those_of_counting_pairs():
 # --- the claim --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.claim
 def test_anomalies_come_back_badly_in_images_traces_and_tables():
     """AUROC by luck is ½. Measured: digits 0.90 (PCA 0.87), heartbeats 0.98 (0.92), tumours 0.93 (0.91), one seed."""
     for task, steps, least in (
@@ -245,6 +246,7 @@ def test_a_bad_table_is_refused_on_the_page_in_a_sentence():
     assert not at.exception and "Line 2: b is 'x', no number" in at.error[0].value.replace("\\", "")
 
 
+@pytest.mark.slow
 @browser_only
 @pytest.mark.timeout(300)
 def test_the_threshold_follows_the_hand_and_stands_in_the_link(address, tab):

@@ -104,10 +104,26 @@ def test_factor_vaes_vote_is_the_unit_that_stands_still():
 
 
 def test_a_factor_that_never_changes_is_left_out():
-    fixed = np.concatenate([FACTORS, np.ones((3000, 1), int)], 1)
-    found = measure.scores(IDEAL, fixed)
-    assert found.beta > 0.97 and found.factor > 0.97 and found.c > 0.97 and found.i > 0.97
-    assert (found.information[:, 3] == 0).all() and (found.importance[:, 3] == 0).all()
+    """From every score alike: each is what it is without the factor, whether or not the factor has an order."""
+    fixed = np.concatenate([FACTORS[:, :1], np.full((3000, 1), 5), FACTORS[:, 1:]], 1)
+    noisy = IDEAL + RANDOM.normal(size=IDEAL.shape)
+    for categorical in ((), (1,)):
+        found, without = measure.scores(noisy, fixed, categorical), measure.scores(noisy, FACTORS)
+        assert found.numbers() == pytest.approx(without.numbers(), abs=1e-12)
+        assert found.left_out == (1,) and without.left_out == ()
+    assert np.isnan(found.information[:, 1]).all() and np.isnan(found.importance[:, 1]).all()
+    assert np.isfinite(np.delete(found.information, 1, 1)).all() and np.isfinite(np.delete(found.importance, 1, 1)).all()
+    nothing = measure.scores(IDEAL, np.ones((3000, 2), int))
+    assert set(nothing.numbers().values()) == {0.0} and nothing.left_out == (0, 1)
+
+
+def test_a_factor_that_changes_counts_even_where_the_code_says_nothing_of_it():
+    late = np.where(np.arange(3000) < 2990, 0, 1)[:, None]  # constant in the half that is learned from
+    v = np.concatenate([FACTORS[:, 1:], late], 1)
+    found = measure.scores(IDEAL[:, 1:], v)
+    assert found.left_out == ()
+    assert 0.6 < found.mig < 0.72 and 0.6 < found.sap < 0.72  # two gaps of 1 and one of about 0
+    assert found.c == pytest.approx(2 / 3, abs=0.05) and found.i == pytest.approx(2 / 3, abs=0.05)
 
 
 def test_a_single_factor_and_values_that_nobody_shares_are_no_trouble():

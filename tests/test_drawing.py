@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 import re
+from itertools import product
 
 import numpy as np
 import pytest
@@ -20,10 +21,11 @@ from aecore.models.autoregressive import ORDERS
 from aecore.paths import root
 from aecore.runs.library import create, find
 from aecore.runs.session import Session
+from tests import naive
 from tests.chromium import pixels, settled
-from tests.test_claims_autoregressive import MANY, coins, small
 from tests.test_exhibits import opened
 from tests.test_exhibits_closer import canvases, drag, numbers, seen
+from tests.test_terms_autoregressive import MANY, coins, small
 
 pytestmark = pytest.mark.timeout(300)
 browser_only = pytest.mark.browser
@@ -206,6 +208,31 @@ def test_a_temperature_changes_the_drawing_and_not_what_it_costs():
     cold = autoregressive.draw(model, 4, 0, temperature=0.2)
     np.testing.assert_allclose(cold.nats, autoregressive.surprise(model, cold.images), atol=1e-4)
     assert cold.chances.max() > autoregressive.draw(model, 4, 0).chances.max()
+
+
+def test_another_seed_draws_other_images():
+    model = small("pixelcnn", (1, 4, 5), std=0.6)
+    drawn = [autoregressive.draw(model, 6, seed).images for seed in (1, 2, 1)]
+    assert np.array_equal(drawn[0], drawn[2]) and not np.array_equal(drawn[0], drawn[1])
+    noise = torch.rand(6, 1, 4, 5, generator=torch.Generator().manual_seed(2))
+    assert np.array_equal(drawn[1], naive.draw(model, noise))
+
+
+def test_saliency_is_the_mean_size_of_the_slope():
+    """Image by image and channel by channel, by finite differences of the logits of one pixel."""
+    model, x = small("pixelcnn", (2, 3, 4)).double(), coins(3, 2, 3, 4).double()
+    found = autoregressive.saliency(model.float(), 1, 2, x.float().numpy())
+    model = model.double()
+    expected = torch.zeros(3, 4)
+    for k, c, i, j in product(range(3), range(2), range(3), range(4)):
+        logit = []
+        for side in (1e-5, -1e-5):
+            moved = x[k : k + 1].clone()
+            moved[0, c, i, j] += side
+            logit.append(float(sum(law[0, 0, 1, 2] for law in model.laws(moved))))
+        expected[i, j] += abs(logit[0] - logit[1]) / 2e-5 / 3
+    expected[1, 2] = 0  # what a later channel knows of an earlier one of the same pixel is left out
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
 
 
 def test_many_images_of_many_levels_are_looked_at_a_few_at_a_time(monkeypatch):

@@ -131,7 +131,7 @@ def test_more_samples_change_the_pictures_and_the_bound(address, tab):
     tab.goto(f"{address}/importance?run=iwae-16")
     tab.get_by_role("slider", name="Samples").wait_for()
     settled(tab)
-    number = tab.get_by_text("log of the mean weight of these")
+    number = tab.get_by_text("weights’ mean")
     bars, said = tab.get_by_role("img", name="Weights of the samples").locator("div"), number.inner_text()
     assert bars.count() == 10
     tab.get_by_role("slider", name="Samples").focus()

@@ -17,7 +17,6 @@ from aecore.explore import edits
 from aecore.measure import attribute_classifier
 from aecore.measure import attribute_edits as measured
 from aecore.runs.library import create
-from aecore.runs.session import Session
 from tests import conftest
 
 A = faces.ATTRIBUTES
@@ -278,8 +277,8 @@ def test_perfect_edits_score_perfectly_and_deaf_ones_as_not_editing(data):
     best = measured.evaluate(Perfect(data), data, marks, 60)
     assert best.recon == 0 and best.error.max() == 0 and best.laid.max() < 1e-9
     assert best.seen.mean() > 0.99 and best.right.mean() > 0.95 and best.stays.min() > 0.98
-    assert best.frechet < best.chance
-    deaf = measured.evaluate(Perfect(data, deaf=True), data, marks, 200)
+    assert best.frechet == pytest.approx(best.chance, rel=1e-3)  # faultless edits are as far away as true ones
+    deaf = measured.evaluate(Perfect(data, deaf=True), data, marks, 100)
     np.testing.assert_allclose(deaf.error, deaf.standing, rtol=1e-5)
     np.testing.assert_array_equal(deaf.seen, deaf.unedited)
     assert deaf.seen.max() < 0.05 and deaf.frechet > 1.3 * deaf.chance
@@ -329,7 +328,9 @@ def test_models_are_told_attributes_and_train_on_them(key, data):
     from aecore.training.loop import Training
     from aecore.training.plan import Plan
 
-    rows = list(Training(model, datasets.load(DataSpec(name="faces", limit=256)), Plan(epochs=1, batch=64), "cpu"))
+    rows = list(
+        Training(model, datasets.load(DataSpec(name="faces", limit=64)), Plan(epochs=1, batch=32, held_out=32), "cpu")
+    )
     assert all(np.isfinite(list(row["train"].values())).all() for row in rows)
     model.eval()
     x, y = data.test.batch(torch.arange(4)).x, data.test.batch(torch.arange(4)).attributes
@@ -339,7 +340,7 @@ def test_models_are_told_attributes_and_train_on_them(key, data):
     assert model.sample(3).shape == (3, *data.shape)
     assert torch.equal(
         model.seen_attributes[:5],
-        torch.from_numpy(datasets.load(DataSpec(name="faces", limit=256)).train.attributes[:5]),
+        torch.from_numpy(datasets.load(DataSpec(name="faces", limit=64)).train.attributes[:5]),
     )
 
 
@@ -369,17 +370,13 @@ def test_what_is_looked_at_are_averages_of_the_weights():
 
 
 def test_a_published_model_without_its_raw_weights_looks_the_same(tmp_path, data):
-    from aecore import Plan
-
-    run = create(
-        "attribute_ali",
-        DataSpec(name="faces", limit=64),
-        {"attributes": len(A), "width": 16, "code": 4},
-        Plan(epochs=1, batch=32, held_out=32),
-        path=tmp_path / "run",
-    )
-    Session(run).train()
-    full = run.model()
+    params = {"attributes": len(A), "width": 16, "code": 4}
+    run = create("attribute_ali", DataSpec(name="faces", limit=64), params, path=tmp_path / "run")
+    run.save(shape=data.shape)
+    full = run.entry.build(data.shape, **run.info.params).eval().requires_grad_(False)
+    for weight in full.encoder.parameters():
+        weight.add_(0.1)
+    full.after_step("generator")  # weights and their averages are not the same
     run.save_model(full, lean=True)
     lean = run.model()
     x, y = data.test.batch(torch.arange(4)).x, data.test.batch(torch.arange(4)).attributes

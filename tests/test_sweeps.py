@@ -74,7 +74,7 @@ def test_a_sweep_of_models_is_named_by_them(places, monkeypatch):
     assert found.values == ("plain", "heavy") and found.vary == "model"
     assert [run.info.model for run in found.runs] == ["deep", "beta_vae"]
     assert found.runs[1].info.params["beta"] == 9.0 and found.runs[1].info.title == "Tiny: heavy"
-    assert np.isfinite(found.spread("elbo")[0]).tolist() == [False, True]
+    assert np.isfinite(found.spread("cross-entropy + kl")[0]).tolist() == [False, True]
 
 
 def test_an_unknown_sweep_is_named():

@@ -11,6 +11,7 @@ import pytest
 from aecore import DataError, inference, tasks
 from aecore.__main__ import main
 from aecore.data.files import table
+from aecore.tasks import cluster, reduce
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +39,7 @@ def test_a_table_becomes_data_with_a_quarter_held_out(heaps):
     assert table.load(heaps, "kind") is data
 
 
+@pytest.mark.slow
 def test_clusters_of_a_table_are_found_and_every_line_gets_one(heaps):
     found = tasks.compute("cluster", {"look": "table", "path": heaps, "label": "kind", "seeds": 2})
     assert found["k"] == 3 and found["n"] == 90
@@ -48,6 +50,7 @@ def test_clusters_of_a_table_are_found_and_every_line_gets_one(heaps):
     assert tasks.rows("cluster", found)[2]["what"] == "codes of an autoencoder"
 
 
+@pytest.mark.slow
 def test_a_table_is_classified_by_a_few_of_its_lines(heaps):
     found = tasks.compute(
         "classify", {"data": "table", "path": heaps, "label": "kind", "labels_per_class": 3, "seeds": 1}
@@ -72,15 +75,29 @@ def test_tables_that_cannot_be_classified_are_refused_in_a_sentence(tmp_path, li
         tasks.compute("classify", {"data": "table", "path": str(path), "label": label, "seeds": 1})
 
 
-def test_a_table_is_placed_on_a_plane_with_and_without_classes(heaps):
+@pytest.mark.parametrize("left_out", [("umap", "tsne"), pytest.param((), marks=pytest.mark.slow)])
+def test_a_table_is_placed_on_a_plane_with_and_without_classes(heaps, tmp_path, monkeypatch, left_out):
+    for method in left_out:  # the slow ones
+        monkeypatch.delitem(reduce.METHODS, method)
     said = {"data": "table", "path": heaps, "epochs": 30, "n": 60}
     named = tasks.compute("reduce", {**said, "label": "kind"})
     names = [row["name"] for row in named["rows"]]
-    assert names == ["autoencoder", "PCA", "LDA", "Isomap", "UMAP", "t-SNE"] and named["sizes"] == []
+    assert names == ["autoencoder", *reduce.METHODS.values()] and named["sizes"] == []
     assert named["classes"] == ["x", "y", "z"] and all(row["k_nn"] > 0.9 for row in named["rows"][1:])
+    unnamed = tmp_path / "unnamed.csv"
+    unnamed.write_text("\n".join(line.rpartition(",")[0] for line in Path(heaps).read_text("utf-8").splitlines()))
+    plain = tasks.compute("reduce", {**said, "path": str(unnamed)})
+    assert [row["name"] for row in plain["rows"]] == [name for name in names if name != "LDA"]
+    assert plain["labels"] is None and "k_nn" not in plain["rows"][0]
 
 
-def test_the_command_line_takes_a_table(heaps, capsys):
+@pytest.fixture
+def few_steps(monkeypatch):
+    """What the command line does with a table does not depend on how well the autoencoder learns it."""
+    monkeypatch.setattr(cluster, "TABLE_STEPS", 20)
+
+
+def test_the_command_line_takes_a_table(heaps, capsys, few_steps):
     assert main(["cluster", "look=table", f"path={heaps}", "label=kind", "seeds=1", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["k"] == 3
     assert main(["cluster", "look=table", f"path={heaps}"]) != 0
@@ -115,7 +132,7 @@ def test_a_small_table_is_reduced_or_refused_in_a_sentence(tmp_path):
             tasks.compute("reduce", {"data": "table", "path": str(path), "epochs": 1})
 
 
-def test_a_path_with_a_comma_is_a_path_and_one_without_its_setting_is_refused(heaps, tmp_path, capsys):
+def test_a_path_with_a_comma_is_a_path_and_one_without_its_setting_is_refused(heaps, tmp_path, capsys, few_steps):
     odd = tmp_path / "mine, odd.csv"
     odd.write_bytes(Path(heaps).read_bytes())
     assert main(["cluster", "look=table", f"path={odd}", "label=kind", "seeds=1", "--json"]) == 0

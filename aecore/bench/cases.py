@@ -42,13 +42,20 @@ CASES: dict[str, tuple[str, dict[str, Any]]] = {
 
 BATCH = 128
 PROGRESS = 0.9  # of a training by stages: in the last one
-SECONDS = 1.0  # about how long one block of steps takes
+SECONDS = 0.3  # about how long one block of steps takes
+ROUNDS = 3, 7  # pairs of blocks in a race, at least and at most
+RACE_SECONDS = 3.0  # about how long a race takes, if the fewest rounds allow it
 ROW = 6  # steps between two rows, somewhat fewer than usual; blocks are multiples, so that they end with a row
 
 Stepper = Callable[[int], None]
 
 
-def ours(model: Model, data: Data, precision: Precision) -> Stepper:
+def chosen(model: Model, data: Data, precision: Precision) -> devices.Chosen:
+    """In what our loop trains this model here, for "auto" too."""
+    return Training(model, data, Plan(batch=BATCH, precision=precision)).precision
+
+
+def ours(model: Model, data: Data, precision: devices.Chosen) -> Stepper:
     """A function that does n steps of our loop, a multiple of ROW, with rows and without held-out evaluations."""
     training = Training(model, data, Plan(epochs=10_000, batch=BATCH, precision=precision, decay=False))
     training.eval_steps = []
@@ -65,7 +72,7 @@ def ours(model: Model, data: Data, precision: Precision) -> Stepper:
     return steps
 
 
-def bare(model: Model, data: Data, precision: Precision) -> Stepper:
+def bare(model: Model, data: Data, precision: devices.Chosen) -> Stepper:
     """A function that does n steps of a hand-written loop: no rows, no checks, no schedule, no clipping."""
     device = devices.best()
     convolves = any(isinstance(module, torch.nn.Conv2d) for module in model.modules())
@@ -73,6 +80,7 @@ def bare(model: Model, data: Data, precision: Precision) -> Stepper:
     module: Any = model  # the type of `to` in torch knows no memory_format
     model = module.to(device, memory_format=layout).train()
     data = data.to(device)
+    model.on_step_start(PROGRESS)
     players, schedule = model.players(PROGRESS), model.update_schedule(PROGRESS)
     optimisers = {}
     for name, player in players.items():
@@ -117,7 +125,7 @@ def block_of(steps: Stepper) -> int:
     return ROW * max(1, min(10, round(SECONDS / (time.perf_counter() - start))))
 
 
-def race(a: Stepper, b: Stepper, block: int = 60, rounds: int = 7) -> tuple[float, float, float]:
+def race(a: Stepper, b: Stepper, block: int = 60) -> tuple[float, float, float]:
     """Median steps per second of a and b, and the median over rounds of (time of a / time of b)."""
 
     def clock(steps: Stepper) -> float:
@@ -129,9 +137,13 @@ def race(a: Stepper, b: Stepper, block: int = 60, rounds: int = 7) -> tuple[floa
 
     if block % ROW:
         raise ValueError(f"a block of {block} steps does not end with a row: give a multiple of {ROW}")
-    a(ROW)
-    b(ROW)
-    pairs = [(clock(a), clock(b)) if turn % 2 else (clock(b), clock(a))[::-1] for turn in range(rounds)]
+    a(block)
+    b(block)
+    pairs: list[tuple[float, float]] = []
+    least, most = ROUNDS
+    start = time.perf_counter()
+    while len(pairs) < least or (len(pairs) < most and time.perf_counter() - start < RACE_SECONDS):
+        pairs.append((clock(a), clock(b)) if len(pairs) % 2 else (clock(b), clock(a))[::-1])
     return (
         1 / statistics.median(first for first, _ in pairs),
         1 / statistics.median(second for _, second in pairs),

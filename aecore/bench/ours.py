@@ -6,10 +6,11 @@ Absolute numbers from a busy machine mean little. The ratios compare blocks of s
 from __future__ import annotations
 
 import importlib.util
+import json
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ from ..data.sets import faces
 from ..models.base import Model
 from ..training.loop import Training
 from ..training.plan import Plan, Precision
-from .cases import BATCH, CASES, PROGRESS, bare, block_of, busy, ours, race
+from .cases import BATCH, CASES, PROGRESS, bare, block_of, busy, chosen, ours, race
 
 
 def refreshed(model: Model, data: Data) -> Model:
@@ -50,8 +51,12 @@ def train_on() -> None:
         pass
 
 
-def pixel_by_pixel() -> str:
-    """Drawing digits with a PixelCNN of default size, with cached features and with a whole pass for each pixel."""
+def pixel_by_pixel() -> dict[str, float]:
+    """Drawing digits with a PixelCNN of default size, with cached features and with a whole pass for each pixel.
+
+    "times": how many times as fast 16 digits are drawn with cached features.  "seconds", "beside": for 64 digits, alone
+    and beside a training.
+    """
     model: Any = seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval()
     x = torch.bernoulli(torch.full((16, 1, 28, 28), 0.5))
 
@@ -75,14 +80,14 @@ def pixel_by_pixel() -> str:
     if not alive:
         raise RuntimeError("The training beside which 64 digits were drawn has ended: its time says nothing.")
     ratio, slow, disturbed = (statistics.median(values) for values in (ratios, seconds_of_64, beside))
-    return (
-        f"16 digits drawn pixel by pixel: {ratio:.0f} times as fast as with a pass for each pixel (target: 100); "
-        f"64 digits in {slow:.2f} s, beside a training in {disturbed:.2f} s (target: 1.5 s)"
-    )
+    return {"times": ratio, "seconds": slow, "beside": disturbed}
 
 
-def from_a_graph() -> str:
-    """64 digits by a PixelCNN of default size on the CUDA device: kernel by kernel, and from the captured graph."""
+def from_a_graph() -> dict[str, float]:
+    """Seconds for 64 digits by a PixelCNN of default size on the CUDA device.
+
+    "first": kernel by kernel.  "capturing": while they are captured as a graph.  "replayed": from the graph.
+    """
     models: list[Any] = [seeded_build(entry("pixelcnn"), (1, 28, 28), {}, 0).eval().cuda() for _ in range(2)]
     other, model = models
 
@@ -93,35 +98,71 @@ def from_a_graph() -> str:
 
     other.sample(64)  # the libraries load
     first, capturing, *later = (seconds(number) for number in range(7))
-    return (
-        f"64 digits drawn on {devices.name(devices.best())}: {first:.2f} s at first, {capturing:.2f} s while captured "
-        f"as a graph, {statistics.median(later):.3f} s from it (target: 0.5 s)"
-    )
+    return {"first": first, "capturing": capturing, "replayed": statistics.median(later)}
 
 
-def main(precision: Precision = "auto") -> None:
-    """Print all speeds."""
-    warning = busy()
-    data = datasets.load(DataSpec(name="digits"))
-    print(f"{devices.name(devices.best())}, {torch.get_num_threads()} threads, batch {BATCH}, precision {precision}")
-    print(f"{'':18}{'ours':>10}{'bare':>10}   time ours/bare (target: at most 1.05)")
+def loops(data: Data, precision: Precision) -> Iterator[dict[str, Any]]:
+    """Our loop beside a bare one, case by case: steps per second of both, and the ratio of their times."""
     for label, (key, params) in CASES.items():
         models = [refreshed(seeded_build(entry(key), data.shape, params, 0), data) for _ in range(2)]
-        loop = ours(models[0], data, precision)
-        fast, plain, ratio = race(loop, bare(models[1], data, precision), block_of(loop))
-        print(f"{label:18}{fast:8.1f}/s{plain:8.1f}/s   {ratio:.3f}", flush=True)
-    print(f"faces drawn: {drawn(64):,.0f}/s at 64 × 64 (target: 1,500), {drawn(32):,.0f}/s at 32 × 32 (target: 5,000)")
-    print(pixel_by_pixel())
+        found = chosen(models[0], data, precision)
+        loop = ours(models[0], data, found)
+        fast, plain, ratio = race(loop, bare(models[1], data, found), block_of(loop))
+        yield {"case": label, "precision": found, "ours": fast, "bare": plain, "ratio": ratio}
+
+
+def main(as_json: bool = False, precision: Precision = "auto") -> None:
+    """Print all speeds, as tables while they are measured, or at the end as one JSON object."""
+    found: dict[str, Any] = {
+        "device": devices.name(devices.best()),
+        "processor": devices.processor(devices.best()),
+        "threads": torch.get_num_threads(),
+        "batch": BATCH,
+        "warning": busy(),
+    }
+
+    def say(line: str) -> None:
+        if not as_json:
+            print(line, flush=True)
+
+    data = datasets.load(DataSpec(name="digits"))
+    say(f"{found['processor']}, {found['threads']} threads, batch {BATCH}, precision {precision}")
+    say(f"{'':18}{'ours':>10}{'bare':>10}   time ours/bare (target: at most 1.05)")
+    found["loops"] = []
+    for row in loops(data, precision):
+        found["loops"].append(row)
+        say(f"{row['case']:18}{row['ours']:8.1f}/s{row['bare']:8.1f}/s   {row['ratio']:.3f}   {row['precision']}")
+    found["faces"] = {"64": drawn(64), "32": drawn(32)}
+    faces_drawn = found["faces"]
+    say(
+        f"faces drawn: {faces_drawn['64']:,.0f}/s at 64 × 64 (target: 1,500), "
+        f"{faces_drawn['32']:,.0f}/s at 32 × 32 (target: 5,000)"
+    )
+    found["pixels"] = pixel_by_pixel()
+    say(
+        "16 digits drawn pixel by pixel: {times:.0f} times as fast as with a pass for each pixel (target: 100); "
+        "64 digits in {seconds:.2f} s, beside a training in {beside:.2f} s (target: 1.5 s)".format_map(found["pixels"])
+    )
     if torch.cuda.is_available():
-        print(from_a_graph())
+        found["graph"] = from_a_graph()
+        say(
+            "64 digits drawn on the GPU: {first:.2f} s at first, {capturing:.2f} s while captured as a graph, "
+            "{replayed:.3f} s from it (target: 0.5 s)".format_map(found["graph"])
+        )
     if importlib.util.find_spec("pythae"):
         from . import pythae
 
-        pythae.main(data, precision)
+        found["pythae"] = []
+        say(f"{'':18}{'ours':>10}{'pythae':>10}   times as fast (target on a CPU: dense 1.9, convolutional 1.5)")
+        for row in pythae.compare(data, precision):
+            found["pythae"].append(row)
+            say(f"{row['case']:18}{row['ours']:8.1f}/s{row['pythae']:8.1f}/s   {row['times']:.2f}   {row['precision']}")
     else:
-        print("pythae is not installed here: pip install -r requirements-bench.txt to compare with it.")
-    if warning:
-        print(warning)
+        say("pythae is not installed here: pip install -r requirements-bench.txt to compare with it.")
+    if found["warning"]:
+        say(found["warning"])
+    if as_json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
 
 
 __all__ = ["bare", "busy", "main", "ours", "race"]

@@ -1,27 +1,35 @@
-"""Our loop against the trainers of pythae: the same networks, data, batch and threads."""
+"""Our loop against the trainers of pythae: the same networks, data, batch and threads.
+
+pythae gets torch's own convolutions, since those of `nn.networks`, which are faster in training, are ours.
+"""
 
 # pythae is installed for this comparison only.
 # pyright: reportMissingImports=false, reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
+import io
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr
 from typing import Any
 
 import torch
-from pythae import models as their
-from pythae import trainers
-from pythae.data.datasets import BaseDataset
-from pythae.models.base.base_utils import ModelOutput
-from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder
 from torch import Tensor, nn
+
+with redirect_stderr(io.StringIO()):  # where its logs go then, too
+    from pythae import models as their
+    from pythae import trainers
+    from pythae.data.datasets import BaseDataset
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseDiscriminator, BaseEncoder
 
 from ..catalog import entry, seeded_build
 from ..data.base import Data
 from ..models.base import Model
+from ..nn import networks
 from ..training.plan import Precision
-from .cases import BATCH, CASES, ROW, Stepper, block_of, ours, race
+from .cases import BATCH, CASES, ROW, Stepper, block_of, chosen, ours, race
 
 BLOCK = 60
 FEATURES = 1  # the number that pythae gives to the one hidden layer of the critic that VAE-GAN compares
@@ -97,14 +105,19 @@ THEIRS: dict[str, Callable[[Any], nn.Module]] = {
 
 def theirs(key: str, model: Model, data: Data) -> Stepper:
     """A function that does n steps, at most BLOCK, of pythae's trainer with its defaults on the networks of `model`."""
+    for module in model.modules():
+        if isinstance(module, networks.Conv2d):
+            module.__class__ = nn.Conv2d
+        elif isinstance(module, networks.ConvTranspose2d):
+            module.__class__ = nn.ConvTranspose2d
     wrapped = THEIRS[key](model)
     images = data.train.batch(torch.arange(BATCH * BLOCK)).x
     kind = {"aae": "Adversarial", "vae_gan": "CoupledOptimizerAdversarial"}.get(key, "Base") + "Trainer"
-    folder = tempfile.mkdtemp()
+    folder = tempfile.TemporaryDirectory()  # it is removed with the function
 
     def trainer(n: int) -> Any:
         settings = getattr(trainers, kind + "Config")(
-            output_dir=folder, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3
+            output_dir=folder.name, num_epochs=1, per_device_train_batch_size=BATCH, learning_rate=1e-3
         )
         dataset = BaseDataset(images[: n * BATCH], torch.zeros(n * BATCH))
         prepared = getattr(trainers, kind)(wrapped, dataset, training_config=settings)
@@ -121,16 +134,16 @@ def theirs(key: str, model: Model, data: Data) -> Stepper:
     return steps
 
 
-def main(data: Data, precision: Precision) -> None:
-    """Print the speeds of both, for each case that pythae can train."""
-    print(f"{'':18}{'ours':>10}{'pythae':>10}   times as fast (target on a CPU: dense 1.4, convolutional 2)")
+def compare(data: Data, precision: Precision) -> Iterator[dict[str, Any]]:
+    """The speeds of both, for each case that pythae can train: steps per second, and how many times ours is as fast."""
     for label, (key, params) in CASES.items():
         if key not in THEIRS or "," not in label:
             continue
         models = [seeded_build(entry(key), data.shape, params, 0) for _ in range(2)]
-        loop, other = ours(models[0], data, precision), theirs(key, models[1], data)
-        block = block_of(loop)
-        other(ROW)
-        other(block)
-        fast, plain, ratio = race(loop, other, block)
-        print(f"{label:18}{fast:8.1f}/s{plain:8.1f}/s   {1 / ratio:.2f}", flush=True)
+        found = chosen(models[0], data, precision)
+        with redirect_stderr(io.StringIO()):  # its progress bars
+            loop, other = ours(models[0], data, found), theirs(key, models[1], data)
+            block = block_of(loop)
+            other(ROW)
+            fast, plain, ratio = race(loop, other, block)
+        yield {"case": label, "precision": found, "ours": fast, "pythae": plain, "times": 1 / ratio}

@@ -8,7 +8,6 @@
 
 from __future__ import annotations
 
-import os
 import threading
 from collections.abc import Hashable
 from pathlib import Path
@@ -22,7 +21,7 @@ from .files.attribute_table import beside
 from .files.image import image
 from .files.pictures import from_path, stamp
 from .files.uploads import Report, ingest
-from .places import DataSet, Info, Progress
+from .places import DataSet, Info, Progress, candidates
 from .ratings import Ratings, name_by
 from .sets import celeba, digits, digits8, faces, gaussians, movielens, sprites, torchvision_sets, world
 from .sets.rating_sets import RatingSet, RatingSource
@@ -144,7 +143,7 @@ def load(
 def _key(spec: DataSpec, device: torch.device | str, *_: object) -> Hashable:
     """All that the loaded data depend on: folders and files of the user's own may have changed since."""
     content = stamp(spec.path) if spec.path else ()
-    return spec, str(device), os.environ.get("AECORE_DATA"), os.environ.get("AECORE_CACHE"), content
+    return spec, str(device), tuple(candidates("")), content
 
 
 # The condition lets one thread load while the others that want the same data wait for them.

@@ -160,6 +160,7 @@ class Data:
     rows: "users" or "items", what an example is where the data are ratings; None for other data.
     always_hair: whether one of the attributes that are hair colours is present in every example, bald ones included.
     source: a sentence that says where these data were loaded from.
+    damaged: a warning that names damaged copies of this data set, which were passed over; "" without any.
     attribution: who made them, and their licence.
     """
 
@@ -176,6 +177,7 @@ class Data:
     modes: Modes | None = None
     rows: str | None = None
     always_hair: bool = False
+    damaged: str = ""
 
     @property
     def kind(self) -> str:

@@ -30,6 +30,7 @@ class Ratings(NamedTuple):
     truth: (users, items) the mean rating that each user would give to each item, where it is known.
     noise: (users, items) standard deviation of a rating around that mean, where it is known.
     tastes: (users, K) and (items, K) the true factors, where they are known.
+    damaged: as in `Data`.
     """
 
     title: str
@@ -44,6 +45,7 @@ class Ratings(NamedTuple):
     truth: np.ndarray | None = None
     noise: np.ndarray | None = None
     tastes: tuple[np.ndarray, np.ndarray] | None = None
+    damaged: str = ""
 
     @property
     def transposed(self) -> csr_matrix:
@@ -134,4 +136,5 @@ def as_data(ratings: Ratings, spec: DataSpec, rows: str = "users", held_out: flo
         attribution=ratings.attribution,
         attributes=tuple(names),
         rows=rows,
+        damaged=ratings.damaged,
     )

@@ -23,6 +23,8 @@ def first_layer(model: Model, spread: Float[np.ndarray, "C H W"] | None = None) 
     """
     require_images(model.shape)
     for layer in getattr(model, "encoder", nn.Identity()).modules():
+        if isinstance(layer, nn.Conv2d):
+            break  # a later layer may have as many inputs as there are pixels
         if isinstance(layer, nn.Linear) and layer.in_features == math.prod(model.shape):
             weights = layer.weight.detach().cpu().numpy().reshape(-1, *model.shape)
             return _scaled(weights if spread is None else weights * spread)

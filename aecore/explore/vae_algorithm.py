@@ -52,6 +52,7 @@ def algorithm_1(
 
     made: "model" always; "x" uint8 (M, H, W[, 3]) with line 2, "xi" (L, M, D) and "z" with line 3, "recon" and "kl"
     (nats, means over the minibatch) with "gradient" (its norm) with line 4, "moved" (‖Δ(θ, φ)‖) with line 5.
+    "recon" is −log p(x|z) of Bernoulli pixels: of grey images a cross-entropy, so that −(recon + kl) bounds nothing.
     """
     model: Any = seeded_build(entry(MODEL), shape, {"code": code, "width": width, "samples": L}, seed)
     weights = model.players(1.0)["autoencoder"].weights

@@ -5,9 +5,10 @@ Chapter Fig. 7, Eq. 21.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -15,10 +16,17 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from ..data.base import Split
+from ..errors import DataError
 from ..inference import Ids, encode, evaluating, first, generator, map_batches, require
 from ..models.base import Model
 from ..nn.distributions import Normal
 from ..nn.divergences import bhattacharyya, mmd2, mmd2_quantile
+
+FEWEST = 6  # examples from which all of `Aggregate` can be computed: five neighbours of each are needed
+REFERENCE = 10_000  # examples whose posteriors stand for all, for the total correlation
+REFERENCE_VALUES = 50_000_000  # numbers in these examples; fewer of larger images
+DRAWS = 1000  # samples of q(z) at which the total correlation is estimated
+ROWS = 250  # of the draws that are compared with all examples at once
 
 
 @dataclass(frozen=True)
@@ -49,9 +57,14 @@ def clouds(model: Model, split: Split, ids: Ids) -> tuple[Float32[np.ndarray, "n
 
 
 def aggregate(model: Model, split: Split, limit: int = 500, seed: int = 0) -> Aggregate:
-    """How well the codes of the first `limit` examples fill the prior, and how much they overlap."""
+    """How well the codes of the first `limit` examples fill the prior, and how much they overlap.
+
+    Raises DataError for fewer than 6 examples.
+    """
     able = require(model, "encode", "sample")
     ids = first(split, limit)
+    if len(ids) < FEWEST:
+        raise DataError(f"{len(ids)} examples are too few to compare their codes with the prior; give {FEWEST} or more")
     mu, std = clouds(model, split, ids)
     random = np.random.default_rng(seed)
     z = torch.from_numpy(mu + std * random.standard_normal(mu.shape).astype(np.float32))
@@ -125,3 +138,68 @@ def kl_of_neighbours(a: Float[np.ndarray, "n D"], b: Float[np.ndarray, "m D"], k
     return float(
         a.shape[1] * np.mean(np.log(np.maximum(nu, tiny) / np.maximum(rho, tiny))) + np.log(len(b) / (len(a) - 1))
     )
+
+
+class TotalCorrelation(NamedTuple):
+    """Bounds of a total correlation, in nats, from the posteriors of so many `examples`."""
+
+    at_least: float
+    at_most: float
+    examples: int
+
+
+def total_correlation(model: Model, split: Split, limit: int = REFERENCE, seed: int = 0) -> TotalCorrelation:
+    """How much the latent dimensions depend on each other: KL(q(z) ‖ Π_j q(z_j)), q(z) = E_x q(z|x), in nats.
+
+    Bounds by `total_correlation_bounds`, with one draw of q(z|x) for each of the first 1,000 examples. They depend on
+    the number of examples that stand for all, the first `limit` (fewer where images are large), and on no minibatch.
+    They come closer with more examples, and are far apart where each code tells its example from nearly all others.
+
+    Raises DataError for fewer than 2 examples.
+    """
+    require(model, "posterior")
+    ids = first(split, min(limit, max(DRAWS, REFERENCE_VALUES // int(np.prod(model.shape)))))
+    if len(ids) < 2:
+        raise DataError("A total correlation needs at least 2 examples; give more.")
+    mu, std = clouds(model, split, ids)
+    noise = np.random.default_rng(seed).standard_normal((min(DRAWS, len(ids)), mu.shape[1]))
+    low, high = total_correlation_bounds(mu, std, mu[: len(noise)] + std[: len(noise)] * noise)
+    return TotalCorrelation(max(0.0, low), max(0.0, high), len(ids))  # a total correlation is never negative
+
+
+def total_correlation_bounds(
+    mu: Float[np.ndarray, "M D"], std: Float[np.ndarray, "M D"], z: Float[np.ndarray, "n D"]
+) -> tuple[float, float]:
+    """A lower and an upper bound of KL(q(z) ‖ Π_j q(z_j)), both in expectation, in nats.
+
+    The mean over i of log q̂(z_i) − Σ_j log q̂(z_ij), where q̂ is a mean of the posteriors of M examples, which stand for
+    all. With the example i of z_i among them, log q̂ is too large on average, and without it too small, since the
+    logarithm of a mean is at least the mean of the logarithms. The lower bound leaves i out of q̂(z) and has it in all
+    q̂(z_j), the upper bound has it in q̂(z) and leaves it out of all q̂(z_j).
+
+    mu, std: of the posteriors, (M, D), M ≥ 2.  z: (n, D), z_i drawn from the i-th posterior; n ≤ M.
+
+    Source: Poole et al. (2019), §2.2, arXiv:1905.06922, where the two estimates of q(z) bound the mutual information.
+    """
+    q = Normal(torch.from_numpy(mu).double(), 2 * torch.from_numpy(std).double().log())
+    draws, differences = torch.from_numpy(z).double(), []
+    for start in range(0, len(draws), ROWS):
+        rows = draws[start : start + ROWS]
+        log_q, with_own, without_own = torch.zeros(len(rows), len(mu)).double(), 0.0, 0.0
+        for j in range(mu.shape[1]):
+            log_q_j = Normal(q.mu[:, [j]], q.logvar[:, [j]]).log_prob(rows[:, None, [j]])
+            log_q += log_q_j
+            with_i, without_i = _log_means(log_q_j, start)
+            with_own, without_own = with_own + with_i, without_own + without_i
+        with_i, without_i = _log_means(log_q, start)
+        differences.append(torch.stack([without_i - with_own, with_i - without_own]))
+    low, high = torch.cat(differences, 1).mean(1).tolist()
+    return low, high
+
+
+def _log_means(log_q: Float[Tensor, "rows M"], start: int) -> tuple[Float[Tensor, " rows"], Float[Tensor, " rows"]]:
+    """log of the mean of exp log_q over all M examples, and over all but the row's own, which is start + row."""
+    rows, M = log_q.shape
+    own = torch.arange(M) == start + torch.arange(rows)[:, None]
+    others = log_q.masked_fill(own, -torch.inf).logsumexp(1) - math.log(M - 1)
+    return log_q.logsumexp(1) - math.log(M), others

@@ -31,8 +31,10 @@ class Edits(NamedTuple):
     laid on the image, x + (decoded edit − reconstruction).  standing: that of the unedited image.
     recon: squared error per pixel of reconstructions.
     before, after: (N,) R² of the judge's readings of the nuisance, of the images and of the edits.
-    frechet: Fréchet distance, in the judge's features, between edits and true edits.  chance: that between two halves
-    of the true edits.
+    frechet: Fréchet distance, in the judge's features, between one half of the edits, chosen at random, and the true
+    edits of the other half.  chance: that between the true edits of both halves, which faultless edits would have.
+    sample_size: how many edits there are on each side of both distances. Smaller samples have larger distances, so only
+    distances of equally large ones can be compared.
     """
 
     names: tuple[str, ...]
@@ -48,6 +50,7 @@ class Edits(NamedTuple):
     after: Float[np.ndarray, " N"]
     frechet: float
     chance: float
+    sample_size: int
 
     def numbers(self) -> dict[str, float]:
         """The metrics of a card: means over attributes, the worst attribute, and each one ("edits seen · Male")."""
@@ -70,6 +73,7 @@ class Edits(NamedTuple):
                 "rest of the face after, R²": float(self.after.mean()),
                 "Fréchet distance to true edits": self.frechet,
                 "Fréchet distance by chance": self.chance,
+                "edits in each set of a Fréchet distance": float(self.sample_size),
             }
         each = {
             "edits seen": self.seen,
@@ -130,11 +134,11 @@ def evaluate(model: Model, data: Data, judge: Judge, n: int = 500) -> Edits:
     before = r2(true_nuisance, untouched.nuisance.numpy())
     after = np.mean([r2(true_nuisance, values) for values in nuisance], 0)
     distance = chance = float("nan")
-    if true_features:
+    half = len(ids) * len(data.attributes) // 2
+    if true_features and half > 1:
         fake, true = np.concatenate(features), np.concatenate(true_features)
-        order = np.random.default_rng(0).permutation(len(true))
-        distance = frechet(fake, true)
-        chance = frechet(true[order[::2]], true[order[1::2]])
+        some, others = np.random.default_rng(0).permutation(len(true))[: 2 * half].reshape(2, half)
+        distance, chance = frechet(fake[some], true[others]), frechet(true[some], true[others])
     recon = float((x_hat - x).square().mean())
     shares = (seen, unedited, stays, right)
-    return Edits(data.attributes, *shares, error, laid, standing, recon, before, after, distance, chance)
+    return Edits(data.attributes, *shares, error, laid, standing, recon, before, after, distance, chance, half)

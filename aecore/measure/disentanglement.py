@@ -4,6 +4,9 @@ All take codes z (N, D), the posterior's means where there is one, and factors v
 same N examples. They measure different things and need not agree. A code that is a rotation of the factors is as
 informative as they are, but gets low scores from all except informativeness. Two dimensions that both follow the same
 factor give a low MIG and SAP and a high FactorVAE score.
+
+A factor that never changes in these examples is left out of every score: nothing can be said of it, good or bad. A
+factor that changes counts, also where the code says nothing about it. `Scores.left_out` tells which were left out.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 
 import numpy as np
-from jaxtyping import Float, Float64, Int, Int64, Num, Shaped
+from jaxtyping import Bool, Float, Float64, Int, Int64, Num, Shaped
 
 BINS = 20  # of equal width, into which the values of a dimension are sorted for its mutual information
 BATCH = 64  # examples, or pairs, that share the value of one factor
@@ -33,6 +36,7 @@ class Scores:
     d, c, i: disentanglement, completeness and informativeness (DCI).
     beta, factor: accuracies of the β-VAE and FactorVAE metrics.
     information: I(z_j; v_k) / H(v_k), (D, K).  importance: of dimension j for factor k, (D, K); columns sum to 1.
+    Both are nan for a factor that never changes.  left_out: the numbers of these factors.
     """
 
     mig: float
@@ -44,6 +48,7 @@ class Scores:
     factor: float
     information: Float[np.ndarray, "D K"]
     importance: Float[np.ndarray, "D K"]
+    left_out: tuple[int, ...] = ()
 
     def numbers(self) -> dict[str, float]:
         """The seven scores by name."""
@@ -69,7 +74,13 @@ def scores(z: Codes, v: Factors, categorical: tuple[int, ...] = (), seed: int = 
         factor=factor_vae(z, v, seed),
         information=information,
         importance=importance,
+        left_out=tuple(np.flatnonzero(~varying(v)).tolist()),
     )
+
+
+def varying(v: Factors) -> Bool[np.ndarray, " K"]:
+    """Which factors (N, K) change among the examples, (K,): only these count in the scores."""
+    return (v != v[:1]).any(0)
 
 
 def categorical(v: Int[np.ndarray, "N K"], labels: Int[np.ndarray, " N"]) -> tuple[int, ...]:
@@ -93,7 +104,7 @@ def _checked(
 
 
 def mutual_information(z: Codes, v: Factors) -> Float[np.ndarray, "D K"]:
-    """I(z_j; v_k) / H(v_k), (D, K) in [0, 1], with the values of z_j in 20 bins; 0 for a factor that is constant.
+    """I(z_j; v_k) / H(v_k), (D, K) in [0, 1], with the values of z_j in 20 bins; nan for a factor that never changes.
 
     Estimates from N examples are too large by about (bins − 1)(values − 1) / 2N nats.
     """
@@ -101,7 +112,7 @@ def mutual_information(z: Codes, v: Factors) -> Float[np.ndarray, "D K"]:
     binned = np.stack([np.digitize(unit, np.histogram_bin_edges(unit, BINS)[1:-1]) for unit in z.T])
     information = np.array([[_information(factor, unit) for factor in v.T] for unit in binned])
     entropy = np.array([_information(factor, factor) for factor in v.T])
-    return np.where(entropy > 1e-9, information / np.maximum(entropy, 1e-9), 0.0)
+    return np.where(varying(v), information / np.maximum(entropy, 1e-9), np.nan)
 
 
 def _information(a: Int[np.ndarray, " N"], b: Int[np.ndarray, " N"]) -> float:
@@ -114,7 +125,13 @@ def _information(a: Int[np.ndarray, " N"], b: Int[np.ndarray, " N"]) -> float:
 
 
 def _gap(table: Float[np.ndarray, "D K"]) -> float:
-    """Mean over columns of the largest entry minus the second largest, which is 0 where there is only one row."""
+    """Mean over columns of the largest entry minus the second largest, which is 0 where there is only one row.
+
+    Columns of nan are left out; 0 where there are no others.
+    """
+    table = table[:, ~np.isnan(table).any(0)]
+    if not table.shape[1]:
+        return 0.0
     ranked = np.sort(np.vstack([table, np.zeros(table.shape[1])]), axis=0)
     return float((ranked[-1] - ranked[-2]).mean())
 
@@ -122,7 +139,7 @@ def _gap(table: Float[np.ndarray, "D K"]) -> float:
 def mig(information: Float[np.ndarray, "D K"]) -> float:
     """Mutual information gap: (1/K) Σ_k (I(z_j; v_k) − max_{i≠j} I(z_i; v_k)) / H(v_k), j the best dimension for k.
 
-    information: from `mutual_information`.
+    information: from `mutual_information`.  K: the number of factors that change.
     Source: Chen et al. (2018), Eq. 6, arXiv:1802.04942. Departures: codes are the posterior's means, in bins, as in
     Locatello et al. (2019); the paper integrates over q(z|x).
     """
@@ -132,6 +149,7 @@ def mig(information: Float[np.ndarray, "D K"]) -> float:
 def sap(z: Codes, v: Factors, categorical: tuple[int, ...] = ()) -> float:
     """Separated attribute predictability: the gap as in MIG, of how well one dimension predicts a factor linearly.
 
+    Factors that never change are left out.
     For ordered factors that is the squared correlation; for `categorical` ones the balanced accuracy above chance of a
     linear SVM, trained on half of the examples and tested on the other half.
     Source: Kumar et al. (2018), §3, arXiv:1711.00848. Departures: chance is subtracted from accuracies, so that 0 means
@@ -140,11 +158,12 @@ def sap(z: Codes, v: Factors, categorical: tuple[int, ...] = ()) -> float:
     z, v = _checked(z, v)
     spread = z.std(0)
     u = (z - z.mean(0)) / np.where(spread > 1e-9, spread, np.inf)
-    table = np.zeros((z.shape[1], v.shape[1]))
-    for k, factor in enumerate(v.T):
+    table = np.full((z.shape[1], v.shape[1]), np.nan)
+    for k in np.flatnonzero(varying(v)).tolist():
+        factor = v[:, k]
         if k in categorical:
             table[:, k] = [_separable(unit, factor) for unit in u.T]
-        elif factor.std() > 0:
+        else:
             table[:, k] = (u * ((factor - factor.mean()) / factor.std())[:, None]).mean(0) ** 2
     return _gap(table)
 
@@ -170,15 +189,19 @@ def _separable(unit: Float[np.ndarray, " N"], factor: Int[np.ndarray, " N"]) -> 
 def importances(z: Codes, v: Factors, seed: int = 0) -> tuple[Float[np.ndarray, "D K"], float]:
     """How much a random forest uses each dimension for each factor (D, K), and its mean test accuracy above chance.
 
-    Columns sum to 1, or are 0 for a factor that is constant.
+    Columns sum to 1. They are nan for a factor that never changes, which is left out of the accuracy, and 0 for one
+    that changes only in the half that tests, of which nothing can be learned: its accuracy counts as 0.
     """
     from sklearn.ensemble import RandomForestClassifier  # seconds to import: a page needs it only for scores
 
     z, v = _checked(z, v)
     half = len(z) // 2
-    table, accuracy = np.zeros((z.shape[1], v.shape[1])), []
-    for k, factor in enumerate(v.T):
+    table, accuracy = np.full((z.shape[1], v.shape[1]), np.nan), []
+    for k in np.flatnonzero(varying(v)).tolist():
+        factor = v[:, k]
         if len(np.unique(factor[:half])) < 2:
+            table[:, k] = 0.0
+            accuracy.append(0.0)
             continue
         forest = RandomForestClassifier(
             TREES,
@@ -204,16 +227,16 @@ def dci(importance: Float[np.ndarray, "D K"]) -> tuple[float, float]:
     """Disentanglement, that each dimension serves one factor; completeness, that one dimension serves each factor.
 
     d = Σ_j ρ_j (1 − H_K(P_j·)), P_jk = R_jk / Σ_k R_jk, ρ_j = Σ_k R_jk / Σ R;  c the mean over k of 1 − H_D(R_·k).
-    importance: R (D, K), from `importances`.
+    importance: R (D, K), from `importances`; columns of nan are left out.
     Source: Eastwood & Williams (2018), §2, https://openreview.net/forum?id=By-7dz-AZ. Departures: informativeness, as
     `importances` has it, is the accuracy of classification above chance, where the paper has errors of regression.
     """
+    importance = importance[:, ~np.isnan(importance).any(0)]
     total = importance.sum()
     if total <= 0:
         return 0.0, 0.0
     weight = importance.sum(1) / total
-    varies = importance.sum(0) > 0
-    return float((weight * _peaked(importance)).sum()), float(_peaked(importance.T)[varies].mean())
+    return float((weight * _peaked(importance)).sum()), float(_peaked(importance.T).mean())
 
 
 # --- batches that share one factor ------------------------------------------------------------------------

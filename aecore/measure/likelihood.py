@@ -1,8 +1,14 @@
-"""Bounds on, and estimates of, log p(x) for models with a posterior and a likelihood. Nats per example."""
+"""Bounds on, and estimates of, log p(x) for models with a posterior and a likelihood. Nats per example.
+
+They are bounds where p(x|z) is a likelihood of the values of x. Bernoulli pixels are 0 or 1, so for grey images
+log p(x|z) is a negative cross-entropy, and the sums bound nothing (`is_cross_entropy`). `binarised` images have a
+likelihood, which can be compared with the exact one of a PixelCNN.
+"""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,10 +16,58 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..errors import DataError
 from ..inference import batch_size, device_of, evaluating, generator, require
 from ..models.base import Model
-from ..nn.distributions import Normal
+from ..nn.distributions import Bernoulli, Normal
 from ..nn.divergences import kl_standard
+
+BINARISED = {
+    "thresholded": "split at one half into 0 and 1",
+    "drawn": "0 or 1 with the grey value as probability, drawn once by a fixed seed",
+}
+"""How grey values become 0 and 1: name → meaning."""
+
+
+def binarised(x: Float[Tensor, "B *shape"], how: str = "thresholded", seed: int = 0) -> Float[Tensor, "B *shape"]:
+    """x as 0 and 1, by one of BINARISED; "thresholded" turns exactly ½ into 0.  seed: of "drawn".
+
+    Raises DataError for another name.
+    """
+    if how not in BINARISED:
+        raise DataError(f"{how!r} is not allowed; give one of {', '.join(BINARISED)}")
+    if how == "thresholded":
+        return (x > 0.5).to(x.dtype)
+    return torch.bernoulli(x.clamp(0, 1), generator=generator(x.device, seed))
+
+
+def has_bernoulli_pixels(model: Model) -> bool:
+    """Whether p(x|z) is a distribution of values that are 0 or 1."""
+    able = require(model, "likelihood")
+    with evaluating(model) as device:
+        return isinstance(able.p_x(torch.zeros(1, able.code, device=device)), Bernoulli)
+
+
+def is_cross_entropy(model: Model, x: Float[Tensor, "B *shape"]) -> bool:
+    """Whether −log p(x|z) is a cross-entropy and no likelihood: Bernoulli pixels of values other than 0 and 1."""
+    return has_bernoulli_pixels(model) and bool(((x != 0) & (x != 1)).any())
+
+
+def modelled(model: Model, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "B *shape"]:
+    """x with values of which p(x|z) is a likelihood: "thresholded" for Bernoulli pixels, else unchanged."""
+    return binarised(x) if has_bernoulli_pixels(model) else x
+
+
+def current_names(metrics: Mapping[str, float], params: Mapping[str, Any]) -> dict[str, float]:
+    """The metrics of a run, in which those of Bernoulli pixels bear the names that `measure.report` gives them now.
+
+    Earlier versions measured them on grey values and stored −(cross-entropy + KL) as "elbo".
+    params: the run's hyperparameters.
+    """
+    if params.get("likelihood") != "bernoulli" or "elbo" not in metrics:
+        return dict(metrics)
+    kept = {name: value for name, value in metrics.items() if name != "elbo" and not name.startswith("log p(x)")}
+    return kept | {"cross-entropy + kl": -metrics["elbo"]}
 
 
 def bound(
@@ -22,7 +76,8 @@ def bound(
     """The evidence lower bound and its terms: {"elbo", "recon", "kl"}, each (B,) nats; elbo = −(recon + kl).
 
     recon = −E log p(x|z) over `samples` draws of q(z|x). For the prior N(0, I) the kl is computed in closed form, else
-    from the draws. Both terms have weight 1, whatever weights the model was trained with.
+    from the draws. Both terms have weight 1, whatever weights the model was trained with. Where `is_cross_entropy`,
+    "elbo" bounds nothing.
     """
     able, recons, kls = require(model, "likelihood"), [], []
     size = max(1, batch_size(model.shape) // samples)

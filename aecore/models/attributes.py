@@ -24,6 +24,7 @@ from .inference import WIDEST
 
 # --- networks -------------------------------------------------------------------------------------------
 
+NOISE = 0.1  # standard deviation, at the start of training, of the noise on the images that critic and reader see
 MAPS = 4  # feature maps by which the condition enters the encoder beside the image
 
 
@@ -227,10 +228,12 @@ class AttributeALI(ConditionedGaussian):
         self.reader = Reader(self.shape, width, attributes) if self.additions["read"] else None
         self.encoder_mean, self.decoder_mean = averaged(self.encoder), averaged(self.decoder)
         self.register_buffer("moves", torch.zeros((), dtype=torch.int64))
-        self.noise = 0.1
+        self.noise = NOISE
+
+    def on_step_start(self, progress: float) -> None:
+        self.noise = NOISE * (1 - progress)
 
     def players(self, progress: float = 1.0) -> dict[str, Player]:
-        self.noise = 0.1 * (1 - progress)
         generator = {"adv": 1.0, "cycle": self.lam, "told": self.read}
         players = {
             "critic": Player((self.critic,), {"critic": 1.0}, betas=ADAM),

@@ -90,6 +90,9 @@ class Model(nn.Module):
     classes: how many labels condition it (`batch.y` from 0 to classes − 1); 0 where none do.
     attributes: how many attributes condition it (`batch.attributes`); 0 where none do.
     training_only: prefixes of parameter names that are needed only for training; published examples come without them.
+    smallest_batch: fewest examples from which all terms can be computed; from fewer, `terms` leaves some out.
+    batchwise: whether a term is an estimate whose expectation depends on the size of the minibatch, so that its values
+    can be compared only at one size.
     sequential: whether it draws pixel after pixel. That takes milliseconds per image, and no graph of fixed operations
     (ONNX) can hold it.
     """
@@ -99,6 +102,8 @@ class Model(nn.Module):
     classes: int = 0
     attributes: int = 0
     training_only: tuple[str, ...] = ()
+    smallest_batch: int = 1
+    batchwise: bool = False
     sequential: bool = False
     seen_attributes: Tensor  # (64, A) of training examples, where attributes condition it
 
@@ -118,6 +123,7 @@ class Model(nn.Module):
         gradient computes it under `torch.enable_grad`, since terms of held-out examples are computed under `no_grad`.
 
         players: those that move in this turn; terms that only other players use may be left out.
+        Fewer examples than `smallest_batch` give only the terms that can be computed from them.
         """
         raise NotImplementedError
 
@@ -125,7 +131,7 @@ class Model(nn.Module):
         """The players at this moment of training, from 0 (start) to 1 (end), by name.
 
         Weights may change with progress, as in a warm-up. So may the players themselves, as in a training by stages:
-        "first layer", then "whole".
+        "first layer", then "whole". Asking does not change the model.
         """
         raise NotImplementedError
 
@@ -136,6 +142,12 @@ class Model(nn.Module):
         (("critic",),) * 5 + (("generator",),).
         """
         return (tuple(self.players(progress)),)
+
+    def on_step_start(self, progress: float) -> None:
+        """Called at the start of each step of the training, to set what fades or grows with its progress.
+
+        progress: from 0 (start) to 1 (end).
+        """
 
     def after_step(self, player: str) -> None:
         """Called after each step of a player, to bring its weights back into their bounds (WGAN's clipping)."""
@@ -290,7 +302,8 @@ def freeze_encoder_from(model: Model, other: Model) -> None:
         if name in copied and value.ndim
     )
     fits = {name: v.shape for name, v in copied.items()} == {name: v.shape for name, v in wanted.items()}
-    if not fits or not whole_or_half or len(given) != len(wanted):
+    same_code = getattr(model, "code", None) == getattr(other, "code", None)  # 2D numbers may also be a μ and a log σ²
+    if not fits or not whole_or_half or not same_code or len(given) != len(wanted):
         raise FieldError(
             "encoder",
             "the networks differ: give the model the other's net, width and code, for images of the same size",

@@ -12,7 +12,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional as F
 
 from ..data.base import Batch, Split
-from ..nn.distributions import Bernoulli, Gaussian, Normal, likelihood, noise
+from ..nn.distributions import Likelihood, Normal, likelihood, noise
 from ..nn.divergences import kl_standard, squared_distances
 from ..nn.networks import Shape, linear
 from .base import Autoencoder, Clustering, Mirrored, PlainCode, Player, Terms
@@ -318,9 +318,12 @@ class GMVAE(Clustering, Mirrored):
         of_z, of_w = self.encoder(x).float().split([2 * self.code, 2 * self.style], -1)
         return Normal(*of_z.chunk(2, -1)), Normal(*of_w.chunk(2, -1))
 
-    def p_x(self, z: Float[Tensor, "B D"]) -> Bernoulli | Gaussian:
+    def p_x(self, z: Float[Tensor, "B D"]) -> Likelihood:
         """p(x|z) for z (B, D): logits (B, *shape)."""
         return likelihood(self.likelihood, self.decoder(z), self.c)
+
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B *shape"]:
+        return self.p_x(z).mean
 
     def log_responsibilities(self, z: Float[Tensor, "B D"], pz_wc: Normal) -> Float[Tensor, "B K"]:
         """log p(c|z, w): (B, K) nats, for z (B, D) and p(z|w, c) (B, K, D)."""

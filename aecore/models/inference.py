@@ -353,7 +353,7 @@ ENTRIES: tuple[Entry, ...] = (
         name="Hierarchical ALI",
         year=2018,
         section="§5.2",
-        idea="There are two levels of codes: the lower one keeps more of the image, and new images are sampled from "
+        idea="There are two levels of codes: images are decoded from the lower one, and new images are sampled from "
         "the upper one.",
         equation=game(*TRIPLES, "A,B") + r",\quad \hat{z}_1 \sim q(z_1|x),\ \hat{z}_2 \sim q(z_2|\hat{z}_1),\quad"
         r" z_2 \sim \mathcal{N}(0, I),\ z_1 \sim p(z_1|z_2),\ \tilde{x} = B(z_1)",

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ..data.base import Batch, Split
 from ..nn import networks
-from ..nn.distributions import Bernoulli, Gaussian, Normal, StandardNormal, likelihood
+from ..nn.distributions import LIKELIHOODS, Likelihood, Normal, StandardNormal, likelihood
 from ..nn.divergences import kl_standard, log_aggregate, mmd2
 from ..nn.networks import Shape
 from .base import GaussianCode, Player, Terms
@@ -25,7 +25,8 @@ class Variational(GaussianCode):
 
     recon = (1/L) Σ_l −log p(x|z_l),  kl = KL(q(z|x) ‖ N(0, I)),  z_l = μ + σ ⊙ ξ_l  (Eq. 9, 14, 15).
 
-    likelihood: p(x|z), "bernoulli", or "gaussian" with weight c, i.e. variance 1/2c (Eq. 15).
+    likelihood: p(x|z): "bernoulli", of which recon is the cross-entropy and for grey images no likelihood;
+    "continuous_bernoulli", a density of grey values; or "gaussian" with weight c, i.e. variance 1/2c (Eq. 15).
     samples: L.  warmup: share of the training in which the weights of all but `recon` rise from 0.
     keywords: those of `Mirrored`.
     """
@@ -55,10 +56,13 @@ class Variational(GaussianCode):
         weights = {"recon": 1.0, **{name: warm * weight for name, weight in self.weights().items()}}
         return {"autoencoder": Player((self.encoder, self.decoder), weights)}
 
-    def p_x(self, z: Float[Tensor, "*draws B D"]) -> Bernoulli | Gaussian:
+    def p_x(self, z: Float[Tensor, "*draws B D"]) -> Likelihood:
         """p(x|z) for z (…, B, D): logits (…, B, *shape)."""
         logits = self.decoder(z.flatten(0, -2)).unflatten(0, z.shape[:-1])
         return likelihood(self.likelihood, logits, self.c)
+
+    def decode(self, z: Float[Tensor, "B D"]) -> Float[Tensor, "B *shape"]:
+        return likelihood(self.likelihood, self.decoder(z), self.c).mean
 
     def bound(self, x: Float[Tensor, "B *shape"]) -> tuple[Terms, Normal, Float[Tensor, "L B D"]]:
         """The terms of −L, q(z|x) and its samples z (L, B, D), from which subclasses compute further terms."""
@@ -152,7 +156,10 @@ class InfoVAE(Variational):
     Source: Zhao et al. (2017), the InfoVAE objective with MMD, arXiv:1706.02262.
     Departures: the kernel is `mmd2`'s inverse multiquadratic sum over seven scales, not one Gaussian, so that the same
     λ has a larger effect; from about λ = 100 on, codes match the prior at the price of the information in them.
+    A single example has no `mmd`.
     """
+
+    smallest_batch = 2
 
     def __init__(self, shape: Shape, alpha: float = 0.9, lam: float = 30.0, **family: Any):
         super().__init__(shape, **family)
@@ -163,6 +170,8 @@ class InfoVAE(Variational):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         terms, _, z = self.bound(batch.x)
+        if len(batch.x) < self.smallest_batch:
+            return terms
         return {**terms, "mmd": mmd2(z[0], self.prior.sample(len(batch.x), z))}
 
 
@@ -173,6 +182,12 @@ class BetaTCVAE(Variational):
     dw_kl = Σ_j log q(z_j) / p(z_j),  z ~ q(z|x),  q(z) = (1/N) Σ_n q(z|x_n).
     If all weights are 1, the loss is that of the VAE.
 
+    mi, tc and dw_kl are estimates from one minibatch of B examples, and depend on B. On average log q(z) comes out too
+    small, since among B − 1 other examples there are rarely some with a code near z. Hence mi is too large and tc as a
+    rule too small, often below 0, and the more so the smaller B is; the sum of all three does not depend on B. Training
+    and held-out figures have the B of the training. `aggregate_posterior.total_correlation` gives bounds that do not
+    depend on B. A single example has none of the three terms.
+
     alpha, beta, gamma: α, β, γ.  family: the parameters of `Variational`.
 
     Source: Chen et al. (2018), Eq. 2 and 4, arXiv:1802.04942.
@@ -180,6 +195,8 @@ class BetaTCVAE(Variational):
     examples.
     """
 
+    smallest_batch = 2
+    batchwise = True
     examples: Int[Tensor, ""]
 
     def __init__(self, shape: Shape, alpha: float = 1.0, beta: float = 6.0, gamma: float = 1.0, **family: Any):
@@ -195,6 +212,8 @@ class BetaTCVAE(Variational):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         terms, qz_x, z = self.bound(batch.x)
+        if len(batch.x) < self.smallest_batch:
+            return {"recon": terms["recon"]}
         log_qz, log_qz_j = log_aggregate(qz_x, z[0], self.examples)
         mi, dw_kl = qz_x.log_prob(z[0]) - log_qz, log_qz_j - self.prior.log_prob(z[0])
         return {"recon": terms["recon"], "mi": mi, "tc": log_qz - log_qz_j, "dw_kl": dw_kl}
@@ -243,11 +262,21 @@ class FactorVAE(Variational):
         return {**terms, "tc": logits[: len(z)], "critic": critic.mean()}
 
 
-RECON = Term("nats", "−log p(x|z): how unlikely the input is under its decoded distribution (the distortion)")
+RECON = Term(
+    "nats",
+    "−log p(x|z), the distortion: how unlikely the input is under its decoded distribution; with Bernoulli pixels the "
+    "cross-entropy, which is no likelihood of grey images",
+)
 KL = Term("nats", "KL(q(z|x) ‖ p(z)): how much the code says about the input (the rate)")
 PARAMS = {
     "code": CODE,
-    "likelihood": Param("bernoulli", choices=("bernoulli", "gaussian"), symbol="p(x|z)", help="distribution of pixels"),
+    "likelihood": Param(
+        "bernoulli",
+        choices=LIKELIHOODS,
+        symbol="p(x|z)",
+        help="distribution of pixels: Bernoulli for black and white (a cross-entropy on grey images), continuous "
+        "Bernoulli or Gaussian for grey values",
+    ),
     "c": Param(10.0, 0.1, 1000.0, 0.1, "log", "c", "weight of the squared error: a Gaussian decoder of variance 1/2c"),
     "samples": Param(1, 1, 64, 1, "log", "L", "samples of z per image and step"),
     "warmup": Param(0.0, 0.0, 1.0, 0.05, help="share of the training in which the KL's weight rises from 0"),
@@ -342,8 +371,16 @@ ENTRIES = (
         r" + \gamma\, \term{dw_kl}{\textstyle\sum_j D_{KL}\!\left(q(z_j)\,\Vert\,p(z_j)\right)}",
         terms={
             "recon": RECON,
-            "mi": Term("nats", "mutual information: how well the code identifies its image"),
-            "tc": Term("nats", "total correlation: how much the latent dimensions depend on each other"),
+            "mi": Term(
+                "nats",
+                "mutual information of image and code, estimated from one minibatch: too large, the more so the "
+                "smaller the minibatch is",
+            ),
+            "tc": Term(
+                "nats",
+                "total correlation, how much the latent dimensions depend on each other, estimated from one "
+                "minibatch: as a rule too small, often negative, the more so the smaller the minibatch is",
+            ),
             "dw_kl": Term("nats", "how far each latent dimension on its own is from the prior"),
         },
         source="Chen et al. (2018), arXiv:1802.04942",
@@ -355,7 +392,7 @@ ENTRIES = (
             **PARAMS,
         },
         departures="in the estimate of q(z) the other examples of a minibatch share the weight of those that are not "
-        "in it",
+        "in it; it depends on the size of the minibatch, which is the training's for held-out examples, too",
     ),
     Entry(
         key="factor_vae",

@@ -62,7 +62,10 @@ class WAEMMD(WAE):
     Source: Tolstikhin et al. (2017), arXiv:1711.01558, Algorithm 2.
     Departures: kernels of seven scales are summed, whereas Algorithm 2 has one kernel, so that λ has a larger effect.
     β₁ = 0.9 in Adam, since there is no critic.
+    A single example has no `mmd`.
     """
+
+    smallest_batch = 2
 
     def __init__(self, shape: Shape, lam: float = 10.0, kernel: str = "inverse multiquadratic", **keywords: Any):
         super().__init__(shape, **keywords)
@@ -73,9 +76,11 @@ class WAEMMD(WAE):
 
     def terms(self, batch: Batch, players: Collection[str]) -> Terms:
         z_tilde = self.draw(batch.x)
+        recon = self.reconstruction_error(batch.x, z_tilde)
+        if len(z_tilde) < self.smallest_batch:
+            return {"recon": recon}
         z = self.prior.sample(len(z_tilde), z_tilde)
-        mmd = mmd2(z_tilde, z, kernel=self.kernel)
-        return {"recon": self.reconstruction_error(batch.x, z_tilde), "mmd": mmd}
+        return {"recon": recon, "mmd": mmd2(z_tilde, z, kernel=self.kernel)}
 
 
 class WAEGAN(WAE):

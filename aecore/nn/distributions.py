@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 import torch
-from jaxtyping import Float, Num
+from jaxtyping import Bool, Float, Num
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
@@ -149,8 +149,8 @@ PRIORS = {"normal": StandardNormal, "mixture": RingMixture, "ring": Ring, "swiss
 class Bernoulli:
     """Independent pixels x ∈ {0, 1} with logits (…, B, *shape).
 
-    For grey x ∈ [0, 1] `log_prob` is the negative cross-entropy, as is common. It is then a loss and not a bound on a
-    likelihood; to obtain a likelihood, binarise the data.
+    For grey x ∈ [0, 1] `log_prob` is the negative cross-entropy, which is a loss and no log-likelihood. For a
+    likelihood make the data black and white, or take a `ContinuousBernoulli`.
     """
 
     logits: Float[Tensor, "..."]
@@ -167,7 +167,60 @@ class Bernoulli:
         return -sum_dims(F.binary_cross_entropy_with_logits(logits, x, reduction="none"), lead)
 
     def sample(self, generator: Generator | None = None) -> Float[Tensor, "..."]:
+        """x of 0 and 1, in the shape of the logits."""
         return torch.bernoulli(self.mean, generator=generator)
+
+
+@dataclass(frozen=True)
+class ContinuousBernoulli:
+    """Independent grey values x ∈ [0, 1] with the density C(ℓ) σ(ℓ)ˣ (1 − σ(ℓ))¹⁻ˣ ∝ exp(ℓ x), logits ℓ (…, B, *shape).
+
+    The normaliser is C(ℓ) = ℓ / tanh(ℓ/2), and C(0) = 2. λ = σ(ℓ) is the parameter and not the mean; the mean lies
+    between λ and ½.
+    Source: Loaiza-Ganem & Cunningham (2019), Eq. 7 to 9, arXiv:1907.06845. Departures: the normaliser and the mean are
+    written in ℓ instead of λ, so that they stay finite where λ rounds to 0 or 1.
+    """
+
+    logits: Float[Tensor, "..."]
+
+    @property
+    def log_normaliser(self) -> Float[Tensor, "..."]:
+        """log C(ℓ) of each value, in the shape of the logits. It is log 2 at ℓ = 0, where it is least."""
+        half, small, direct = self._halves()
+        squared = torch.where(small, half, 0).square()
+        series = squared * (1 / 3 + squared * (-7 / 90 + squared * (62 / 2835 - squared * 127 / 18900)))
+        return math.log(2) + torch.where(small, series, (direct / direct.tanh()).log())
+
+    @property
+    def mean(self) -> Float[Tensor, "..."]:
+        """½ + ½ (coth(ℓ/2) − 2/ℓ) of each value, in (0, 1)."""
+        half, small, direct = self._halves()
+        near = torch.where(small, half, 0)
+        squared = near.square()
+        series = near * (1 / 3 + squared * (-1 / 45 + squared * (2 / 945 - squared / 4725)))
+        return 0.5 + 0.5 * torch.where(small, series, 1 / direct.tanh() - 1 / direct)
+
+    def _halves(self) -> tuple[Float[Tensor, "..."], Bool[Tensor, "..."], Float[Tensor, "..."]]:
+        """ℓ/2, where it is so small that a power series is exact, and ℓ/2 with 1 in place of these small values.
+
+        The closed forms divide by ℓ. Each branch of `torch.where` gets values at which its gradient is finite.
+        """
+        half = self.logits.float() / 2
+        small = half.abs() < 0.25
+        return half, small, torch.where(small, 1, half)
+
+    def log_prob(self, x: Float[Tensor, "B *shape"]) -> Float[Tensor, "*draws B"]:
+        """Σ x log λ + (1 − x) log(1 − λ) + log C: (…, B) nats, a log-density, which may be positive."""
+        lead = self.logits.ndim - x.ndim + 1
+        return Bernoulli(self.logits).log_prob(x) + sum_dims(self.log_normaliser, lead)
+
+    def sample(self, generator: Generator | None = None) -> Float[Tensor, "..."]:
+        """x in [0, 1], in the shape of the logits, by inverting the distribution function (e^{ℓx} − 1) / (e^ℓ − 1)."""
+        logits = self.logits.float()
+        u = torch.empty_like(logits).uniform_(generator=generator)
+        size = logits.abs().clamp_min(1e-6)  # below it the values are uniform
+        x = (u * torch.expm1(-size)).log1p() / -size  # for the logits −size
+        return torch.where(logits < 0, x, 1 - x)
 
 
 @dataclass(frozen=True)
@@ -187,10 +240,21 @@ class Gaussian:
         dims = x[0].numel()
         return -self.c * sum_dims((x - self.mean) ** 2, lead) + 0.5 * dims * math.log(self.c / math.pi)
 
+    def sample(self, generator: Generator | None = None) -> Float[Tensor, "..."]:
+        """f + ξ / √(2c), in the shape of the logits. Some values lie outside [0, 1]."""
+        mean = self.mean
+        return mean + noise(mean, generator) / math.sqrt(2 * self.c)
 
-def likelihood(name: str, logits: Float[Tensor, "..."], c: float = 1.0) -> Bernoulli | Gaussian:
-    """p(x|z) by name: "bernoulli" or "gaussian"."""
-    return Bernoulli(logits) if name == "bernoulli" else Gaussian(logits, c)
+
+Likelihood = Bernoulli | ContinuousBernoulli | Gaussian
+LIKELIHOODS = ("bernoulli", "continuous_bernoulli", "gaussian")
+
+
+def likelihood(name: str, logits: Float[Tensor, "..."], c: float = 1.0) -> Likelihood:
+    """p(x|z) by its name, one of LIKELIHOODS.  c: of "gaussian"."""
+    if name == "bernoulli":
+        return Bernoulli(logits)
+    return ContinuousBernoulli(logits) if name == "continuous_bernoulli" else Gaussian(logits, c)
 
 
 def distance(name: str, x: Float[Tensor, "B *shape"], logits: Float[Tensor, "B *shape"]) -> Float[Tensor, "B"]:

@@ -85,16 +85,19 @@ def mmd2(
     multiquadratic kernel k(x, y) = Σ_s C_s / (C_s + ‖x − y‖²), C_s = 2 D s: the sum over scales of
     Tolstikhin et al. (2017), arXiv:1711.01558, for a prior of unit variance; or with the Gaussian one,
     Σ_s exp(−‖x − y‖² / C_s), whose tails are thinner. May be slightly negative.
-    A single example has no pairs; their mean is then taken as 0.
+
+    Raises ValueError for a sample of one point, which has no pairs to take a mean over.
     """
     n, m, dims = len(a), len(b), a.shape[1]
+    if min(n, m) < 2:
+        raise ValueError(f"an MMD needs at least 2 points in each sample, not {n} and {m}")
     aa, bb, ab = squared_distances(a, a), squared_distances(b, b), squared_distances(a, b)
     total = a.new_zeros(())
     for scale in scales:
         c = 2 * dims * scale
         kaa, kbb, kab = (KERNELS[kernel](squared, c) for squared in (aa, bb, ab))
-        total = total + (kaa.sum() - kaa.diagonal().sum()) / max(n * (n - 1), 1)
-        total = total + (kbb.sum() - kbb.diagonal().sum()) / max(m * (m - 1), 1) - 2 * kab.mean()
+        total = total + (kaa.sum() - kaa.diagonal().sum()) / (n * (n - 1))
+        total = total + (kbb.sum() - kbb.diagonal().sum()) / (m * (m - 1)) - 2 * kab.mean()
     return total
 
 

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Callable
 
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -26,6 +27,59 @@ class Reshape(nn.Module):
 
     def forward(self, x: Float[Tensor, "B ..."]) -> Float[Tensor, "B *shape"]:
         return x.reshape(len(x), *self.shape)
+
+
+class Conv2d(nn.Conv2d):
+    """nn.Conv2d, faster in training on a CPU: (B, in, H, W) to (B, out, H', W').
+
+    The bias is added after the convolution, since oneDNN then takes faster kernels, above all for gradients in
+    bfloat16. In training its outputs may differ from those of nn.Conv2d in the last bits; in eval mode they are the
+    same.
+    """
+
+    def forward(self, input: Float[Tensor, "B I H W"]) -> Float[Tensor, "B O h w"]:
+        if self.bias is None or not self.training or input.device.type != "cpu":
+            return super().forward(input)
+        result = self._conv_forward(input, self.weight, None)
+        return result.add_(self.bias.to(result.dtype).view(-1, 1, 1))
+
+
+class ConvTranspose2d(nn.ConvTranspose2d):
+    """nn.ConvTranspose2d, faster in training on a CPU: (B, in, H, W) to (B, out, H', W').
+
+    As in `Conv2d` the bias is added afterwards. With few output channels it is one matrix product, whose results are
+    added where they overlap, since oneDNN's kernels compute 16 channels at least.
+    """
+
+    FEW = 4  # output channels
+
+    def forward(
+        self, input: Float[Tensor, "B I H W"], output_size: list[int] | None = None
+    ) -> Float[Tensor, "B O h w"]:
+        if self.bias is None or not self.training or input.device.type != "cpu" or output_size is not None:
+            return super().forward(input, output_size)
+        if self.out_channels <= self.FEW and self.groups == 1:
+            patches = input.permute(0, 2, 3, 1).flatten(1, 2) @ self.weight.flatten(1)  # (B, H W, out · k · k)
+            size = [
+                (side - 1) * step - 2 * margin + spread * (kernel - 1) + more + 1
+                for side, step, margin, spread, kernel, more in zip(
+                    input.shape[2:],
+                    self.stride,
+                    self.padding,
+                    self.dilation,
+                    self.kernel_size,
+                    self.output_padding,
+                    strict=True,
+                )
+            ]
+            result = F.fold(
+                patches.transpose(1, 2).float(), size, self.kernel_size, self.dilation, self.padding, self.stride
+            )
+        else:
+            result = F.conv_transpose2d(
+                input, self.weight, None, self.stride, self.padding, self.output_padding, self.groups, self.dilation
+            )
+        return result.add_(self.bias.to(result.dtype).view(-1, 1, 1))
 
 
 def linear(inputs: int, outputs: int) -> nn.Linear:
@@ -101,7 +155,7 @@ def trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int]:
     counts = [shape[0], *channels(width, len(sizes) - 1)]
     layers: list[nn.Module] = []
     for inputs, outputs in itertools.pairwise(counts):
-        layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), *normalised(outputs)]
+        layers += [Conv2d(inputs, outputs, 4, stride=2, padding=1), *normalised(outputs)]
     return nn.Sequential(*layers, nn.Flatten()), counts[-1] * math.prod(sizes[-1])
 
 
@@ -124,7 +178,7 @@ def critic_trunk(net: str, shape: Shape, width: int) -> tuple[nn.Sequential, int
     counts = [shape[0], *channels(width, len(sides) - 1)]
     layers = []
     for inputs, outputs in itertools.pairwise(counts):
-        layers += [nn.Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
+        layers += [Conv2d(inputs, outputs, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
     return nn.Sequential(*layers, nn.Flatten()), counts[-1] * math.prod(sides[-1])
 
 
@@ -141,7 +195,7 @@ def conv_decoder(code: int, shape: Shape, width: int) -> nn.Sequential:
         (height, breadth), (low, narrow) = sizes[stage - 1], sizes[stage]
         odd = (height - 2 * low, breadth - 2 * narrow)  # a halving that rounded down lost one row or column
         layers += [
-            nn.ConvTranspose2d(counts[stage], counts[stage - 1], 4, stride=2, padding=1, output_padding=odd),
+            ConvTranspose2d(counts[stage], counts[stage - 1], 4, stride=2, padding=1, output_padding=odd),
             *(normalised(counts[stage - 1]) if stage > 1 else []),
         ]
     return nn.Sequential(*layers)

@@ -257,7 +257,7 @@ def snippet(run: Run) -> str:
     """
     info = run.info
     spec = info.data.model_dump(exclude_defaults=True) | {"name": info.data.name}
-    plan = info.plan.model_dump()
+    plan = info.plan.model_dump() | ({"precision": info.precision} if info.precision else {})
     return f'''"""{_sentence(info.title or run.entry.name)}: {info.model} on {info.data.name}.
 
 Made by Autoencoder Explorer."""
@@ -283,7 +283,7 @@ for row in aecore.train(model, data, **plan):
 
 model = model.cpu().eval()
 entry = aecore.entry("{info.model}")
-print(report(model, entry, data))
+print(report(model, entry, data, batch=plan["batch"]))
 picture = preview_png(model, entry, data)
 if picture:
     with open("preview.png", "wb") as file:

@@ -135,12 +135,20 @@ class Session:
         model = seeded_build(self.run.entry, data.shape, self.run.info.params, self.run.info.plan.seed)
         if self.run.info.encoder:
             freeze_encoder_from(model, find(self.run.info.encoder).model())
-        training = Training(model, data, self.run.info.plan, device, first_format=self.run.info.version == 1)
+        training = Training(
+            model,
+            data,
+            self.run.info.plan,
+            device,
+            first_format=self.run.info.version == 1,
+            precision=self.run.info.precision or None,
+        )
         self.run.save(
             shape=data.shape,
             classes=data.classes,
             source=data.source,
             device=devices.name(training.device),
+            precision=training.precision,
             versions=versions(),
         )
         if not self.restore(training):
@@ -169,7 +177,7 @@ class Session:
                     return self._end("stopped" if wish == "stop" else "paused", CUT_OFF if wish == "cut" else "")
         self.run.save_model(model)
         self._write_heartbeat(training)
-        status = self._end("done", metrics=report(model, self.run.entry, data))
+        status = self._end("done", metrics=report(model, self.run.entry, data, batch=self.run.info.plan.batch))
         shutil.rmtree(self.run.path / "resume", ignore_errors=True)
         return status
 

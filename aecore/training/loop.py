@@ -7,9 +7,13 @@ goes on exactly as if it had never stopped.
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,13 +22,20 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from .. import device as devices
 from ..data.base import Batch, Data, Split
+from ..data.places import cache_dir
 from ..errors import DataError, Diverged
 from ..models.base import Model, Player, total
 from .plan import Plan, Row, eval_steps, fold_in, rate_factor
 
 WEIGHTS = "the weights of "  # prefix of the names of weight norms, which are checked but not recorded
+USUAL_BATCH = Plan().batch  # of a training whose plan says nothing else
+EVALUATION_BATCH = 500
 EVALUATION_VALUES = 4_000_000  # at most so many values of examples in one batch of a held-out evaluation
 EVALUATION_NUMBERS = 32_000_000  # at most so many numbers that the model gives for such a batch
+TIMED_SECONDS = 1.0  # for choosing the precision, without the first steps in either
+TIMED_PAIRS = 15  # at most so many timings in either precision
+TIMED_EXAMPLES = 1000  # with which a model begins its epoch there
+BLOCK_SECONDS = 0.02  # about how long one timing takes
 HELD_OUT_SEED = 7_000_003  # of the noise in held-out evaluations: the same at every evaluation of every run
 
 
@@ -50,7 +61,7 @@ def evaluate(
     model: Model,
     split: Split,
     limit: int | None = None,
-    batch: int = 500,
+    batch: int | None = None,
     seed: int = HELD_OUT_SEED,
     progress: float = 1.0,
 ) -> Row:
@@ -58,12 +69,22 @@ def evaluate(
 
     The random state is left as it was.
 
-    batch: examples per forward pass; fewer where they are large.  progress: the moment of the training whose terms are
-    computed, for models that are trained in stages.
+    batch: examples per forward pass, by default 500; fewer where they are large.
+    A model whose terms depend on the minibatch (`Model.batchwise`) is always evaluated with exactly `batch` examples
+    per pass, by default those of a usual training. A training gives its own minibatch here, so that its terms and the
+    held-out ones are the same estimates.
+    The last pass of such a model, and one that would have too few examples for all terms, is filled up with examples
+    that were measured before: of a term per example only the new ones count, of a term per minibatch the value counts
+    as much as there are new ones. Of fewer examples than `Model.smallest_batch` in all, some terms are missing.
+    progress: the moment of the training whose terms are computed, for models that are trained in stages.
     """
     device = next(model.parameters()).device
     count = min(len(split), limit or len(split))
-    batch = max(1, min(batch, EVALUATION_VALUES // math.prod(model.shape), EVALUATION_NUMBERS // model.output_size))
+    if model.batchwise:
+        batch = batch or USUAL_BATCH
+    else:
+        most = min(EVALUATION_VALUES // math.prod(model.shape), EVALUATION_NUMBERS // model.output_size)
+        batch = max(model.smallest_batch, min(batch or EVALUATION_BATCH, most))
     sums: dict[str, float] = {}
     everyone = tuple(model.players(progress))
     was_training = model.training
@@ -71,9 +92,13 @@ def evaluate(
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.no_grad():
         torch.manual_seed(seed)
         for start in range(0, count, batch):
-            index = torch.arange(start, min(start + batch, count))
-            for name, value in means(model.terms(_to(split.batch(index), device), everyone)).items():
-                sums[name] = sums.get(name, 0.0) + float(value) * len(index)
+            stop = min(start + batch, count)
+            fill = model.batchwise or stop - start < model.smallest_batch
+            index = torch.arange(max(0, stop - batch) if fill else start, stop)
+            terms = model.terms(_to(split.batch(index), device), everyone)
+            new = {name: term[start - stop :] if term.ndim else term for name, term in terms.items()}
+            for name, value in means(new).items():
+                sums[name] = sums.get(name, 0.0) + float(value) * (stop - start)
     model.train(was_training)
     return {name: value / count for name, value in sums.items()}
 
@@ -90,7 +115,9 @@ class Training:
     and once at the end. It may read the model but must not change it.
 
     first_format: go on with a run that was begun when run.json had format 1. The learning rate of a step was then taken
-    at its end, and fell to 0.
+    at its end, and fell to 0, and the precision "auto" followed `devices.first_rule`.
+
+    precision: what was chosen when the training was begun; by default it is chosen by the plan.
 
     A row has "step", "epoch" (with fractions), "seconds" of training so far, and mean terms and losses: "train" over
     the steps since the last row, and in some rows "test" over held-out examples.
@@ -104,6 +131,7 @@ class Training:
         device: torch.device | str | None = None,
         observe: Callable[[float], None] | None = None,
         first_format: bool = False,
+        precision: devices.Chosen | None = None,
     ):
         if len(data.train) < 2:
             raise DataError(f"{data.title} has {len(data.train)} training example; at least 2 are needed")
@@ -127,6 +155,8 @@ class Training:
         self.seconds = 0.0
         self.optimisers: dict[str, torch.optim.Optimizer] = {}
         self._epoch, self._order = -1, torch.empty(0)
+        if precision is not None:
+            self.precision = precision
         self._waiting: dict[str, tuple[Tensor | None, ...]] = {}  # each player's gradients, until all are computed
         self._sums: dict[str, Tensor] = {}
         self._counts: dict[str, int] = {}
@@ -141,7 +171,17 @@ class Training:
     def epoch(self) -> float:
         return self.draws / self.per_epoch
 
+    @cached_property
+    def precision(self) -> devices.Chosen:
+        """In what it computes. For "auto" a few steps are timed, unless the choice is known already."""
+        if self.plan.precision != "auto":
+            return self.plan.precision
+        if self.first_format:
+            return devices.first_rule(self.device)
+        return devices.fast_precision(self.device, kind_of(self), lambda: time_both(self), cache_dir())
+
     def __iter__(self) -> Iterator[Row]:
+        self.precision  # noqa: B018  # chosen before the clock starts
         self.model.train()
         clock = time.perf_counter()
         while self.draws < self.draws_total:
@@ -156,7 +196,8 @@ class Training:
                 row: Row = {"step": self.step, "epoch": round(self.epoch, 4)}
                 row["train"] = self._finite(self._flush() | self._norms(players), players)
                 if evaluate_now:
-                    held_out = evaluate(self.model, self.data.test, self.plan.held_out, progress=progress)
+                    batch = self.batch if self.model.batchwise else None
+                    held_out = evaluate(self.model, self.data.test, self.plan.held_out, batch, progress=progress)
                     row["test"] = self._finite(held_out, players)
                 self.seconds += time.perf_counter() - clock
                 yield {**row, "seconds": round(self.seconds, 3)}
@@ -165,10 +206,11 @@ class Training:
     def _round(self, players: Mapping[str, Player]) -> None:
         """One step: each turn draws a minibatch, on which its players move simultaneously, each by its own loss."""
         devices.seed(self.device, fold_in(self.plan.seed, 1, self.step))
+        self.model.on_step_start(self.progress)
         factor = rate_factor(self.progress)
         for turn in self.model.update_schedule(self.progress):
             batch = self._draw()
-            with devices.autocast(self.device, self.plan.precision):
+            with devices.autocast(self.device, self.precision):
                 terms = self.model.terms(batch, turn)
                 objectives = {name: total(terms, players[name].weights) for name in turn}
             self._collect(terms)
@@ -292,3 +334,94 @@ class Training:
                 player, index, slot = name.removeprefix("optimiser/").rsplit("/", 2)
                 self._saved.setdefault(player, {}).setdefault(int(index), {})[slot] = value
         self.model.load_state_dict(model)
+
+
+def kind_of(training: Training) -> dict[str, Any]:
+    """What the speed of a training depends on, except the computer: as plain values, to know it again.
+
+    Of the numbers that the model's parts hold only whole ones count, and whether others are zero, which turns parts of
+    a loss off.
+    """
+    model = training.model
+    settings = {
+        (path, name): value if isinstance(value, int | str) else value != 0
+        for path, module in model.named_modules()
+        for name, value in vars(module).items()
+        if isinstance(value, int | float | str) and not name.startswith("_") and name != "training"
+    }
+    tensors = [(name, tuple(p.shape), p.requires_grad) for name, p in model.named_parameters()]
+    terms = {name: sorted(player.weights) for name, player in model.players(0.0).items()}
+    return {
+        "model": type(model).__name__,
+        "networks": hashlib.sha256(f"{model!r} {tensors} {settings} {terms}".encode()).hexdigest()[:32],
+        "shape": list(training.data.shape),
+        "batch": training.batch,
+    }
+
+
+class _Few(Split):
+    """The first examples of a split."""
+
+    def __init__(self, split: Split, count: int):
+        self.split, self.count = split, min(count, len(split))
+
+    def __len__(self) -> int:
+        return self.count
+
+    def batch(self, index: Tensor) -> Batch:
+        return self.split.batch(index)
+
+    def to(self, device: torch.device | str) -> _Few:
+        return _Few(self.split.to(device), self.count)
+
+
+class _Trial(Training):
+    """A training of a copy, only to be timed. Its epochs begin without the model's work, except for the first one."""
+
+    begun = False
+
+    def _start_epoch(self, progress: float) -> None:
+        if not self.begun:
+            super()._start_epoch(progress)
+        self.begun = True
+
+    def timed(self, precision: devices.Chosen, steps: int) -> float:
+        """Mean seconds of so many steps in this precision.
+
+        On a CPU those that this process computes, since other programs do not change them.
+        """
+        clock = time.process_time if self.device.type == "cpu" else time.perf_counter
+        self.precision = precision
+        devices.wait(self.device)
+        start = clock()
+        for _ in range(steps):
+            self._round(self.model.players(self.progress))
+            self.step += 1
+        devices.wait(self.device)
+        return (clock() - start) / steps
+
+
+def time_both(training: Training) -> list[tuple[float, float]]:
+    """Seconds of a step in fp32 and in bf16, several times and in turn, after a first step in each.
+
+    A copy of the model is trained, on the first examples, and the random state is put back: the training itself is not
+    touched.
+    """
+    few = _Few(training.data.train, max(TIMED_EXAMPLES, training.batch))
+    data = replace(training.data, train=few, test=few)
+    plan = training.plan.model_copy(update={"epochs": 10_000})  # so long that no stage follows
+    with torch.random.fork_rng(devices=[training.device] if training.device.type == "cuda" else []):
+        trial = _Trial(copy.deepcopy(training.model), data, plan, training.device)
+        trial.model.train()
+        for precision in ("fp32", "bf16"):
+            trial.timed(precision, 1)
+        end = time.perf_counter() + TIMED_SECONDS
+        pairs = [(trial.timed("fp32", 1), trial.timed("bf16", 1))]
+        steps = max(1, min(20, round(BLOCK_SECONDS / max(pairs[0]))))
+        while len(pairs) < TIMED_PAIRS and time.perf_counter() < end:
+            if len(pairs) % 2:
+                half, full = trial.timed("bf16", steps), trial.timed("fp32", steps)
+            else:
+                full, half = trial.timed("fp32", steps), trial.timed("bf16", steps)
+            pairs.append((full, half))
+    return pairs

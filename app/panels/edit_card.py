@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import streamlit as st
 
 from aecore import Run
@@ -58,7 +60,18 @@ def show_card(run: Run) -> None:
         st.dataframe(each, hide_index=True, width="stretch")
     st.caption(
         "Over 500 held-out faces, each attribute of each switched alone; one seed. Faces are drawn, so the true "
-        "answer to every edit is known: the same face, drawn with the attribute changed."
+        "answer to every edit is known: the same face, drawn with the attribute changed." + frechet_note(metrics)
+    )
+
+
+def frechet_note(metrics: Mapping[str, float]) -> str:
+    """How many edits a Fréchet distance compares; "" for metrics that do not say it."""
+    size = metrics.get("edits in each set of a Fréchet distance")
+    if size is None:
+        return ""
+    return (
+        f" Both Fréchet distances compare one half of all edits with the true edits of the other half, {size:,.0f} "
+        "each; by chance means that the first half are true edits, too."
     )
 
 

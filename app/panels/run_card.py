@@ -9,6 +9,7 @@ import streamlit as st
 from PIL import Image
 
 from aecore import Run
+from aecore.measure import likelihood
 from app import library, pages
 from app.caching import remember
 from app.figures import plots
@@ -18,15 +19,36 @@ from app.session import may_change, queue
 from app.text import escape_markdown
 
 FIGURES = {
-    "elbo": ("ELBO", "{:.1f} nats", "lower bound of log p(x) of a held-out image; higher is better"),
+    "elbo": ("ELBO", "{:.1f} nats", "lower bound of the log-density of a held-out image’s values; higher is better"),
+    "elbo, thresholded": (
+        "ELBO, black and white",
+        "{:.1f} nats",
+        "lower bound of log p(x) of held-out images split at one half; higher is better",
+    ),
     "psnr": ("PSNR", "{:.1f} dB", "of reconstructions of held-out images; higher is better"),
     "ssim": ("SSIM", "{:.3f}", "structural similarity of held-out reconstructions; 1 is the same image"),
     "mse": ("squared error", "{:.4f}", "per pixel, of held-out reconstructions; lower is better"),
     "pca mse": ("PCA's error", "{:.4f}", "squared error per pixel of PCA with as many components"),
     "denoised mse": ("denoised", "{:.4f}", "squared error per pixel where the input was damaged"),
     "active units": ("active units", "{:.0f}", "latent dimensions of the code that change with the image"),
+    "elbo, drawn": (
+        "ELBO, drawn",
+        "{:.1f} nats",
+        "lower bound of log p(x) of held-out images whose pixels were drawn as 0 or 1; higher is better",
+    ),
+    "cross-entropy + kl": (
+        "cross-entropy + KL",
+        "{:.1f} nats",
+        "of a held-out grey image, which has no likelihood under Bernoulli pixels; lower is better",
+    ),
     "test/nll": ("−log p(x)", "{:.1f} nats", "of a held-out image, exactly; lower is better"),
     "bits per dimension": ("bits per value", "{:.3f}", "−log₂ p(x) by the number of values; lower is better"),
+    "total correlation, at most": (
+        "total correlation",
+        "≤ {:.2f} nats",
+        "how much the latent dimensions depend on each other, at most; from the posteriors of up to 10,000 held-out "
+        "images, and of no minibatch",
+    ),
     "code kl": ("KL of the code", "{:.1f} nats", "how much a code says about its image"),
 }
 """The held-out figures that are shown, the most telling first: name, format, and what it means."""
@@ -72,7 +94,7 @@ def figures(run: Run, most: int | None = None) -> list[tuple[str, str, str]]:
 
     most: at most so many.
     """
-    metrics = run.info.metrics
+    metrics = likelihood.current_names(run.info.metrics, run.info.params)
     shown = [
         (label, form.format(metrics[key]).replace("-", "−"), meaning)
         for key, (label, form, meaning) in FIGURES.items()

@@ -43,9 +43,10 @@ def state(identity: str, status: str) -> None:
 
 
 def facts(run: Run) -> str:
-    """Device, pace and progress in a line."""
+    """Device, precision, pace and progress in a line."""
     info, beat = run.info, run.heartbeat()
-    parts = [info.device] if info.device else []
+    words = {"bf16": " in bfloat16", "fp32": " in full precision"}
+    parts = [info.device + words.get(info.precision, "")] if info.device else []
     if beat.get("seconds"):
         parts += [f"{beat['step'] / beat['seconds']:.0f} steps/s", f"step {int(beat['step']):,}"]
         parts.append(f"{duration(float(beat['seconds']))} of training")

@@ -113,6 +113,8 @@ def _loaded(spec: DataSpec, entry: Entry) -> Data:
         raise DataError(f"{entry.name} takes {' or '.join(entry.kinds)} data. Choose other data.")
     if spec.name == OWN:
         st.caption(escape_markdown(data.source))
+    if data.damaged:
+        st.warning(escape_markdown(data.damaged), icon=":material/warning:")
     if data.kind == "image":
         st.image(_sample(spec.model_dump_json()), width="stretch", alt=f"Twenty images of {data.title}")
     return data

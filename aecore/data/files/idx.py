@@ -41,6 +41,11 @@ def present(folder: Path) -> bool:
     return all(_path(folder, name) is not None for pair in FILES.values() for name in pair)
 
 
+def partly(folder: Path) -> bool:
+    """Whether any of the four files is in the folder, plain or gzipped."""
+    return any(_path(folder, name) is not None for pair in FILES.values() for name in pair)
+
+
 def read(folder: Path, md5: dict[str, str]) -> tuple[Part, Part]:
     """The training part and the test part.
 

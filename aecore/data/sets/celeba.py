@@ -13,7 +13,7 @@ from aecore.errors import DataError
 from ..base import Data, DataSpec
 from ..files.attribute_table import CELEBA
 from ..files.pictures import HELD_OUT, from_path
-from ..places import Info, Place, Progress, places
+from ..places import Info, Place, Progress, candidates, first_undamaged
 
 TITLE = "CelebA"
 FOLDER = "celeba"
@@ -29,12 +29,9 @@ REMEDY = (
 )
 
 
-def _place() -> Place | None:
-    """Where this computer has CelebA; None where it has none."""
-    for folder, name in places():
-        if (folder / FOLDER / CELEBA).is_file():
-            return Place(folder / FOLDER, name)
-    return None
+def _copies() -> list[Place]:
+    """The folders of this computer that hold CelebA, damaged or not."""
+    return [place for place in candidates(FOLDER) if (place.folder / CELEBA).is_file()]
 
 
 def _count(folder: Path) -> int:
@@ -45,7 +42,7 @@ def _count(folder: Path) -> int:
 
 
 def info() -> Info:
-    place = _place()
+    place = next(iter(_copies()), None)
     n = _count(place.folder) if place else N
     held_out = max(1, round(HELD_OUT * n))
     sentence = f"From {place.name}." if place else f"Not on this computer, and not to be had by a click. {REMEDY}"
@@ -69,10 +66,22 @@ def load(spec: DataSpec, download: bool = False, progress: Progress | None = Non
     Which ones are held out depends on their names alone. The images are kept in a file of the cache that is mapped
     into memory (`memmap.filled`), since they may need gigabytes.
     """
-    place = _place()
-    if place is None:
+
+    def read(folder: Path) -> Data:
+        data = from_path(folder, spec.model_copy(update={"size": spec.size or SIZE}))
+        if not data.attributes:
+            raise DataError(f"{folder} has no {CELEBA} that can be read. {REMEDY}")
+        return data
+
+    found = first_undamaged(TITLE, _copies(), read)
+    if found is None:
         raise DataError(f"CelebA is not on this computer. {REMEDY}")
-    data = from_path(place.folder, spec.model_copy(update={"size": spec.size or SIZE}))
-    if not data.attributes:
-        raise DataError(f"{place.folder} has no {CELEBA} that can be read. {REMEDY}")
-    return replace(data, spec=spec, title=TITLE, attribution=ATTRIBUTION, classes=None)
+    return replace(
+        found.value,
+        spec=spec,
+        title=TITLE,
+        attribution=ATTRIBUTION,
+        classes=None,
+        source=f"{found.value.source} {found.damaged}".rstrip(),
+        damaged=found.damaged,
+    )

@@ -14,7 +14,7 @@ from aecore.errors import DataError
 from ..base import DataSpec
 from ..files.download import fetch
 from ..files.ratings import from_path
-from ..places import Progress, cache_dir, places
+from ..places import Place, Progress, cache_dir, candidates, first_undamaged
 from ..ratings import Ratings
 from .rating_sets import RatingSource
 
@@ -32,29 +32,35 @@ class MovieLens(RatingSource):
     def url(self) -> str:
         return f"https://files.grouplens.org/datasets/movielens/{self.file}"
 
-    def path(self) -> Path | None:
-        """The archive, or the folder that was unpacked from it, where this computer has one."""
-        for root in places():
-            for name in (self.file, Path(self.file).stem):
-                if (root.folder / name).exists():
-                    return root.folder / name
-        return None
+    def copies(self) -> list[Place]:
+        """The archives of this computer, and the folders that were unpacked from them, damaged or not."""
+        return [place for place in candidates(self.file, Path(self.file).stem) if place.folder.exists()]
 
     def whereabouts(self) -> tuple[bool, str]:
-        path = self.path()
-        return path is not None, f"From {path}." if path else f"A download from {self.url}."
+        copies = self.copies()
+        return bool(copies), f"From {copies[0].folder}." if copies else f"A download from {self.url}."
 
     def ratings(self, spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Ratings:
-        path = self.path()
-        if path is None and download:
+        def read(path: Path) -> Ratings:
+            return _read(str(path), path.stat().st_mtime, self)
+
+        try:
+            found = first_undamaged(self.title, self.copies(), read)
+        except DataError:
+            if not download:
+                raise
+            found = None
+        if found is None and download:
             path = cache_dir() / "data" / self.file
             fetch([self.url], self.md5, path, progress)
-        if path is None:
+            found = first_undamaged(self.title, [Place(path, "the official download, kept in the app's cache")], read)
+        if found is None:
             raise DataError(
                 f"{self.title} is not on this computer. Download it ({self.download_mb} MB), or put {self.file} "
                 "into a folder that AECORE_DATA names."
             )
-        return _read(str(path), path.stat().st_mtime, self)
+        ratings = found.value
+        return ratings._replace(source=f"{ratings.source} {found.damaged}".rstrip(), damaged=found.damaged)
 
 
 @lru_cache(maxsize=2)

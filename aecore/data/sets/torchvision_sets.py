@@ -19,7 +19,7 @@ from ..base import Data, DataSpec
 from ..files import idx
 from ..files.download import fetch
 from ..files.transforms import finish
-from ..places import Info, Place, Progress, cache_dir, places
+from ..places import Found, Info, Place, Progress, cache_dir, candidates, first_undamaged
 
 Part = tuple[np.ndarray, np.ndarray]
 """Images (N, C, H, W) uint8 and labels (N,) int64."""
@@ -39,17 +39,16 @@ CLOTHES = (
 )
 KANA = ("お", "き", "す", "つ", "な", "は", "ま", "や", "れ", "を")
 THINGS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
-DEBIAN = Path("/usr/share/datasets/fashion-mnist")
-KERAS = Path("~/.keras/datasets/fashion-mnist")
 
 
 @dataclass(frozen=True)
 class Official:
     """A data set with an official address.
 
-    folder: its folder in one of `places()`. present(folder): whether its files are there.
+    folder: its folder in one of `places()`.
+    present(folder): whether all of its files are there. partly(folder): whether any of them is.
     read(folder): the training part and the test part; raises DataError for a damaged file.
-    get(folder, progress): downloads it into a folder. extra: further folders in which this computer may have it.
+    get(folder, progress): downloads it into a folder.
     size, channels: of one image. published: as in `Info`.
     """
 
@@ -61,21 +60,19 @@ class Official:
     train: int
     test: int
     present: Callable[[Path], bool]
+    partly: Callable[[Path], bool]
     read: Callable[[Path], tuple[Part, Part]]
     get: Callable[[Path, Progress | None], None]
     size: int = 28
     channels: int = 1
-    extra: tuple[Place, ...] = ()
     published: str = ""
 
-    def candidates(self) -> list[Place]:
-        """The folders in which it is looked for, in this order."""
-        return [Place(folder / self.folder, name) for folder, name in places()] + [
-            Place(folder.expanduser(), name) for folder, name in self.extra
-        ]
+    def copies(self) -> list[Place]:
+        """The folders that hold any of its files, also damaged or incomplete, in the order in which they are tried."""
+        return [place for place in candidates(self.folder) if self.partly(place.folder)]
 
     def info(self) -> Info:
-        here = next((place for place in self.candidates() if self.present(place.folder)), None)
+        here = next((place for place in self.copies() if self.present(place.folder)), None)
         sentence = f"From {here.name}." if here else f"Not on this computer; a download of {self.download_mb} MB."
         return Info(
             self.title,
@@ -93,18 +90,8 @@ class Official:
 
     def load(self, spec: DataSpec, download: bool = False, progress: Progress | None = None) -> Data:
         """From the first folder that holds undamaged files, or else, if wanted, from the official address."""
-        damaged: list[str] = []
-        undamaged = self._first_undamaged(self.candidates(), damaged)
-        if undamaged is None and download:
-            folder = cache_dir() / "data" / self.folder
-            self.get(folder, progress)
-            undamaged = self._first_undamaged(
-                [Place(folder, "the official download, kept in the app's cache")], damaged
-            )
-        if undamaged is None:
-            raise DataError(damaged[0] if damaged else self._missing())
-        (train, test), place = undamaged
-        passed_over = f" Passed over: {damaged[0]}" if damaged else ""
+        found = self._found(download, progress)
+        train, test = found.value
         return finish(
             spec,
             train,
@@ -112,18 +99,26 @@ class Official:
             title=self.title,
             classes=self.classes,
             attribution=self.attribution,
-            source=f"{self.title} from {place.name} ({place.folder}).{passed_over}",
+            source=f"{self.title} from {found.place.name} ({found.place.folder}). {found.damaged}".rstrip(),
+            damaged=found.damaged,
         )
 
-    def _first_undamaged(self, candidates: list[Place], damaged: list[str]) -> tuple[tuple[Part, Part], Place] | None:
-        """Both parts from the first folder whose files can be read, and that folder; what is damaged is noted."""
-        for place in candidates:
-            if self.present(place.folder):
-                try:
-                    return self.read(place.folder), place
-                except DataError as e:
-                    damaged.append(str(e))
-        return None
+    def _found(self, download: bool, progress: Progress | None) -> Found[tuple[Part, Part]]:
+        """Both parts, downloaded if no folder holds an undamaged copy and that is wanted. Raises DataError."""
+        try:
+            found = first_undamaged(self.title, self.copies(), self.read)
+        except DataError:
+            if not download:
+                raise
+            found = None
+        if found is None and download:
+            folder = cache_dir() / "data" / self.folder
+            self.get(folder, progress)
+            place = Place(folder, "the official download, kept in the app's cache")
+            found = first_undamaged(self.title, [place], self.read)
+        if found is None:
+            raise DataError(self._missing())
+        return found
 
     def _missing(self) -> str:
         return (
@@ -140,7 +135,7 @@ def _torchvision(name: str) -> Any:
 
 
 def _idx(name: str, md5: dict[str, str]) -> dict[str, Any]:
-    """`present`, `read` and `get` for four IDX files, with the addresses of torchvision's class `name`."""
+    """`present`, `partly`, `read` and `get` for four IDX files, with the addresses of torchvision's class `name`."""
 
     def read(folder: Path) -> tuple[Part, Part]:
         (x, y), (x_test, y_test) = idx.read(folder, md5 or dict(_torchvision(name).resources))
@@ -155,7 +150,7 @@ def _idx(name: str, md5: dict[str, str]) -> dict[str, Any]:
             step = progress and (lambda part, sentence, i=i: progress((i + part) / len(gzipped), sentence))
             fetch([mirror + file for mirror in source.mirrors], md5_of_file, folder / file, step)
 
-    return {"present": idx.present, "read": read, "get": get}
+    return {"present": idx.present, "partly": idx.partly, "read": read, "get": get}
 
 
 def _read_cifar(folder: Path) -> tuple[Part, Part]:
@@ -163,7 +158,9 @@ def _read_cifar(folder: Path) -> tuple[Part, Part]:
     try:
         parts = [_torchvision("CIFAR10")(str(folder.parent), train=train) for train in (True, False)]
     except (RuntimeError, OSError) as e:
-        raise DataError(f"The CIFAR-10 files in {folder} are damaged. Delete that folder and download again.") from e
+        raise DataError(
+            f"The CIFAR-10 files in {folder} are damaged or incomplete. Delete that folder and download it again."
+        ) from e
     train, test = ((p.data.transpose(0, 3, 1, 2), np.array(p.targets, dtype=np.int64)) for p in parts)
     return train, test
 
@@ -190,7 +187,9 @@ def _read_svhn(folder: Path) -> tuple[Part, Part]:
     try:
         parts = [_torchvision("SVHN")(str(folder), split=part) for part in SVHN_FILES]
     except (RuntimeError, OSError, ValueError) as e:
-        raise DataError(f"The SVHN files in {folder} are damaged. Delete them and download again.") from e
+        raise DataError(
+            f"The SVHN files in {folder} are damaged or incomplete. Delete them and download them again."
+        ) from e
     train, test = ((p.data, np.asarray(p.labels, dtype=np.int64)) for p in parts)
     return train, test
 
@@ -224,7 +223,6 @@ FASHION = Official(
     train=60_000,
     test=10_000,
     **_idx("FashionMNIST", idx.FASHION),
-    extra=(Place(DEBIAN, "Debian's package dataset-fashion-mnist"), Place(KERAS, "the cache of Keras")),
 )
 KMNIST = Official(
     title="Kuzushiji-MNIST",
@@ -245,6 +243,7 @@ CIFAR10 = Official(
     train=50_000,
     test=10_000,
     present=lambda folder: (folder / "batches.meta").is_file(),
+    partly=lambda folder: any(folder.glob("*batch*")),
     read=_read_cifar,
     get=_get_cifar,
     size=32,
@@ -259,6 +258,7 @@ SVHN = Official(
     train=73_257,
     test=26_032,
     present=lambda folder: all((folder / name).is_file() for name in SVHN_FILES.values()),
+    partly=lambda folder: any((folder / name).is_file() for name in SVHN_FILES.values()),
     read=_read_svhn,
     get=_get_svhn,
     size=32,

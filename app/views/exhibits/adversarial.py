@@ -207,7 +207,7 @@ def show_critic_of_pairs() -> None:
     show_side_by_side("adversarial.ali", State.seed_of_pairs, runs)
     key_figures(
         [
-            (name, f"{error(run):.4f}", "squared error per pixel of reconstructions", colour)
+            (name, f"{error(run):.4f}", f"squared error per pixel, from {run.info.params['code']} numbers", colour)
             for (name, run), colour in zip(runs.items(), LINES, strict=False)
         ]
     )
@@ -301,9 +301,10 @@ def show_explanations() -> None:
             "samples. In every form the classes lie next to each other.\n"
             "- **VAE/GAN**: samples are sharper. Reconstructions look like real digits, but their strokes do not lie "
             "exactly where those of the original do.\n"
-            "- **ALI** brings back *an* image like x; ALICE, which asks for x, brings back x. HALI does better than an "
-            "ALI that samples equally many numbers, but not always better than one whose code is as large as HALI’s "
-            "lower one, as here: see the errata.\n"
+            "- **ALI** brings back *an* image like x; ALICE, which asks for x, brings back x. HALI reconstructs no "
+            "better than an ALI whose code is as large as HALI’s lower one, as here. It does better than an ALI whose "
+            "code is as small as HALI’s upper one, because it decodes the lower code, which is larger: see the "
+            "errata.\n"
             "- **25 Gaussians** are found in groups, and lost again. The critic of a WGAN pulls along a distance, and "
             "so its generator finds more of them than that of a GAN."
         )

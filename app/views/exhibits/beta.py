@@ -11,7 +11,7 @@ import streamlit as st
 
 from aecore import Run, inference
 from aecore.explore import code_planes
-from aecore.measure import disentanglement, latents
+from aecore.measure import aggregate_posterior, disentanglement, latents
 from aecore.runs.sweeps import Sweep
 from app import cached, library
 from app.browser.planes import Pane, planes
@@ -101,6 +101,12 @@ def factors_of(run: Run) -> np.ndarray:
     """The known factors (n, K) of the same images."""
     test = held_out(run)
     return inference.factors_of(test, inference.first(test, SCORED))
+
+
+@cached.remember(max_entries=64)
+def total_correlation(run: Run) -> aggregate_posterior.TotalCorrelation:
+    """Bounds of the total correlation of sampled codes, held out."""
+    return aggregate_posterior.total_correlation(library.model(run), held_out(run), SCORED)
 
 
 @cached.remember(max_entries=64)
@@ -209,12 +215,15 @@ def show_rate(view: View) -> None:
         rate_figure(view.values, recon, kl, view.at), "beta.rate", "Rate against distortion, a point for each β"
     )
     seeds = int(kl[2].min())
-    st.caption(f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out.")
+    st.caption(
+        f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out. −log p(x|z) "
+        "of Bernoulli pixels is the cross-entropy; of grey images it is no likelihood, and the sum bounds none."
+    )
 
 
 def rate_figure(values: Sequence[float], recon: Sequence[np.ndarray], kl: Sequence[np.ndarray], at: int) -> go.Figure:
     """Distortion against rate.  recon, kl: means and deviations at each β.  at: the index of the one that is marked."""
-    figure = empty_figure(380, "rate: KL, nats", "distortion: −log p(x|z), nats")
+    figure = empty_figure(380, "rate: KL, nats", "distortion: cross-entropy, nats")
     figure.add_scatter(
         x=kl[0],
         y=recon[0],
@@ -257,7 +266,12 @@ def show_correlation(view: View) -> None:
     figure = matrix(together, view.labels, view.labels, "RdBu", -1, 1)
     show_figure(figure, "beta.correlation", "Correlation of the means of the latent dimensions")
     off = np.abs(together[np.triu_indices(len(together), 1)])
-    st.caption(f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value.")
+    bounds = total_correlation(view.run)
+    st.caption(
+        f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value. The total correlation of "
+        f"sampled codes, which the means do not show, is between {bounds.at_least:.2f} and {bounds.at_most:.2f} nats, "
+        f"by the posteriors of {bounds.examples:,} held-out images."
+    )
 
 
 def show_information(view: View) -> None:
@@ -320,9 +334,15 @@ def score_figure(
 
 def why_scores_are_low(beta: float, known: np.ndarray, factors: Sequence[str]) -> str:
     """Why good strips can go together with low scores.  known: (D, K) mutual information with each factor."""
+    varies = ~np.isnan(known).any(0)
+    left_out = [name for name, kept in zip(factors, varies, strict=True) if not kept]
+    factors = [name for name, kept in zip(factors, varies, strict=True) if kept]
+    if not factors:
+        return "None of the factors changes in these images, so that nothing can be scored."
+    known = known[:, varies]
     best = known.max(0)
     weakest, strongest = factors[int(best.argmin())], factors[int(best.argmax())]
-    mixed = int((np.sort(known, 1)[:, -2] > 0.1).sum())
+    mixed = int(((known > 0.1).sum(1) > 1).sum())
     some = {0: "No latent dimension follows", 1: "One latent dimension follows"}
     return (
         f"**Why are scores low where strips look good?** At β = {beta:g} no latent dimension tells more than "
@@ -331,6 +351,7 @@ def why_scores_are_low(beta: float, known: np.ndarray, factors: Sequence[str]) -
         f"{some.get(mixed, f'{mixed} latent dimensions follow')} two factors or more; MIG and DCI lower the score for "
         "each that does, though the eye hardly sees it. A factor that two latent dimensions share, such as position "
         "along a diagonal, has no gap between the two, however smooth its strip is."
+        + (f" Never changing in these images, and left out of every score: {', '.join(left_out)}." if left_out else "")
     )
 
 

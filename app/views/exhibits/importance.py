@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import plotly.graph_objects as go
@@ -11,6 +11,7 @@ import streamlit as st
 
 from aecore import Run
 from aecore.explore import importance
+from aecore.measure import likelihood
 from app import cached, library, pages
 from app.browser.contact import contact
 from app.figures import plots
@@ -25,8 +26,10 @@ from app.state import Choice, Number
 SWEEP = "importance"  # networks trained with several numbers of samples
 IWAE = "iwae"  # what the link to the Train page opens
 KS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
-MANY = 50  # images whose mean bound is shown, each with at most as many samples
-FEW_KS = tuple(k for k in KS if k <= MANY)
+TOTAL = 2000  # samples of the image, on which each bound rests: four groups of 500, 2,000 of one
+MANY = 30  # images whose mean bound is shown
+FEW_TOTAL = 100  # samples of each of them
+FEW_KS = tuple(k for k in KS if 2 * k <= FEW_TOTAL)
 SHOWN = 24  # samples
 ELBO = plots.term_colour("elbo")
 
@@ -61,15 +64,27 @@ def samples_of(run: Run, example: int, k: int, seed: int) -> importance.Draws:
 
 
 @cached.remember(max_entries=64)
-def bounds_of(run: Run, ids: tuple[int, ...], ks: tuple[int, ...], seed: int) -> np.ndarray:
-    """The bound of held-out images for each number of samples, (n, len(ks)) nats."""
-    return importance.bounds(library.model(run), library.data(run).test, np.array(ids), ks, seed)
+def bounds_of(run: Run, ids: tuple[int, ...], ks: tuple[int, ...], seed: int, total: int) -> importance.Bounds:
+    """The bound of held-out images for each number of samples."""
+    return importance.bounds(library.model(run), library.data(run).test, np.array(ids), ks, seed, total)
+
+
+class Curve(NamedTuple):
+    """Bounds against k, nats.
+
+    mean, error: (len(ks),), the estimates and their standard errors.  groups: (len(ks),), of k samples of each image.
+    """
+
+    ks: tuple[int, ...]
+    mean: np.ndarray
+    error: np.ndarray
+    groups: np.ndarray
 
 
 def page() -> None:
     run = layout.opening(
         "Importance weights",
-        "The ELBO judges one sample of the code as if it were the only one. **Several samples, each with its "
+        "The ELBO takes one sample of the code as if it were the only one. **Several samples, each with its "
         "weight**, come closer to how likely the image really is.",
         "posterior",
     )
@@ -83,16 +98,22 @@ def page() -> None:
         r"w_i = \frac{p(x|z_i)\, p(z_i)}{q(z_i|x)} \\[.4em] z_i \sim q(z|x),\qquad "
         r"\mathcal{L}_1 \le \mathcal{L}_k \le \log p(x) \end{gathered}"
     )
-    one = bounds_of(run, (view.example,), KS, view.seed)[0]
+    one = bounds_of_image(view)
     mean = mean_bounds(run)
     show_numbers(view, one)
+    show_values(view)
 
     st.header("The bound against k", anchor=False)
     curves = {f"image {view.example}": one, f"{MANY} held-out images, mean": mean}
     show_figure(
-        bound_figure(curves, view.k, view.samples.bound),
+        bound_figure(curves, view.k, view.samples),
         "importance.curve",
         "The bound grows with the number of samples, fast at first",
+    )
+    st.caption(
+        f"Each point is a mean over groups of k samples. For the image there are {TOTAL:,} samples: {TOTAL:,} groups "
+        f"of one, {TOTAL // KS[-1]} of {KS[-1]}. For the mean of {MANY} images there are {FEW_TOTAL} samples of each. "
+        "Bars are ± 2 standard errors by chance of the samples; point at one for its numbers."
     )
     show_downloads(view, one, mean)
 
@@ -104,7 +125,10 @@ def page() -> None:
         "importance.trained",
         "The bound against the samples that judge, of networks trained with 1, 5 and 50",
     )
-    st.caption(f"Mean bound of {MANY} held-out images. Small networks and few epochs; one seed each.")
+    st.caption(
+        f"Mean bound of the same {MANY} held-out images, ± 2 standard errors by chance of {FEW_TOTAL} samples of each. "
+        "Small networks and few epochs; one seed each."
+    )
     train_sweep.train(SWEEP)
     show_explanations()
 
@@ -118,9 +142,16 @@ def choose_view(run: Run) -> View:
     return View(run, example, k, seed, samples_of(run, example, k, seed))
 
 
-def mean_bounds(run: Run) -> np.ndarray:
-    """(len(FEW_KS),) mean bounds of the first MANY held-out images, nats."""
-    return bounds_of(run, tuple(range(min(MANY, len(held_out(run))))), FEW_KS, 0).mean(0)
+def bounds_of_image(view: View) -> Curve:
+    """The bounds of the image for each of KS."""
+    found = bounds_of(view.run, (view.example,), KS, view.seed, TOTAL)
+    return Curve(KS, found.mean[0], found.error[0], found.groups)
+
+
+def mean_bounds(run: Run) -> Curve:
+    """Mean bounds of the first MANY held-out images for each of FEW_KS."""
+    found = bounds_of(run, tuple(range(min(MANY, len(held_out(run))))), FEW_KS, 0, FEW_TOTAL)
+    return Curve(FEW_KS, found.mean.mean(0), np.sqrt((found.error**2).sum(0)) / len(found.error), found.groups)
 
 
 def show_samples(view: View) -> None:
@@ -128,7 +159,7 @@ def show_samples(view: View) -> None:
     weights, tiles = view.samples.weights[: view.shown], view.samples.tiles[: view.shown]
     original, sheet = st.columns([1, 5], gap="large")
     with original:
-        layout.picture(cached.images(view.run, (view.example,))[0], "$x$", image_title(view.run, view.example))
+        layout.picture(view.samples.image, "$x$", image_title(view.run, view.example))
     with sheet:
         contact(
             [("", tiles)],
@@ -142,53 +173,91 @@ def show_samples(view: View) -> None:
         st.caption(f"{subject} of q(z|x), what each decodes to, and its share of all weights.")
 
 
-def show_numbers(view: View, bounds: np.ndarray) -> None:
+def show_numbers(view: View, bounds: Curve) -> None:
     """The bound of these samples beside those of other numbers of samples.  bounds: of the image, for each of KS."""
     k = view.k
+    chance = f", ± {view.samples.error:.2f} by chance" if k > 1 else ", by chance of one"
     key_figures(
         [
-            ("these samples", nats(view.samples.bound), f"log of the mean weight of these {k}", ELBO),
+            ("these samples", nats(view.samples.bound), f"log of these {k} weights’ mean{chance}", ELBO),
             (
                 "effective samples",
                 f"{view.samples.effective:.1f}",
                 f"so many of equal weight are worth these {k}",
                 "",
             ),
-            ("ELBO of this image", nats(bounds[0]), "k = 1, the mean of 500 samples", ""),
-            ("k = 500", nats(bounds[-1]), "the nearest to log p(x) here", ""),
+            ("ELBO of this image", nats(bounds.mean[0]), f"k = 1: {spread(bounds, 0)}", ""),
+            (f"k = {KS[-1]}", nats(bounds.mean[-1]), f"nearest to log p(x): {spread(bounds, -1)}", ""),
         ]
     )
+
+
+def spread(bounds: Curve, at: int) -> str:
+    """The standard error of one of the bounds, and on how many samples it rests."""
+    k, groups = bounds.ks[at], bounds.groups[at]
+    samples = f"{groups:,} samples" if k == 1 else f"{groups:,} groups of {k}"
+    return f"± {bounds.error[at]:.2f}, mean of {samples}"
+
+
+def show_values(view: View) -> None:
+    """Of which values of the image p(x|z) is a likelihood."""
+    if likelihood.has_bernoulli_pixels(library.model(view.run)):
+        st.caption(
+            "This decoder’s pixels are 0 or 1 (Bernoulli), so each image is split at one half into black and white. Of "
+            "grey values −log p(x|z) would be a cross-entropy, which bounds no likelihood."
+        )
+    else:
+        st.caption("p(x|z) is a density of grey values, so its logarithm may be positive.")
 
 
 def nats(value: float) -> str:
     return f"{value:.2f} nats".replace("-", "−")
 
 
-def bound_figure(curves: Mapping[str, np.ndarray], k: int, bound: float) -> go.Figure:
-    """Bounds against k, lines for the first of KS.  k, bound: of the samples that the page shows."""
+def bound_figure(curves: Mapping[str, Curve], k: int, samples: importance.Draws) -> go.Figure:
+    """Bounds against k with ± 2 standard errors.  k, samples: those that the page shows."""
     figure = empty_figure(380, "samples k", "nats")
-    for (name, values), dash in zip(curves.items(), ("solid", "dot"), strict=True):
+    for (name, curve), dash in zip(curves.items(), ("solid", "dot"), strict=True):
         line = {"color": ELBO, "dash": dash, "width": 3}
         figure.add_scatter(
-            x=KS[: len(values)], y=values, name=name, mode="lines+markers", line=line, marker={"size": 9}
+            x=curve.ks,
+            y=curve.mean,
+            error_y=error_bars(curve),
+            name=name,
+            mode="lines+markers",
+            line=line,
+            marker={"size": 9},
+            customdata=np.stack([curve.error, curve.groups], 1),
+            hovertemplate="k = %{x}: %{y:.2f} ± %{customdata[0]:.2f} nats, %{customdata[1]:,} groups",
         )
     diamond = {"size": 16, "symbol": "diamond", "color": plots.term_colour("kl")}
-    figure.add_scatter(x=[k], y=[bound], name="these samples", mode="markers", marker=diamond)
+    bars = {"array": [2 * samples.error], "color": plots.term_colour("kl")} if k > 1 else None
+    figure.add_scatter(x=[k], y=[samples.bound], error_y=bars, name="these samples", mode="markers", marker=diamond)
     return figure.update_xaxes(type="log", tickvals=KS)
 
 
-def trained_figure(curves: Mapping[str, np.ndarray]) -> go.Figure:
-    """Mean bounds against FEW_KS, a line for each network."""
-    figure = model_lines(FEW_KS, curves, ("samples k that judge", "nats"), hover="%{y:.2f}", marker_size=9)
+def error_bars(curve: Curve) -> dict[str, Any]:
+    """± 2 standard errors, as a figure draws them."""
+    return {"type": "data", "array": 2 * curve.error, "thickness": 1.5}
+
+
+def trained_figure(curves: Mapping[str, Curve]) -> go.Figure:
+    """Mean bounds against FEW_KS with ± 2 standard errors, a line for each network."""
+    means = {name: curve.mean for name, curve in curves.items()}
+    figure = model_lines(FEW_KS, means, ("samples k that judge", "nats"), hover="%{y:.2f}", marker_size=9)
+    for trace, curve in zip(figure.data, curves.values(), strict=True):
+        trace.error_y = error_bars(curve)
     return figure.update_xaxes(type="log", tickvals=KS)
 
 
-def show_downloads(view: View, one: np.ndarray, mean: np.ndarray) -> None:
+def show_downloads(view: View, one: Curve, mean: Curve) -> None:
     """Bounds, samples and their pictures as files.  one, mean: bounds of the image, and means, for the first of KS."""
     run, samples = view.run, view.samples
     with st.container(horizontal=True):
-        padded = [*map(str, mean), *[""] * (len(KS) - len(mean))]
-        bounds = csv_table(["k", f"image {view.example}", f"mean of {MANY} images"], KS, one, padded)
+        empty = [""] * (len(KS) - len(mean.ks))
+        columns = (one.mean, one.error, one.groups, [*mean.mean, *empty], [*mean.error, *empty])
+        titles = (f"image {view.example}", "standard error", "groups", f"mean of {MANY} images", "its standard error")
+        bounds = csv_table(["k", *titles], KS, *(map(str, column) for column in columns))
         download_button("Bounds as CSV", bounds, f"{run.info.id}-bounds.csv", "text/csv", "importance.csv")
         table = csv_table(
             ["sample", "log weight", "weight", *(f"z{j + 1}" for j in range(samples.z.shape[1]))],
@@ -215,8 +284,9 @@ def snippet(view: View) -> str:
 from aecore.explore.importance import bounds, draws
 
 samples = draws(run.model(), run.data().test, example={view.example}, k={view.k}, seed={view.seed})
-print(samples.bound, samples.effective)
-print(bounds(run.model(), run.data().test, [{view.example}], ks={KS}))
+print(samples.bound, samples.error, samples.effective)
+found = bounds(run.model(), run.data().test, [{view.example}], ks={KS}, seed={view.seed}, total={TOTAL})
+print(found.mean, found.error, found.groups)
 """
 
 

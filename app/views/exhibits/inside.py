@@ -72,8 +72,8 @@ def inside(run: Run, example: int, samples: int, seed: int) -> posterior.Inside:
 
 
 @cached.remember(max_entries=64)
-def evidence(run: Run, example: int) -> float:
-    """An estimate of log p(x) of one held-out image, nats."""
+def evidence(run: Run, example: int) -> posterior.Evidence:
+    """An estimate of log p(x) of one held-out image."""
     return posterior.evidence(library.model(run), library.data(run).test, example)
 
 
@@ -172,14 +172,15 @@ def show_pictures(view: View) -> None:
     found = view.inside
     first, second = st.columns(2, gap="medium")
     with first:
-        layout.picture(cached.images(view.run, (view.example,))[0], "$x$", image_title(view.run, view.example))
+        split = ", split at ½" if view.decoder == BERNOULLI else ""
+        layout.picture(found.image, f"$x$: the image{split}", image_title(view.run, view.example))
     with second:
         layout.picture(found.mean, "$f(g(x))$: the cloud’s middle, decoded", "The mean, decoded")
     contact(
         [("", found.tiles)],
         key="inside.draws.sheet",
         tile=64,
-        captions=[f"{nats:.0f}" for nats in found.recon],
+        captions=[f"{value:.2f}" for value in found.rounded().recon],
         alt=f"{view.samples} samples of the cloud, decoded; below each −log p(x|z) in nats",
     )
     st.caption("Samples of the cloud, decoded; below each: −log p(x|z) in nats.")
@@ -187,20 +188,33 @@ def show_pictures(view: View) -> None:
 
 def show_bound(view: View) -> None:
     """The first sample and the bound as equations with numbers, and log p(x)."""
-    found = view.inside
+    found, shown = view.inside, view.inside.rounded()
     st.latex(sample_equation(found))
-    st.latex(plots.equation(bound_equation(found)))
-    truth = evidence(view.run, view.example)
+    st.latex(plots.equation(bound_equation(shown)))
+    estimate = evidence(view.run, view.example)
+    value, error = round(estimate.value, 2), f"{estimate.error:.2f}"
+    difference = f"{abs(value - shown.elbo):.2f} {'above' if value >= shown.elbo else 'below'} L"
     deviation = f"± {found.recon.std(ddof=1) / np.sqrt(view.samples):.2f} by chance of {view.samples} samples"
     key_figures(
         [
-            ("reconstruction", nats(found.recon.mean()), deviation if view.samples > 1 else "one sample", RECON),
-            ("KL", nats(found.kl.sum()), "exactly; no samples needed", KL),
-            ("bound L", nats(found.elbo), "minus both", ELBO),
-            ("log p(x)", nats(truth), f"by 500 weighted samples: {truth - found.elbo:.2f} above", ""),
+            ("reconstruction", nats(shown.mean), deviation if view.samples > 1 else "one sample", RECON),
+            ("KL", nats(shown.kl_sum), "exactly; no samples needed", KL),
+            ("bound L", nats(shown.elbo), "minus both", ELBO),
+            (
+                "log p(x), nearly",
+                nats(value),
+                f"± {error}, {difference}: mean of {estimate.groups} groups of {estimate.k} weighted samples",
+                "",
+            ),
         ]
     )
-    if view.decoder != BERNOULLI:
+    if view.decoder == BERNOULLI:
+        st.caption(
+            "Bernoulli pixels are 0 or 1, so the image is split at one half into black and white. Only then is p(x|z) "
+            "a likelihood and L a bound on log p(x). The training used grey values, for which −log p(x|z) is a "
+            "cross-entropy."
+        )
+    else:
         st.caption("A Gaussian decoder’s p(x|z) is a density: its logarithm may be positive, and grows with c.")
 
 
@@ -209,18 +223,18 @@ def nats(value: float) -> str:
 
 
 def sample_equation(found: posterior.Inside) -> str:
-    """z = h(x) ⊙ ξ + g(x) with the numbers of the first sample."""
-    products = zip(found.std, found.xi[0], found.mu, strict=True)
-    terms = r" \\ ".join(rf"{s:.2f} \cdot {x:.2f} {m:+.2f}" for s, x, m in products)
-    code = r" \\ ".join(f"{value:.2f}" for value in found.z[0])
+    """z = h(x) ⊙ ξ + g(x) with the rounded numbers of the first sample, of which z is the rounded result."""
+    parts = np.round(np.stack([found.std, found.xi[0], found.mu], 1).astype(float), 2)
+    terms = r" \\ ".join(rf"{s:.2f} \cdot ({x:.2f}) {m:+.2f}" for s, x, m in parts)
+    code = r" \\ ".join(f"{s * x + m:.2f}" for s, x, m in parts)
     return (
         rf"z = h(x) \odot \xi + g(x) = \begin{{pmatrix}}{terms}\end{{pmatrix}} = \begin{{pmatrix}}{code}\end{{pmatrix}}"
     )
 
 
-def bound_equation(found: posterior.Inside) -> str:
+def bound_equation(shown: posterior.Rounded) -> str:
     """The bound with the numbers of its terms below them; terms are marked for `plots.equation`."""
-    recon, kl = f"{found.recon.mean():.2f}", " + ".join(f"{value:.2f}" for value in found.kl)
+    recon, kl = f"{shown.mean:.2f}", " + ".join(f"{value:.2f}" for value in shown.kl)
     return (
         r"\mathcal{L} = -\term{recon}{\underbrace{\tfrac{1}{L} \textstyle\sum_l -\log p(x|z_l)}_{" + recon + "}}"
         r" - \term{kl}{\underbrace{D_{KL}\left(\mathcal{N}(g, h^2) \,\Vert\, \mathcal{N}(0, I)\right)}_{" + kl + "}}"
@@ -299,7 +313,7 @@ def show_algorithm(lines: int) -> None:
         show_decoder(algorithm)
     if len(algorithm.losses) > 1:
         bound = -np.array(algorithm.losses).sum(1)
-        st.line_chart({"bound of the minibatch, nats": bound[-2000:]}, height=180, color=ELBO)
+        st.line_chart({"−(cross-entropy + KL) of the minibatch, nats": bound[-2000:]}, height=180, color=ELBO)
 
 
 def show_numbers(algorithm: Stepper) -> None:
@@ -311,7 +325,7 @@ def show_numbers(algorithm: Stepper) -> None:
     key_figures(
         [
             ("rounds", f"{algorithm.now.step:,}", "updates so far", ""),
-            ("recon", known("recon", 1), "nats", RECON),
+            ("cross-entropy", known("recon", 1), "nats, of grey images", RECON),
             ("KL", known("kl", 2), "nats", KL),
             ("‖g‖", known("gradient", 1), "the gradient’s length", ""),
             ("‖Δ(θ, φ)‖", known("moved", 3), "the last step’s length", ""),

@@ -124,6 +124,7 @@ SECTIONS = (
         ),
         (
             ("The reparameterisation, step by step; Algorithm 1", "inside", {}),
+            ("Other distributions of pixels", "likelihoods", {}),
             ("A code with its spread", "reconstruct", {"run": "vae-2d"}),
         ),
     ),

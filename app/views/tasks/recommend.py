@@ -223,10 +223,13 @@ def opened(spec: DataSpec) -> Ratings:
     """The ratings; what is wrong with the visitor's own is said in a sentence, and the page stops."""
     offer_download(spec)
     try:
-        return datasets.load_ratings(spec)
+        ratings = datasets.load_ratings(spec)
     except DataError as error:
         st.error(escape_markdown(str(error)), icon=":material/error:")
         st.stop()
+    if ratings.damaged:
+        st.warning(escape_markdown(ratings.damaged), icon=":material/warning:")
+    return ratings
 
 
 def offer_download(spec: DataSpec) -> None:
