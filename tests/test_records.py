@@ -117,7 +117,7 @@ def test_a_status_changes_only_from_where_it_may():
 @pytest.mark.parametrize(("version", "opens"), [(1, True), (2, True), (3, False)])
 def test_a_run_of_an_older_version_opens_and_of_a_newer_one_says_so(version, opens):
     run = new()
-    run.save(version=version)
+    (run.path / "run.json").write_text(run.info.model_copy(update={"version": version}).model_dump_json())
     if opens:
         try:
             assert Run.open(run.path).info.version == version
