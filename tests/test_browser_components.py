@@ -94,12 +94,13 @@ def test_an_atlas_never_passes_what_browsers_draw():
 
 
 def test_5000_digits_are_encoded_in_well_under_a_second():
+    """Of the processor: a busy computer may take longer."""
     images = np.random.default_rng(0).integers(0, 256, (5000, 28, 28), np.uint8)  # noise: harder than digits
     times = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         atlas(images)
-        times.append(time.perf_counter() - start)
+        times.append(time.process_time() - start)
     assert min(times) < 0.8
 
 

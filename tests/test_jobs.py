@@ -265,6 +265,7 @@ def test_settings_that_only_training_can_refuse_fail_with_a_sentence(queue):
     assert "no-such-folder" in run.info.reason
 
 
+@pytest.mark.slow
 def test_a_map_is_computed_by_the_analyst_and_kept(supervisor):
     queue, analyses = supervisor.queue, supervisor.analyses
     run = new(queue, "mapped")

@@ -117,9 +117,12 @@ def test_a_status_changes_only_from_where_it_may():
 @pytest.mark.parametrize(("version", "opens"), [(1, True), (2, True), (3, False)])
 def test_a_run_of_an_older_version_opens_and_of_a_newer_one_says_so(version, opens):
     run = new()
-    run.save(version=version)
+    (run.path / "run.json").write_text(run.info.model_copy(update={"version": version}).model_dump_json())
     if opens:
-        assert Run.open(run.path).info.version == version
+        try:
+            assert Run.open(run.path).info.version == version
+        except RunError as error:
+            pytest.fail(str(error))
     else:
         with pytest.raises(RunError, match=r"format 3, this one knows 2"):
             Run.open(run.path)
@@ -270,7 +273,7 @@ def test_a_run_records_its_times_its_data_and_its_machine():
     info = Run.open(run.path).info
     assert info.created <= info.started <= info.taken <= info.ended and info.reason == ""
     assert (info.shape, info.device, info.versions["torch"]) == ((1, 8, 8), "CPU", torch.__version__)
-    assert info.source and info.classes == tuple("0123456789") and "elbo" in info.metrics
+    assert info.source and info.classes == tuple("0123456789") and "mse" in info.metrics
     assert not (run.path / "resume").exists() and not (run.path / ".reserve").exists()
 
 
@@ -409,7 +412,7 @@ def test_a_film_keeps_its_pace_in_hundredths_of_a_second(fps, milliseconds):
 
     frames = np.random.default_rng(0).integers(0, 256, (3, 6, 6)).astype(np.uint8)
     film = Image.open(io.BytesIO(export.gif(frames, fps)))
-    assert (film.n_frames, film.info["duration"], film.info["loop"]) == (3, milliseconds, 0)
+    assert (film.n_frames, film.info.get("duration", 0), film.info["loop"]) == (3, milliseconds, 0)
 
 
 def test_a_network_for_onnx_does_not_fix_the_length_of_a_batch():
@@ -434,7 +437,10 @@ def test_a_network_for_onnx_does_not_fix_the_length_of_a_batch():
 )
 def test_a_parameter_takes_its_range_with_both_ends(param, allowed, refused):
     for value, expected in allowed.items():
-        found = param.check("p", value)
+        try:
+            found = param.check("p", value)
+        except FieldError as error:
+            pytest.fail(str(error))
         assert found == expected and type(found) is type(param.default)
     for value in refused:
         with pytest.raises(FieldError, match=r"^p: "):
