@@ -265,9 +265,9 @@ def show_correlation(view: View) -> None:
     off = np.abs(together[np.triu_indices(len(together), 1)])
     bounds = total_correlation(view.run)
     st.caption(
-        f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value. The total correlation of "
-        f"sampled codes, which the means do not show, is between {bounds.at_least:.2f} and {bounds.at_most:.2f} nats, "
-        f"by the posteriors of {bounds.examples:,} held-out images."
+        f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value. The means do not show the "
+        f"total correlation of sampled codes, which is between {bounds.at_least:.2f} and {bounds.at_most:.2f} nats, by "
+        f"the posteriors of {bounds.examples:,} held-out images."
     )
 
 
@@ -331,7 +331,7 @@ def score_figure(
 
 def why_scores_are_low(beta: float, known: np.ndarray, factors: Sequence[str]) -> str:
     """Why good strips can go together with low scores.  known: (D, K) mutual information with each factor."""
-    varies = ~np.isnan(known).any(0)
+    varies = np.isfinite(known[0])
     left_out = [name for name, kept in zip(factors, varies, strict=True) if not kept]
     factors = [name for name, kept in zip(factors, varies, strict=True) if kept]
     if not factors:
