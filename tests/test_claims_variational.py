@@ -140,8 +140,8 @@ def costs(key: str, seed: int, **params) -> tuple[float, float, float, float]:
 
 
 def test_beta_tcvae_loosens_the_units_at_less_cost_than_a_beta_vae():
-    """With weight 6 on it the total correlation is 0.38 and 0.41 of the VAE's with seeds 0 and 1, for 1.3 and 1.5 nats of
-    distortion. A β-VAE reaches 0.30 and 0.34 with β = 2 already, for 5.9 and 6.4 nats.
+    """With weight 6 on it the total correlation is 0.38 and 0.41 of the VAE's with seeds 0 and 1, for 1.3 and 1.5 nats
+    of distortion. A β-VAE reaches 0.30 and 0.34 with β = 2 already, for 5.9 and 6.4 nats.
     """
     ours, cost, _, wide_cost = costs("beta_tcvae", SEED, beta=6.0)
     assert ours < 0.6 and cost < 0.5 * wide_cost
@@ -207,7 +207,7 @@ def symbols(K: int, seed: int) -> tuple[float, float]:
 
 
 def test_more_symbols_say_more_and_the_codebook_stays_in_use():
-    """K = 2, 16, 128 leave 64 %, 46 % and 37 % of the digits' spread, and 2, 13 and 80 vectors are in use, with seed 0."""
+    """K = 2, 16, 128 leave 64 %, 46 % and 37 % of the digits' spread, and 2, 13 and 80 vectors are in use (seed 0)."""
     found = {K: symbols(K, SEED) for K in (2, 16, 128)}
     assert all(used > 0.4 * K for K, (_, used) in found.items())
     assert all(more < 0.85 * less for (less, _), (more, _) in pairwise(found.values()))

@@ -265,9 +265,9 @@ def show_correlation(view: View) -> None:
     off = np.abs(together[np.triu_indices(len(together), 1)])
     bounds = total_correlation(view.run)
     st.caption(
-        f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value. The means do not show the "
-        f"total correlation of sampled codes, which is between {bounds.at_least:.2f} and {bounds.at_most:.2f} nats, by "
-        f"the posteriors of {bounds.examples:,} held-out images."
+        f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value. The means do not show "
+        f"the total correlation of sampled codes, which is between {bounds.at_least:.2f} and {bounds.at_most:.2f} nats, "
+        f"by the posteriors of {bounds.examples:,} held-out images."
     )
 
 
