@@ -263,11 +263,11 @@ def show_correlation(view: View) -> None:
     figure = matrix(together, view.labels, view.labels, "RdBu", -1, 1)
     show_figure(figure, "beta.correlation", "Correlation of the means of the latent dimensions")
     off = np.abs(together[np.triu_indices(len(together), 1)])
-    bounds = total_correlation(view.run)
+    low, high, count = total_correlation(view.run)
     st.caption(
         f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value. The means do not show "
-        f"the total correlation of sampled codes, which is between {bounds.at_least:.2f} and {bounds.at_most:.2f} nats, "
-        f"by the posteriors of {bounds.examples:,} held-out images."
+        f"the total correlation of sampled codes, which is between {low:.2f} and {high:.2f} nats, by the posteriors of "
+        f"{count:,} held-out images."
     )
 
 
