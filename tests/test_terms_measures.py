@@ -258,8 +258,9 @@ def test_codes_are_compared_with_the_prior_by_their_definitions():
 
 
 def test_too_few_examples_are_refused_in_a_sentence():
-    with pytest.raises(DataError, match="too few to compare"):
+    with pytest.raises(ValueError, match="too few") as refusal:
         aggregate_posterior.aggregate(Given(torch.ones(2)), table(5, 2))
+    assert isinstance(refusal.value, DataError)
     assert aggregate_posterior.aggregate(Given(torch.ones(2)), table(6, 2)).n == 6
     with pytest.raises(DataError, match="at least 2 examples"):
         aggregate_posterior.total_correlation(Given(torch.ones(2)), table(1, 2))

@@ -215,15 +215,12 @@ def show_rate(view: View) -> None:
         rate_figure(view.values, recon, kl, view.at), "beta.rate", "Rate against distortion, a point for each β"
     )
     seeds = int(kl[2].min())
-    st.caption(
-        f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out. −log p(x|z) "
-        "of Bernoulli pixels is the cross-entropy; of grey images it is no likelihood, and the sum bounds none."
-    )
+    st.caption(f"A point for each β, mean and standard deviation over {seeds} seed{'s' * (seeds > 1)}, held out.")
 
 
 def rate_figure(values: Sequence[float], recon: Sequence[np.ndarray], kl: Sequence[np.ndarray], at: int) -> go.Figure:
     """Distortion against rate.  recon, kl: means and deviations at each β.  at: the index of the one that is marked."""
-    figure = empty_figure(380, "rate: KL, nats", "distortion: cross-entropy, nats")
+    figure = empty_figure(380, "rate: KL, nats", "distortion: −log p(x|z), nats")
     figure.add_scatter(
         x=kl[0],
         y=recon[0],
@@ -266,11 +263,11 @@ def show_correlation(view: View) -> None:
     figure = matrix(together, view.labels, view.labels, "RdBu", -1, 1)
     show_figure(figure, "beta.correlation", "Correlation of the means of the latent dimensions")
     off = np.abs(together[np.triu_indices(len(together), 1)])
-    bounds = total_correlation(view.run)
+    low, high, count = total_correlation(view.run)
     st.caption(
-        f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value. The total correlation "
-        f"of sampled codes, which the means do not show, is between {bounds.at_least:.2f} and {bounds.at_most:.2f} "
-        f"nats, by the posteriors of {bounds.examples:,} held-out images."
+        f"Correlation of the posterior’s means; on average {off.mean():.2f} in absolute value. The means do not show "
+        f"the total correlation of sampled codes, which is between {low:.2f} and {high:.2f} nats, by the posteriors of "
+        f"{count:,} held-out images."
     )
 
 
@@ -334,7 +331,7 @@ def score_figure(
 
 def why_scores_are_low(beta: float, known: np.ndarray, factors: Sequence[str]) -> str:
     """Why good strips can go together with low scores.  known: (D, K) mutual information with each factor."""
-    varies = ~np.isnan(known).any(0)
+    varies = np.isfinite(known[0])
     left_out = [name for name, kept in zip(factors, varies, strict=True) if not kept]
     factors = [name for name, kept in zip(factors, varies, strict=True) if kept]
     if not factors:
