@@ -133,7 +133,7 @@ def no_downloads(monkeypatch):
     monkeypatch.setattr(models, "get_model", lambda name, weights: SimpleNamespace(features=layers[name]()))
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     with chromium() as found:
         yield found
