@@ -99,10 +99,10 @@ class Doubled(Shown):
 
 def test_several_models_are_shown_over_the_same_square():
     data = split()
-    found = code_planes.squares([Shown(2), Doubled(2)], data, (-1.0, 2.0, 0.0, 3.0), 2, 20)
-    assert found.extent == (-1.0, 2.0, 0.0, 3.0) and found.tiles.shape == (2, 2, 2, 2, 2)
+    found = code_planes.squares([Shown(2), Doubled(2)], data, (-1.0, 2.0, 0.0, 1.0), 2, 20)
+    assert found.extent == (-1.0, 2.0, 0.0, 1.0) and found.tiles.shape == (2, 2, 2, 2, 2)
     for tiles in found.tiles:
-        for (i, y), (j, x) in product(((0, 0.0), (1, 3.0)), ((0, -1.0), (1, 2.0))):
+        for (i, y), (j, x) in product(((0, 0.0), (1, 1.0)), ((0, -1.0), (1, 2.0))):
             assert near(tiles[i, j], [x, y])
     np.testing.assert_allclose(found.codes[0], 2 * found.codes[1], atol=1e-6)
     assert found.codes.shape == (2, 20, 2)

@@ -11,6 +11,7 @@ import math
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from torch import Tensor
 
 import aecore
@@ -330,12 +331,10 @@ def spread_around(h: Tensor, centres: Tensor) -> float:
 
 
 def test_k_means_keeps_the_best_of_ten_beginnings():
-    """Of heaps that a single beginning does not find: the centres are those of the heaps."""
-    generator = torch.Generator().manual_seed(2)
-    heaps = 6 * torch.rand(12, 2, generator=generator)
-    h = heaps.repeat_interleave(12, 0) + 0.05 * torch.randn(144, 2, generator=generator)
-    by_heap = means_of(h, torch.arange(12).repeat_interleave(12), heaps)
-    assert spread_around(h, k_means(h, 12)) == pytest.approx(spread_around(h, by_heap), rel=1e-3)
+    """One beginning of its own is not enough to be as good as the best of seven others."""
+    h = torch.randn(120, 2, generator=torch.Generator().manual_seed(1))
+    others = [KMeans(12, n_init=1, random_state=seed).fit(h.double().numpy()).inertia_ for seed in range(1, 8)]
+    assert spread_around(h, k_means(h, 12)) <= min(others)
     few = k_means(h[:3], 5)
     assert torch.equal(few, h[[0, 1, 2, 0, 1]])
 
