@@ -154,6 +154,11 @@ def test_others_may_look_and_duplicate_but_not_change(tmp_path):
     assert ANN not in (digest(""), BOB) and "secret" not in before
 
 
+def test_a_duplicate_takes_the_same_encoder(tmp_path):
+    create("deep", DATA, {"code": 2}, path=tmp_path / "runs/twice", owner=ANN, encoder="vae-2d")
+    assert Queue(tmp_path / "runs").duplicate("twice", BOB).info.encoder == "vae-2d"
+
+
 def test_a_pretrained_example_can_be_duplicated_only(tmp_path, monkeypatch):
     monkeypatch.setattr(paths, "PRETRAINED", tmp_path / "pretrained")
     create("vae", DATA, {"code": 2}, path=tmp_path / "pretrained/example", owner=ANN)

@@ -193,6 +193,7 @@ class Queue:
             path=self.folder / identity,
             title=title or original.title,
             owner=who,
+            encoder=original.encoder,
         )
         self.forget()
         return run

@@ -72,9 +72,7 @@ class Info(BaseModel):
     order: float = Field(0.0, description="place among the queued runs of its owner")
     taken: float | None = None  # when a worker last took it up
     device: str = ""
-    precision: Literal["", "bf16", "fp32"] = Field(
-        "", description="in which it computes; empty: not begun, or format 1"
-    )
+    precision: Literal["", "bf16", "fp32"] = ""  # in which it computes; empty: not begun, or format 1
     versions: dict[str, str] = {}
     metrics: dict[str, float] = {}
 
