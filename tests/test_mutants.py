@@ -40,7 +40,7 @@ def test_an_error_that_no_test_notices_is_reported(tmp_path, capfd):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
+@pytest.mark.timeout(2400)
 def test_a_tenth_of_the_errors_is_noticed():
     """Another tenth every day, so that all are met within ten days."""
     part = str(datetime.date.today().toordinal() % mutants.PARTS)
