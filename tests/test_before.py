@@ -458,8 +458,13 @@ def shown(at: AppTest) -> dict[str, Any]:
     return json.loads(json.dumps(page))
 
 
+REMEASURED = ("importance",)
+"""Links whose pictures show other values since: a decoder of black and white pixels is asked for a likelihood of images
+that are split at one half, and the estimates stand there with their spread."""
+
 MENDED = {
     ("regularizers", "regularizers.sheet"): "The first run showed seed 0, whatever seed the link named.",
+    ("importance", "importance.sheet"): "The image is split at one half, as Bernoulli pixels need it.",
 }
 """What is drawn otherwise on purpose: (name of the link, key of the component) and the reason."""
 
@@ -534,6 +539,6 @@ def test_a_link_shows_the_pictures_that_it_showed(page_of, before):
             continue
         missing = [name for name, part in one["sections"].items() if (one["component"], part) not in parts]
         assert not missing, f"{key} is handed other {', '.join(missing)}"
-    for kind in ("images", "figures"):
+    for kind in () if before["name"] in REMEASURED else ("images", "figures"):
         missing = [name for name in before[kind] if name not in now[kind]]
         assert not missing, f"{len(missing)} of {len(before[kind])} {kind} differ"
