@@ -50,7 +50,10 @@ def slope(f, x: Tensor, step: float = 1e-4) -> float:
 
 def jacobian_norms(f, x: Tensor) -> Tensor:
     """‖∂f/∂x‖²_F for each example of x (B, …), f (B, …) → (B, D), from autograd's full Jacobian: (B,)."""
-    one = lambda point: f(point[None])[0]  # noqa: E731
+
+    def one(point):
+        return f(point[None])[0]
+
     return torch.stack([torch.autograd.functional.jacobian(one, point).square().sum() for point in x])
 
 

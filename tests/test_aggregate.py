@@ -18,7 +18,10 @@ DATA = load(DataSpec(name="digits8"))
 
 def test_the_kl_of_neighbours_finds_that_of_gaussians():
     random = np.random.default_rng(0)
-    normal = lambda n, mean, std: mean + std * random.standard_normal((n, 2))  # noqa: E731
+
+    def normal(n, mean, std):
+        return mean + std * random.standard_normal((n, 2))
+
     prior = normal(4000, 0, 1)
     assert kl_of_neighbours(normal(4000, 0, 1), prior) == pytest.approx(0, abs=0.06)
     assert kl_of_neighbours(normal(4000, 0.7, 1), prior) == pytest.approx(0.7**2, abs=0.08)  # ½ ‖μ‖²

@@ -131,7 +131,10 @@ def test_one_code_gives_many_sharp_similar_images():
     x, model = (grey > 0.5).float(), example("pixelcnn-decoder-16")
     h, generator = model.encode(grey), torch.Generator().manual_seed(0)
     one, two = (model.variations(h, generator=generator) for _ in range(2))
-    pixels_apart = lambda a, b: float((a - b).abs().flatten(1).sum(1).mean())  # noqa: E731
+
+    def pixels_apart(a, b):
+        return float((a - b).abs().flatten(1).sum(1).mean())
+
     assert 5 < pixels_apart(one, two) < 0.4 * pixels_apart(one, two.roll(1, 0))
     assert pixels_apart(one, x) < 0.4 * pixels_apart(one, x.roll(1, 0))
     for drawn in (one, model.decode(h)):

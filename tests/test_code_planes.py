@@ -51,7 +51,10 @@ def test_a_line_goes_from_the_lowest_to_the_highest_code_but_for_the_outermost(n
     data = split(n)
     z = np.sort((4 * data.x[:, 0, 0, 0] - 2).numpy().astype(np.float64))
     found = code_planes.line(Shown(1), data, 5)
-    at = lambda share: np.interp(share * (n - 1), np.arange(n), z)  # noqa: E731
+
+    def at(share):
+        return np.interp(share * (n - 1), np.arange(n), z)
+
     assert (found.low, found.high) == pytest.approx((at(outer), at(1 - outer)), abs=1e-5)
     for k, tile in enumerate(found.tiles):
         assert near(tile, [found.low + (found.high - found.low) * k / 4])

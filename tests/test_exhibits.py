@@ -89,7 +89,10 @@ def test_one_pointer_moves_all_pictures_of_vae_and_wae_and_the_link_keeps_its_pl
 
     field.scroll_into_view_if_needed()
     box = field.bounding_box()
-    at = lambda u, v: (box["x"] + u * box["width"], box["y"] + v * box["height"])  # noqa: E731
+
+    def at(u, v):
+        return (box["x"] + u * box["width"], box["y"] + v * box["height"])
+
     tab.mouse.move(*at(0.2, 0.2))
     tab.mouse.down()
     first, places = seen(), tab.locator(".planes >> nth=0 >> figcaption").all_inner_texts()

@@ -46,7 +46,10 @@ def drag(tab, place, start: tuple[float, float], end: tuple[float, float]) -> No
     """The pointer pressed at one share of an element's box, let go at another."""
     place.scroll_into_view_if_needed()
     box = place.bounding_box()
-    at = lambda u, v: (box["x"] + u * box["width"], box["y"] + v * box["height"])  # noqa: E731
+
+    def at(u, v):
+        return (box["x"] + u * box["width"], box["y"] + v * box["height"])
+
     tab.mouse.move(*at(*start))
     tab.mouse.down()
     tab.mouse.move(*at(*end), steps=6)

@@ -218,7 +218,10 @@ def test_a_disk_too_full_to_say_so_still_leaves_a_readable_folder(tmp_path, trai
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        stop_here = lambda row, training: row["step"] >= 9 and patch.setattr(os, "replace", full)  # noqa: E731
+
+        def stop_here(row, training):
+            return row["step"] >= 9 and patch.setattr(os, "replace", full)
+
         with pytest.raises(RunError, match=r"disk is full. Free some space"):
             Session(run).train("cpu", stop_here)
         with pytest.raises(RunError, match="disk is full"):

@@ -48,7 +48,10 @@ def distances(kind: str, x, logits):
 def aae_terms(model, kind, x, z):
     """Makhzani et al. (2015), §2, and the slope of Mescheder et al. (2018) on both sides.  z: of the prior."""
     h = model.encoder(x)
-    judge = lambda codes: model.critic(codes).squeeze(-1)  # noqa: E731
+
+    def judge(codes):
+        return model.critic(codes).squeeze(-1)
+
     of_prior, of_codes = squared_slope(judge, z), squared_slope(judge, h)
     return {
         "recon": distances(kind, x, model.decoder(h)),
@@ -119,7 +122,10 @@ def test_a_wae_gans_terms_and_pulls(encoding):
     if encoding == "gaussian":
         z_tilde = z_tilde[:, :3] + (z_tilde[:, 3:] / 2).exp() * torch.randn(N, 3)
     z = torch.randn(N, 3)
-    judge = lambda codes: twin.critic(codes).squeeze(-1)  # noqa: E731
+
+    def judge(codes):
+        return twin.critic(codes).squeeze(-1)
+
     expected = {
         "recon": distances("squared", x.x, twin.decoder(z_tilde)),
         "adv": -log_d(judge(z_tilde)),

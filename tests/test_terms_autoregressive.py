@@ -169,7 +169,10 @@ def test_logistics_of_three_channels_share_their_component():
     parts, y = told.view(40, -1, law_of.components), 2 * x - 1
     pi, mu, log_s, w = parts[:, 0].softmax(1), parts[:, 1:4], parts[:, 4:7].clamp(min=-7), parts[:, 7:].tanh()
     mu = torch.stack([mu[:, 0], mu[:, 1] + w[:, 0] * y[:, :1], mu[:, 2] + w[:, 1] * y[:, :1] + w[:, 2] * y[:, 1:2]], 1)
-    edge = lambda side: torch.sigmoid((y[..., None] + side / 255 - mu) / log_s.exp())  # noqa: E731
+
+    def edge(side):
+        return torch.sigmoid((y[..., None] + side / 255 - mu) / log_s.exp())
+
     above, below = edge(1).where((x < 1)[..., None], 1.0), edge(-1).where((x > 0)[..., None], 0.0)
     expected = (pi * (above - below).prod(1)).sum(1).log()
     assert torch.allclose(law_of.log_probs(told, x).sum(1), expected.float(), atol=1e-4)
@@ -284,7 +287,10 @@ def test_samples_are_as_frequent_as_their_probabilities_say(key, shape):
 
 def test_samples_can_be_asked_for_by_class_and_come_in_turn_otherwise():
     model = small("pixelcnn", (1, 6, 6), std=0.6, classes=3)
-    draw = lambda y, n=6: model.sample(n, generator=torch.Generator().manual_seed(1), y=y)  # noqa: E731
+
+    def draw(y, n=6):
+        return model.sample(n, generator=torch.Generator().manual_seed(1), y=y)
+
     assert torch.equal(draw(None), draw(torch.arange(6) % 3))
     assert not torch.equal(draw(torch.zeros(6, dtype=torch.int64)), draw(torch.ones(6, dtype=torch.int64)))
     assert torch.equal(draw(None, 9)[:6], draw(None))
@@ -538,7 +544,10 @@ def test_the_card_says_bits_per_dimension_of_the_mean_over_held_out_images():
 
 def test_noise_is_uniform_and_follows_its_generator_alone():
     model = small("pixelcnn", (2, 3, 4))
-    draw = lambda seed: model.noise(500, torch.Generator().manual_seed(seed))  # noqa: E731
+
+    def draw(seed):
+        return model.noise(500, torch.Generator().manual_seed(seed))
+
     noise = draw(3)
     assert noise.shape == (500, 2, 3, 4) and torch.equal(noise, draw(3)) and not torch.equal(noise, draw(4))
     assert noise.min() >= 0 and noise.max() < 1
@@ -547,7 +556,10 @@ def test_noise_is_uniform_and_follows_its_generator_alone():
 
 def test_samples_and_variations_are_drawn_from_noise_of_the_generator_at_the_temperature():
     model = small("pixelcnn", (1, 4, 5), std=0.6, classes=3)
-    generator = lambda: torch.Generator().manual_seed(5)  # noqa: E731
+
+    def generator():
+        return torch.Generator().manual_seed(5)
+
     y = torch.tensor([2, 2, 0, 1])
     one_hot = torch.eye(3)[y][..., None, None]
     noise = torch.rand(4, 1, 4, 5, generator=generator())

@@ -573,7 +573,10 @@ def test_scores_are_those_of_their_formulas():
     counts = contingency(assigned, y)
     assert counts.tolist() == [[sum((assigned == k) & (y == c)) for c in range(3)] for k in range(4)]
     p = counts / 40
-    entropy = lambda q: -sum(v * math.log(v) for v in q if v > 0)  # noqa: E731
+
+    def entropy(q):
+        return -sum(v * math.log(v) for v in q if v > 0)
+
     rows, columns = p.sum(1), p.sum(0)
     shared = sum(p[k, c] * math.log(p[k, c] / rows[k] / columns[c]) for k in range(4) for c in range(3) if p[k, c])
     assert nmi(assigned, y) == pytest.approx(shared / (0.5 * (entropy(rows) + entropy(columns))))

@@ -186,7 +186,10 @@ def test_heartbeats_have_their_share_of_abnormal_ones_in_equal_parts():
     assert not np.array_equal(x[:50], beats.draw(20_000, 3, 0.3)[0][:50])
     t = np.linspace(0, 1, 140)
     mean = {name: x[kinds == k].mean(0) for k, name in enumerate(beats.KINDS)}
-    wave = lambda name, low, high: mean[name][(t > low) & (t < high)]  # noqa: E731
+
+    def wave(name, low, high):
+        return mean[name][(t > low) & (t < high)]
+
     assert mean["flat"].max() / mean["normal"].max() == pytest.approx(0.4, abs=0.05)
     assert (wave("raised ST segment", 0.5, 0.58) - wave("normal", 0.5, 0.58)).mean() == pytest.approx(0.2, abs=0.02)
     assert wave("inverted T wave", 0.66, 0.7).min() < -0.15 < 0.2 < wave("normal", 0.66, 0.7).max()
@@ -243,7 +246,10 @@ def test_pictures_are_held_out_by_a_hash_of_their_names_alone(tmp_path):
         Image.new("RGB", (9, 9), (10 * k, 0, 0)).save(tmp_path / f"{k}.png")
     data = pictures.from_path(tmp_path, DataSpec(name="images", path=str(tmp_path), size=8))
     order = sorted(range(25), key=lambda k: hashlib.sha256(f"{k}.png".encode()).digest())
-    red = lambda split: [int(v) // 10 for v in split.pixels[:, 0, 0, 0]]  # noqa: E731
+
+    def red(split):
+        return [int(v) // 10 for v in split.pixels[:, 0, 0, 0]]
+
     assert red(data.test) == order[:2] and red(data.train) == order[2:]  # a tenth of 25, to the nearest even number
     few = pictures.from_path(tmp_path, DataSpec(name="images", path=str(tmp_path), size=8, limit=4))
     assert red(few.test) == order[:2] and red(few.train) == order[2:6]

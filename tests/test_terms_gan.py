@@ -95,7 +95,10 @@ def gan_terms(model, x, z, moving: tuple[str, ...]):
     x_tilde = torch.sigmoid(model.decoder(z))
     if "generator" not in moving:
         x_tilde = x_tilde.detach()
-    judge = lambda images: model.critic.head(model.critic.features(images)).squeeze(-1)  # noqa: E731
+
+    def judge(images):
+        return model.critic.head(model.critic.features(images)).squeeze(-1)
+
     real, fake = judge(x), judge(x_tilde)
     terms = {}
     if "critic" in moving:
@@ -179,7 +182,10 @@ def wgan_terms(model, x, z, share, moving: tuple[str, ...]):
     x_tilde = torch.sigmoid(model.decoder(z))
     if "generator" not in moving:
         x_tilde = x_tilde.detach()
-    f = lambda images: model.critic.head(model.critic.features(images)).squeeze(-1)  # noqa: E731
+
+    def f(images):
+        return model.critic.head(model.critic.features(images)).squeeze(-1)
+
     terms = {"adv": -f(x_tilde)} if "generator" in moving else {}
     if "critic" in moving:
         terms["wasserstein"] = f(x) - f(x_tilde)

@@ -252,7 +252,10 @@ class LinearGaussian(VAE):
         super().__init__((len(W),), code=W.shape[1], width=16)
         self.W, self.b, self.variance = W, b, variance
         precision = 1 + W.square().sum(0) / variance
-        mean = lambda x: (x - b) @ W / variance / precision  # noqa: E731
+
+        def mean(x):
+            return (x - b) @ W / variance / precision
+
         self.shift = 0.0
         self.encoder = Call(lambda x: torch.cat([mean(x) + self.shift, -precision.log().expand(len(x), -1)], -1))
 

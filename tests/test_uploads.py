@@ -118,7 +118,10 @@ def test_the_split_is_seeded_by_names_and_survives_new_pictures(tmp_path):
     names = [f"{i}.png" for i in range(20)]
     for i, name in enumerate(names):
         folder(tmp_path / "set", [name], encoded(coloured((i, 0, 0))))
-    which = lambda split: {int(v) for v in split.pixels[:, 0, 0, 0]}  # noqa: E731
+
+    def which(split):
+        return {int(v) for v in split.pixels[:, 0, 0, 0]}
+
     first = load(tmp_path / "set")
     assert which(first.train) | which(first.test) == set(range(20)) and not which(first.train) & which(first.test)
     D._load.cache_clear()

@@ -36,7 +36,7 @@ class Case(NamedTuple):
     params: dict[str, object]
     players: dict[str, Moves]
     progress: float = 1.0
-    turns: list[str] = []  # the players of each turn where they do not all move at once  # noqa: RUF012
+    turns: tuple[str, ...] = ()  # the players of each turn where they do not all move at once
 
 
 BOTH = "encoder decoder"
@@ -61,7 +61,7 @@ def critic_and_generator(
         "critic": Moves(judge, critic, betas=betas),
         "generator": Moves(networks, generator, betas=betas),
     }
-    return Case(key, params, players, turns=list(turns))
+    return Case(key, params, players, turns=turns)
 
 
 CASES = [
